@@ -1,0 +1,1 @@
+//! The macro side of `instrument-runtime`.

@@ -1,0 +1,26 @@
+//! What one installation is set to: written by the builder, read by the
+//! recorder and, for the names, by every call site.
+
+use crate::names::MetricNames;
+
+/// The latency buckets unless told otherwise, in seconds: those of the
+/// OpenTelemetry conventions for `http.server.request.duration`, with three
+/// finer ones below for handlers that answer from memory.
+pub(crate) const DEFAULT_BUCKETS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
+    7.5, 10.0,
+];
+
+/// The default bound on the series of one metric.
+pub(crate) const DEFAULT_MAX_SERIES: usize = 2_000;
+
+/// Checked settings: the builder has refused whatever would be wrong here.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) names: MetricNames,
+    /// Upper bounds in seconds: finite, strictly rising, without `+Inf`.
+    pub(crate) buckets: Vec<f64>,
+    /// On every series; `app_name` comes first.
+    pub(crate) global_labels: Vec<(String, String)>,
+    pub(crate) max_series: usize,
+}
