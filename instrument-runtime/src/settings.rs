@@ -24,3 +24,10 @@ pub(crate) struct Settings {
     pub(crate) global_labels: Vec<(String, String)>,
     pub(crate) max_series: usize,
 }
+
+static INSTALLED: std::sync::OnceLock<std::sync::Arc<Settings>> = std::sync::OnceLock::new();
+
+/// The settings of the one installation of this process, once there is one.
+pub(crate) fn installed() -> Option<&'static std::sync::Arc<Settings>> {
+    INSTALLED.get()
+}

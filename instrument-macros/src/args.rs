@@ -1,0 +1,180 @@
+//! The attribute's arguments.
+
+use proc_macro2::{Span, TokenStream};
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream, Parser};
+use syn::spanned::Spanned;
+use syn::{Expr, ExprLit, Ident, Lit, LitStr, Path, Token};
+
+use crate::labels::Labels;
+use crate::method;
+use crate::names::closest;
+
+const NAMES: [&str; 6] = ["endpoint", "method", "labels", "outcome", "skip", "crate"];
+
+/// Checked arguments, each beside where its name stands.
+#[derive(Clone, Default)]
+pub(crate) struct Args {
+    pub(crate) endpoint: Option<(Span, LitStr)>,
+    pub(crate) method: Option<(Span, LitStr)>,
+    pub(crate) labels: Option<(Span, Labels)>,
+    pub(crate) outcome: Option<(Span, Expr)>,
+    pub(crate) skip: Option<Span>,
+    pub(crate) runtime: Option<(Span, Path)>,
+}
+
+impl Args {
+    pub(crate) fn parse(args: TokenStream) -> syn::Result<Self> {
+        Self::parse_stream.parse2(args)
+    }
+
+    /// A method's own arguments, with the rest from its `impl` block's.
+    pub(crate) fn or(mut self, block: &Self) -> Self {
+        self.labels = self.labels.or_else(|| block.labels.clone());
+        self.runtime = self.runtime.or_else(|| block.runtime.clone());
+        self
+    }
+
+    fn parse_stream(input: ParseStream<'_>) -> syn::Result<Self> {
+        let mut args = Self::default();
+        while !input.is_empty() {
+            args.parse_one(input)?;
+            if input.is_empty() {
+                break;
+            }
+            if !input.peek(Token![,]) {
+                return Err(input.error("expected `,` between two arguments"));
+            }
+            input.parse::<Token![,]>()?;
+        }
+        Ok(args)
+    }
+
+    fn parse_one(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
+        if !input.peek(Ident::peek_any) {
+            let hint = if input.peek(LitStr) {
+                ": write `endpoint = \"…\"`"
+            } else {
+                ""
+            };
+            return Err(input.error(format!(
+                "expected an argument's name, one of {}{hint}",
+                accepted()
+            )));
+        }
+        let name = Ident::parse_any(input)?;
+        let span = name.span();
+        match name.to_string().as_str() {
+            "endpoint" => {
+                let endpoint = string(&name, "/users/{id}", input)?;
+                if endpoint.value().is_empty() {
+                    return Err(syn::Error::new(
+                        endpoint.span(),
+                        "`endpoint` is empty; leave it out to get the function's path",
+                    ));
+                }
+                once(&mut self.endpoint, &name, (span, endpoint))
+            }
+            "method" => {
+                let method = string(&name, "GET", input)?;
+                method::validate(&method)?;
+                once(&mut self.method, &name, (span, method))
+            }
+            "labels" => {
+                if !input.peek(syn::token::Paren) {
+                    return Err(syn::Error::new(
+                        span,
+                        "`labels` takes a list: write `labels(name = value)`",
+                    ));
+                }
+                let list;
+                syn::parenthesized!(list in input);
+                once(&mut self.labels, &name, (span, list.parse()?))
+            }
+            "outcome" => {
+                let outcome = value(&name, "|output| Outcome::Ok", input)?;
+                once(&mut self.outcome, &name, (span, outcome))
+            }
+            "skip" => {
+                if input.peek(Token![=]) || input.peek(syn::token::Paren) {
+                    return Err(syn::Error::new(span, "`skip` takes no value"));
+                }
+                once(&mut self.skip, &name, span)
+            }
+            "crate" => {
+                let path = value(&name, "path::to::instrument_runtime", input)?;
+                once(&mut self.runtime, &name, (span, path))
+            }
+            unknown => Err(syn::Error::new(span, unknown_argument(unknown))),
+        }
+    }
+}
+
+fn accepted() -> String {
+    NAMES.map(|name| format!("`{name}`")).join(", ")
+}
+
+fn unknown_argument(found: &str) -> String {
+    let meant = closest(found, &NAMES).or(match found {
+        "path" | "route" | "uri" | "url" | "name" => Some("endpoint"),
+        "verb" => Some("method"),
+        "fields" | "tags" | "attributes" => Some("labels"),
+        "status" | "err" | "ret" => Some("outcome"),
+        "ignore" => Some("skip"),
+        _ => None,
+    });
+    let hint = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+    format!(
+        "`{found}` is no argument of `#[instrumented]`, which takes {}{hint}",
+        accepted()
+    )
+}
+
+fn once<T>(slot: &mut Option<T>, name: &Ident, value: T) -> syn::Result<()> {
+    if slot.is_some() {
+        return Err(syn::Error::new(
+            name.span(),
+            format!("`{name}` is given twice"),
+        ));
+    }
+    *slot = Some(value);
+    Ok(())
+}
+
+fn value<T: Parse>(name: &Ident, example: &str, input: ParseStream<'_>) -> syn::Result<T> {
+    if !input.peek(Token![=]) {
+        return Err(syn::Error::new(
+            name.span(),
+            format!("`{name}` needs a value: write `{name} = {example}`"),
+        ));
+    }
+    input.parse::<Token![=]>()?;
+    if input.is_empty() || input.peek(Token![,]) {
+        return Err(syn::Error::new(
+            name.span(),
+            format!("`{name}` has no value after `=`: write `{name} = {example}`"),
+        ));
+    }
+    input.parse()
+}
+
+fn string(name: &Ident, example: &str, input: ParseStream<'_>) -> syn::Result<LitStr> {
+    let mut found: Expr = value(name, &format!("\"{example}\""), input)?;
+    // A `$path:literal` of a `macro_rules!` comes wrapped.
+    while let Expr::Group(group) = found {
+        found = *group.expr;
+    }
+    match found {
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(literal),
+            ..
+        }) => Ok(literal),
+        other => Err(syn::Error::new(
+            other.span(),
+            format!(
+                "`{name}` must be a string literal, found `{}`: write `{name} = \"{example}\"`",
+                quote::quote!(#other)
+            ),
+        )),
+    }
+}

@@ -1,0 +1,179 @@
+//! One function's expansion.
+//!
+//! ```text
+//! async fn f(arguments) -> R {
+//!     let call = Call::new(&SITE, &[labels]);
+//!     let (body, probe) = probe(async move { /* the body */ });
+//!     let teller = (&&&&&&probe).teller();
+//!     Instrumented::new(call, body, teller).await
+//! }
+//! ```
+//!
+//! The body's future is moved, never borrowed: a borrow would keep a second
+//! place for it, arguments and all, in the function's future.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+
+use crate::body::{boxed_async_block, is_async_block};
+use crate::captures::Captures;
+use crate::function::{Function, braced};
+use crate::labels::{Label, LabelValue};
+use crate::output::{Shape, nameable, returns_never};
+use crate::plan::Plan;
+
+impl ToTokens for Plan {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        let Function {
+            attrs,
+            vis,
+            defaultness,
+            sig,
+            ..
+        } = &self.function;
+        let inner_attrs = &self.body.inner_attrs;
+        let mut sig = sig.clone();
+        let expanded = match self.shape {
+            Shape::AsyncFn => self.async_fn(&Captures::of(&mut sig)),
+            Shape::ImplFuture | Shape::BoxedFuture => self.returned(&mut sig),
+        };
+        tokens.extend(quote!(#(#attrs)* #vis #defaultness #sig));
+        braced(self.body.braces, quote!(#(#inner_attrs)* #expanded)).to_tokens(tokens);
+    }
+}
+
+impl Plan {
+    fn async_fn(&self, captures: &Captures) -> TokenStream {
+        let hints = self.never_reached(captures);
+        let body = &self.body.tokens;
+        let allow = captures
+            .has_unused(body)
+            .then(|| quote!(#![allow(unused_assignments)]));
+        let block = braced(self.body.braces, quote!(#allow #hints #body));
+        let wrapped = self.wrapped(
+            &quote_spanned!(Span::mixed_site()=> async move #block),
+            |instrumented| quote_spanned!(Span::mixed_site()=> #instrumented.await),
+        );
+        let call = self.call();
+        quote!(#call #wrapped)
+    }
+
+    /// A function that returns a future: what it does before runs as it did,
+    /// and what it returns is wrapped.
+    fn returned(&self, sig: &mut syn::Signature) -> TokenStream {
+        let runtime = &self.runtime;
+        let body = &self.body.tokens;
+        let call = self.call();
+        if self.shape == Shape::ImplFuture && is_async_block(body) {
+            let wrapped = self.wrapped(body, TokenStream::clone);
+            return quote!(#call #wrapped);
+        }
+        if let Some((pin, block)) = boxed_async_block(body)
+            && self.shape == Shape::BoxedFuture
+        {
+            let wrapped = self.wrapped(&block, |instrumented| quote!(#pin(#instrumented)));
+            return quote!(#call #wrapped);
+        }
+        let captures = Captures::of(sig);
+        let hints = self.never_reached(&captures);
+        let output = nameable(&sig.output, runtime);
+        let allow = captures
+            .has_unused(body)
+            .then(|| quote!(#![allow(unused_assignments)]));
+        let block = braced(self.body.braces, quote!(#allow #hints #body));
+        let future = quote_spanned!(Span::mixed_site()=> (move || -> #output #block)());
+        let wrapped = self.wrapped(&future, |instrumented| match self.shape {
+            Shape::BoxedFuture => {
+                quote_spanned!(Span::mixed_site()=> #runtime::Box::pin(#instrumented))
+            }
+            _ => instrumented.clone(),
+        });
+        quote!(#call #wrapped)
+    }
+
+    /// The call, with its labels evaluated before the body takes the arguments.
+    fn call(&self) -> TokenStream {
+        let Self {
+            runtime,
+            name,
+            endpoint,
+            method,
+            ..
+        } = self;
+        let endpoint = endpoint
+            .as_ref()
+            .map(|endpoint| quote!(.endpoint(#endpoint)));
+        let method = method.as_ref().map(|method| quote!(.method(#method)));
+
+        let (mut literal, mut names, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        for Label { name, value } in self.labels.iter().flat_map(|labels| &labels.0) {
+            match value {
+                LabelValue::Literal(value) => literal.push(quote!((#name, #value))),
+                LabelValue::Expression(expression) => {
+                    names.push(name);
+                    values.push(expression);
+                }
+            }
+        }
+        let labels = (!literal.is_empty() || !names.is_empty())
+            .then(|| quote!(.labels(&[#(#literal),*], &[#(#names),*])));
+
+        quote_spanned! {Span::mixed_site()=>
+            let call = #runtime::Call::new(
+                {
+                    static __CALL_SITE: #runtime::CallSite =
+                        #runtime::CallSite::new(#runtime::module_path!(), #name) #endpoint #method #labels;
+                    &__CALL_SITE
+                },
+                &[#(&(#values)),*],
+            );
+        }
+    }
+
+    /// `future` with the call around it, `wrap`ped in turn.
+    fn wrapped(
+        &self,
+        future: &TokenStream,
+        wrap: impl FnOnce(&TokenStream) -> TokenStream,
+    ) -> TokenStream {
+        let runtime = &self.runtime;
+        let teller = match &self.outcome {
+            Some(outcome) => {
+                quote_spanned!(Span::mixed_site()=> #runtime::by_function(probe, #outcome))
+            }
+            // There is no value to read, and `!` satisfies no bound on stable.
+            None if returns_never(&self.function.sig.output) => {
+                quote_spanned!(Span::mixed_site()=> #runtime::ByReturning)
+            }
+            None => quote_spanned! {Span::mixed_site()=>
+                { use #runtime::tell::*; (&&&&&&probe).teller() }
+            },
+        };
+        let wrapped = wrap(
+            &quote_spanned!(Span::mixed_site()=> #runtime::Instrumented::new(call, body, teller)),
+        );
+        quote_spanned! {Span::mixed_site()=>
+            let (body, probe) = #runtime::probe(#future);
+            let teller = #teller;
+            #wrapped
+        }
+    }
+
+    /// Tells the compiler the type that the body returns, and the order in
+    /// which its future takes the arguments.
+    fn never_reached(&self, captures: &Captures) -> TokenStream {
+        let runtime = &self.runtime;
+        let captures = captures.in_reverse();
+        let output = nameable(&self.function.sig.output, runtime);
+        if captures.is_empty() && self.shape != Shape::AsyncFn {
+            return TokenStream::new();
+        }
+        quote_spanned! {Span::mixed_site()=>
+            #[allow(unreachable_code, unused_assignments)]
+            if false {
+                return #runtime::never::<#output>();
+                #captures
+            }
+        }
+    }
+}

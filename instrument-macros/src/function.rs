@@ -1,0 +1,90 @@
+//! A function as the attribute sees it: its signature parsed, its body left as
+//! tokens, so that one that is still being typed goes through too.
+
+use proc_macro2::extra::DelimSpan;
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::parse::{Parse, ParseStream};
+use syn::{Attribute, Signature, Token, Visibility};
+
+pub(crate) struct Function {
+    pub(crate) attrs: Vec<Attribute>,
+    pub(crate) vis: Visibility,
+    pub(crate) defaultness: Option<Token![default]>,
+    pub(crate) sig: Signature,
+    pub(crate) body: Option<Body>,
+}
+
+pub(crate) struct Body {
+    pub(crate) braces: DelimSpan,
+    pub(crate) inner_attrs: Vec<Attribute>,
+    pub(crate) tokens: TokenStream,
+}
+
+impl Parse for Function {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        Ok(Self {
+            attrs: input.call(Attribute::parse_outer)?,
+            vis: input.parse()?,
+            defaultness: input.parse()?,
+            sig: input.parse()?,
+            body: if input.peek(Token![;]) {
+                input.parse::<Token![;]>()?;
+                None
+            } else {
+                Some(input.parse()?)
+            },
+        })
+    }
+}
+
+impl Parse for Body {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let (braces, content) = input.step(|cursor| {
+            cursor
+                .group(Delimiter::Brace)
+                .map(|(content, braces, rest)| ((braces, content.token_stream()), rest))
+                .ok_or_else(|| cursor.error("expected a function body"))
+        })?;
+        let split = |input: ParseStream<'_>| {
+            Ok((
+                Attribute::parse_inner(input)?,
+                input.parse::<TokenStream>()?,
+            ))
+        };
+        let (inner_attrs, tokens) = syn::parse::Parser::parse2(split, content)?;
+        Ok(Self {
+            braces,
+            inner_attrs,
+            tokens,
+        })
+    }
+}
+
+impl ToTokens for Function {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        let Self {
+            attrs,
+            vis,
+            defaultness,
+            sig,
+            body,
+        } = self;
+        tokens.extend(quote!(#(#attrs)* #vis #defaultness #sig));
+        match body {
+            Some(Body {
+                braces,
+                inner_attrs,
+                tokens: body,
+            }) => braced(*braces, quote!(#(#inner_attrs)* #body)).to_tokens(tokens),
+            None => tokens.extend(quote!(;)),
+        }
+    }
+}
+
+/// Braces that errors about the whole block point at.
+pub(crate) fn braced(braces: DelimSpan, tokens: TokenStream) -> TokenTree {
+    let mut group = Group::new(Delimiter::Brace, tokens);
+    group.set_span(braces.join());
+    group.into()
+}

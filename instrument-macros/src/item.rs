@@ -1,0 +1,72 @@
+//! From an attribute and its item to the tokens that take their place.
+
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::parse::{ParseStream, Parser};
+use syn::{Attribute, Visibility};
+
+use crate::args::Args;
+use crate::function::Function;
+use crate::impl_block::ImplBlock;
+use crate::plan::Plan;
+
+/// On an error the item stands as it was, beside the error.
+pub(crate) fn instrumented(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand(args, item.clone()).unwrap_or_else(|error| {
+        let error = error.into_compile_error();
+        quote!(#item #error)
+    })
+}
+
+fn expand(args: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
+    let kind = kind.parse2(item.clone())?;
+    let args = Args::parse(args)?;
+    match kind {
+        Kind::Function => {
+            let plan = Plan::new(args, syn::parse2::<Function>(item)?, None)?;
+            Ok(plan.into_token_stream())
+        }
+        Kind::Impl => syn::parse2::<ImplBlock>(item)?.expand(&args),
+    }
+}
+
+enum Kind {
+    Function,
+    Impl,
+}
+
+/// Looks at the first tokens only: a body that is still being typed is no reason
+/// to say nothing.
+fn kind(input: ParseStream<'_>) -> syn::Result<Kind> {
+    Attribute::parse_outer(input)?;
+    input.parse::<Visibility>()?;
+    for token in input.parse::<TokenStream>()? {
+        let found = token.to_string();
+        match found.as_str() {
+            "fn" => return Ok(Kind::Function),
+            "impl" => return Ok(Kind::Impl),
+            "async" | "const" | "default" | "extern" | "safe" | "unsafe" => {}
+            // The "C" of `extern "C"`.
+            _ if matches!(token, TokenTree::Literal(_)) => {}
+            _ => {
+                let hint = match found.as_str() {
+                    "trait" => ": annotate its methods that have a body, or the `impl` blocks",
+                    "mod" => ": annotate the functions in it",
+                    _ => "",
+                };
+                return Err(syn::Error::new(
+                    token.span(),
+                    format!(
+                        "`#[instrumented]` goes on an `async fn`, on a function that returns a \
+                         future, or on an `impl` block; found `{found}`{hint}"
+                    ),
+                ));
+            }
+        }
+    }
+    Err(syn::Error::new(
+        Span::call_site(),
+        "`#[instrumented]` goes on an `async fn`, on a function that returns a future, or on an \
+         `impl` block",
+    ))
+}

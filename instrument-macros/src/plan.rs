@@ -1,0 +1,92 @@
+//! What is to be expanded: everything that can be wrong has been refused.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::Expr;
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+
+use crate::args::Args;
+use crate::function::{Body, Function};
+use crate::labels::Labels;
+use crate::output::{self, Shape};
+
+pub(crate) struct Plan {
+    pub(crate) shape: Shape,
+    /// `function`, or `Type::function` in an annotated `impl` block.
+    pub(crate) name: String,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) method: Option<String>,
+    pub(crate) labels: Option<Labels>,
+    pub(crate) outcome: Option<Expr>,
+    pub(crate) runtime: TokenStream,
+    pub(crate) function: Function,
+    pub(crate) body: Body,
+}
+
+impl Plan {
+    /// `owner` is the type of an annotated `impl` block.
+    pub(crate) fn new(
+        args: Args,
+        mut function: Function,
+        owner: Option<&str>,
+    ) -> syn::Result<Self> {
+        let shape = measurable(&function)?;
+        let Some(body) = function.body.take() else {
+            return Err(syn::Error::new(
+                function.sig.ident.span(),
+                format!(
+                    "`{}` has no body to measure: put `#[instrumented]` on its implementations",
+                    function.sig.ident
+                ),
+            ));
+        };
+        if let (Some(span), None) = (args.skip, owner) {
+            return Err(syn::Error::new(
+                span,
+                "`skip` leaves a method of an annotated `impl` block out; a function is left \
+                 out by not annotating it",
+            ));
+        }
+        let name = function.sig.ident.unraw();
+        Ok(Self {
+            shape,
+            name: owner.map_or_else(|| name.to_string(), |owner| format!("{owner}::{name}")),
+            endpoint: args.endpoint.map(|(_, endpoint)| endpoint.value()),
+            method: args.method.map(|(_, method)| method.value()),
+            labels: args.labels.map(|(_, labels)| labels),
+            outcome: args.outcome.map(|(_, outcome)| outcome),
+            runtime: args.runtime.map_or_else(
+                || quote!(::instrument_runtime::__private),
+                |(_, path)| quote!(#path::__private),
+            ),
+            function,
+            body,
+        })
+    }
+}
+
+/// How the function is async; an error that says why it is not.
+fn measurable(function: &Function) -> syn::Result<Shape> {
+    let sig = &function.sig;
+    if let Some(constness) = sig.constness {
+        return Err(syn::Error::new(
+            constness.span(),
+            format!(
+                "`{}` is a `const fn`, which runs at compile time and has no duration: \
+                 `#[instrumented]` goes on an `async fn`",
+                sig.ident
+            ),
+        ));
+    }
+    output::shape(sig).ok_or_else(|| {
+        syn::Error::new(
+            sig.fn_token.span(),
+            format!(
+                "`{}` is not async: `#[instrumented]` goes on an `async fn`, or on a function \
+                 that returns `impl Future` or `Pin<Box<dyn Future>>`; write `async fn {}`",
+                sig.ident, sig.ident
+            ),
+        )
+    })
+}

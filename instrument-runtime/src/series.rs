@@ -1,0 +1,138 @@
+//! The series of one label set: its gauge, and a counter and a histogram for
+//! each way that its calls have ended.
+
+use std::sync::OnceLock;
+
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
+
+use crate::current;
+use crate::outcome::End;
+
+/// What a recorder is told of where the metrics come from.
+static METADATA: Metadata<'static> = Metadata::new(
+    "instrument_runtime",
+    Level::INFO,
+    Some("instrument_runtime"),
+);
+
+/// The handles of one label set, each taken from the recorder on first use.
+#[derive(Debug)]
+pub(crate) struct Series {
+    /// All but the end's: method, endpoint and the function's own.
+    labels: Vec<Label>,
+    in_progress: Gauge,
+    /// Handles stay good, because they come from the global recorder.
+    kept: bool,
+    ends: EndNode,
+}
+
+/// A list that only grows: a reader takes no lock, and the one or two ends
+/// that a handler has come first.
+#[derive(Debug, Default)]
+struct EndNode(OnceLock<Box<(EndSeries, EndNode)>>);
+
+#[derive(Debug)]
+struct EndSeries {
+    end: End,
+    requests: Counter,
+    latency: Histogram,
+}
+
+impl Series {
+    /// Handles to keep. `None` if the global recorder is out of reach.
+    pub(crate) fn of_global(labels: Vec<Label>) -> Option<Self> {
+        current::with_global(|recorder| Self::new(recorder, labels, true))
+    }
+
+    /// Handles for one call, from whatever recorder is current.
+    pub(crate) fn of_current(labels: Vec<Label>) -> Self {
+        metrics::with_recorder(|recorder| Self::new(recorder, labels, false))
+    }
+
+    fn new(recorder: &dyn Recorder, labels: Vec<Label>, kept: bool) -> Self {
+        let key = Key::from_parts(
+            current::names().requests_in_progress.clone(),
+            labels.clone(),
+        );
+        Self {
+            in_progress: recorder.register_gauge(&key, &METADATA),
+            labels,
+            kept,
+            ends: EndNode::default(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn started(&self) {
+        self.in_progress.increment(1.0);
+    }
+
+    #[inline]
+    pub(crate) fn ended(&self, end: End, seconds: f64) {
+        let mut node = &self.ends;
+        while let Some(found) = node.0.get() {
+            if found.0.end == end {
+                found.0.record(seconds);
+                self.in_progress.decrement(1.0);
+                return;
+            }
+            node = &found.1;
+        }
+        self.ended_anew(node, end, seconds);
+    }
+
+    #[cold]
+    fn ended_anew(&self, mut node: &EndNode, end: End, seconds: f64) {
+        let series = if self.kept {
+            current::with_global(|recorder| self.end_series(recorder, end))
+        } else {
+            Some(metrics::with_recorder(|recorder| {
+                self.end_series(recorder, end)
+            }))
+        };
+        if let Some(series) = &series {
+            series.record(seconds);
+        }
+        self.in_progress.decrement(1.0);
+
+        let Some(series) = series.filter(|_| self.kept) else {
+            return;
+        };
+        // Whoever loses the race for a node goes on to the next one.
+        let mut fresh = Box::new((series, EndNode::default()));
+        while let Err(lost) = node.0.set(fresh) {
+            match node.0.get() {
+                Some(found) if found.0.end != end => node = &found.1,
+                _ => return,
+            }
+            fresh = lost;
+        }
+    }
+
+    fn end_series(&self, recorder: &dyn Recorder, end: End) -> EndSeries {
+        let names = current::names();
+        let mut labels = self.labels.clone();
+        labels.push(Label::from_static_parts(
+            names.labels.outcome,
+            end.outcome_label(),
+        ));
+        let latency = Key::from_parts(names.request_latency_seconds.clone(), labels.clone());
+        if let Some(status) = end.http_status() {
+            labels.push(Label::new(names.labels.http_status, status.to_string()));
+        }
+        let requests = Key::from_parts(names.requests_total.clone(), labels);
+        EndSeries {
+            end,
+            requests: recorder.register_counter(&requests, &METADATA),
+            latency: recorder.register_histogram(&latency, &METADATA),
+        }
+    }
+}
+
+impl EndSeries {
+    #[inline]
+    fn record(&self, seconds: f64) {
+        self.requests.increment(1);
+        self.latency.record(seconds);
+    }
+}
