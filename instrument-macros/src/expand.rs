@@ -4,7 +4,7 @@
 //! async fn f(arguments) -> R {
 //!     let call = Call::new(&SITE, &[labels]);
 //!     let (body, probe) = probe(async move { /* the body */ });
-//!     let teller = (&&&&&&probe).teller();
+//!     let teller = /* by the probe's type */;
 //!     Instrumented::new(call, body, teller).await
 //! }
 //! ```
@@ -143,10 +143,14 @@ impl Plan {
             }
             // There is no value to read, and `!` satisfies no bound on stable.
             None if returns_never(&self.function.sig.output) => {
-                quote_spanned!(Span::mixed_site()=> #runtime::ByReturning)
+                quote_spanned!(Span::mixed_site()=> #runtime::BY_NOTHING)
             }
             None => quote_spanned! {Span::mixed_site()=>
-                { use #runtime::tell::*; (&&&&&&probe).teller() }
+                {
+                    use #runtime::tell::*;
+                    let (shape, ok, err) = (&&probe).sides();
+                    shape.teller((&&&ok).told(), (&&&err).told())
+                }
             },
         };
         let wrapped = wrap(

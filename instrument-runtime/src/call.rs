@@ -16,6 +16,7 @@ use crate::tell::Teller;
 #[derive(Debug)]
 pub struct Call {
     series: SeriesRef,
+    has_method: bool,
     http: bool,
     state: State,
 }
@@ -37,9 +38,14 @@ impl Call {
     pub fn new(site: &'static CallSite, values: &[&dyn Display]) -> Self {
         Self {
             series: site.series(values),
+            has_method: site.has_method(),
             http: site.has_method(),
             state: State::Waiting,
         }
+    }
+
+    fn has_method(&self) -> bool {
+        self.has_method
     }
 
     #[inline]
@@ -109,7 +115,7 @@ impl<F: Future, T: Teller<F::Output>> Instrumented<F, T> {
     /// `call` has not started.
     #[inline]
     pub fn new(mut call: Call, body: F, teller: T) -> Self {
-        call.http |= T::TELLS_STATUS;
+        call.http |= T::TELLS;
         Self { body, call, teller }
     }
 }
@@ -124,7 +130,9 @@ impl<F: Future, T: Teller<F::Output>> Future for Instrumented<F, T> {
         let output = this.body.poll(context);
         match &output {
             // A panic in `tell` finds the call still in its poll.
-            Poll::Ready(value) => this.call.finish(this.teller.tell(value)),
+            Poll::Ready(value) => this
+                .call
+                .finish(this.teller.tell(value, this.call.has_method())),
             Poll::Pending => this.call.suspend(),
         }
         output

@@ -21,13 +21,13 @@ pub use outcome::Outcome;
 pub mod __private {
     pub use crate::call::{Call, Instrumented};
     pub use crate::call_site::CallSite;
-    pub use crate::tell::{ByFunction, ByReturning, Probe, Teller, by_function, probe};
+    pub use crate::tell::{BY_NOTHING, ByFunction, Probe, Teller, by_function, probe};
     pub use core::module_path;
     pub use std::boxed::Box;
 
     /// The traits by which a return type finds its [`Teller`].
     pub mod tell {
-        pub use crate::tell::{Anything, BothSides, EitherSide, ErrSide, OkSide, Whole};
+        pub use crate::tell::{HasNothing, HasStatus, HasText, OfResult, OfValue};
     }
 
     /// Gives an inferred type a name in code that never runs.
