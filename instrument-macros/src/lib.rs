@@ -4,10 +4,12 @@
 //! what the one before has checked: the arguments ([`args`]) and the item
 //! ([`item`]) are parsed into trees of our own, a function's place in its
 //! surroundings is settled ([`plan`]), and the plan is expanded ([`expand`]).
+//! The derive ([`derive`]) goes the same way in one file.
 
 mod args;
 mod body;
 mod captures;
+mod derive;
 mod expand;
 mod function;
 mod impl_block;
@@ -17,6 +19,8 @@ mod method;
 mod names;
 mod output;
 mod plan;
+mod route;
+mod status_code;
 
 use proc_macro::TokenStream;
 
@@ -24,4 +28,10 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn instrumented(args: TokenStream, item: TokenStream) -> TokenStream {
     item::instrumented(args.into(), item.into()).into()
+}
+
+#[doc = include_str!("http_status.md")]
+#[proc_macro_derive(HttpStatus, attributes(http_status))]
+pub fn http_status(input: TokenStream) -> TokenStream {
+    derive::http_status(input.into()).into()
 }

@@ -10,6 +10,10 @@ const METHODS: [&str; 10] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "_OTHER",
 ];
 
+pub(crate) fn is_standard(method: &str) -> bool {
+    METHODS.contains(&method) && method != "_OTHER"
+}
+
 pub(crate) fn validate(method: &LitStr) -> syn::Result<()> {
     let value = method.value();
     if METHODS.contains(&value.as_str()) {

@@ -10,6 +10,7 @@ use crate::args::Args;
 use crate::function::{Body, Function};
 use crate::labels::Labels;
 use crate::output::{self, Shape};
+use crate::route;
 
 pub(crate) struct Plan {
     pub(crate) shape: Shape,
@@ -49,11 +50,18 @@ impl Plan {
             ));
         }
         let name = function.sig.ident.unraw();
+        let route = route::of(&function.attrs);
         Ok(Self {
             shape,
             name: owner.map_or_else(|| name.to_string(), |owner| format!("{owner}::{name}")),
-            endpoint: args.endpoint.map(|(_, endpoint)| endpoint.value()),
-            method: args.method.map(|(_, method)| method.value()),
+            endpoint: args
+                .endpoint
+                .map(|(_, endpoint)| endpoint.value())
+                .or(route.endpoint),
+            method: args
+                .method
+                .map(|(_, method)| method.value())
+                .or(route.method),
             labels: args.labels.map(|(_, labels)| labels),
             outcome: args.outcome.map(|(_, outcome)| outcome),
             runtime: args.runtime.map_or_else(

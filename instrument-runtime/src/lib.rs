@@ -11,7 +11,7 @@ mod settings;
 mod tell;
 
 pub use http_status::HttpStatus;
-pub use instrument_macros::instrumented;
+pub use instrument_macros::{HttpStatus, instrumented};
 pub use names::MetricNames;
 pub use outcome::Outcome;
 

@@ -1,0 +1,227 @@
+//! `#[derive(HttpStatus)]`.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::parse::{ParseStream, Parser};
+use syn::spanned::Spanned;
+use syn::{Attribute, Data, DeriveInput, Fields, Ident, Path, Token, Type};
+
+use crate::status_code::StatusCode;
+
+pub(crate) fn http_status(input: TokenStream) -> TokenStream {
+    syn::parse2(input)
+        .and_then(|input| Told::parse(&input).map(|told| told.expand(&input)))
+        .unwrap_or_else(syn::Error::into_compile_error)
+}
+
+/// Checked: every value of the type has a status.
+struct Told {
+    runtime: Path,
+    arms: Vec<Arm>,
+}
+
+struct Arm {
+    /// `Self` or `Self::Variant`
+    path: TokenStream,
+    status: Source,
+}
+
+enum Source {
+    Code(u16),
+    /// The inner value's: its member, to match it by, and its type.
+    Transparent(syn::Member, Box<Type>),
+}
+
+/// What stands in one `#[http_status(…)]`.
+#[derive(Default)]
+struct Attr {
+    status: Option<(Span, Given)>,
+    runtime: Option<Path>,
+}
+
+enum Given {
+    Code(u16),
+    Transparent,
+}
+
+impl Told {
+    fn parse(input: &DeriveInput) -> syn::Result<Self> {
+        let outer = Attr::parse(&input.attrs)?;
+        let runtime = outer
+            .runtime
+            .unwrap_or_else(|| syn::parse_quote!(::instrument_runtime));
+        let arms = match &input.data {
+            Data::Struct(data) => {
+                let (span, given) = outer.status.ok_or_else(|| {
+                    syn::Error::new(
+                        input.ident.span(),
+                        format!(
+                            "`{}` tells no status: write `#[http_status(404)]` or \
+                             `#[http_status(transparent)]` above it",
+                            input.ident
+                        ),
+                    )
+                })?;
+                vec![Arm {
+                    path: quote!(Self),
+                    status: given.of(span, &data.fields)?,
+                }]
+            }
+            Data::Enum(data) => {
+                if let Some((span, Given::Transparent)) = outer.status {
+                    return Err(syn::Error::new(
+                        span,
+                        "`transparent` is about one inner value: put it on a variant",
+                    ));
+                }
+                let default = outer.status.map(|(_, given)| given);
+                data.variants
+                    .iter()
+                    .map(|variant| {
+                        let ident = &variant.ident;
+                        let status = match (Attr::parse(&variant.attrs)?.status, &default) {
+                            (Some((span, given)), _) => given.of(span, &variant.fields)?,
+                            (None, Some(Given::Code(status))) => Source::Code(*status),
+                            (None, _) => {
+                                return Err(syn::Error::new(
+                                    ident.span(),
+                                    format!(
+                                        "the variant `{ident}` tells no status: write \
+                                         `#[http_status(404)]` or `#[http_status(transparent)]` \
+                                         on it, or a default on the enum"
+                                    ),
+                                ));
+                            }
+                        };
+                        Ok(Arm {
+                            path: quote!(Self::#ident),
+                            status,
+                        })
+                    })
+                    .collect::<syn::Result<_>>()?
+            }
+            Data::Union(data) => {
+                return Err(syn::Error::new(
+                    data.union_token.span(),
+                    "a union does not know which of its fields it holds: implement `HttpStatus` \
+                     by hand",
+                ));
+            }
+        };
+        Ok(Self { runtime, arms })
+    }
+
+    fn expand(&self, input: &DeriveInput) -> TokenStream {
+        let Self { runtime, arms } = self;
+        let ident = &input.ident;
+        let mut generics = input.generics.clone();
+        let is_generic = generics.type_params().next().is_some();
+        let arms: Vec<TokenStream> = arms
+            .iter()
+            .map(|Arm { path, status }| match status {
+                Source::Code(status) => quote!(#path { .. } => #status,),
+                Source::Transparent(member, ty) => {
+                    if is_generic {
+                        generics
+                            .make_where_clause()
+                            .predicates
+                            .push(syn::parse_quote!(#ty: #runtime::HttpStatus));
+                    }
+                    let ask = quote_spanned! {ty.span()=>
+                        #runtime::HttpStatus::http_status(inner)
+                    };
+                    quote!(#path { #member: inner, .. } => #ask,)
+                }
+            })
+            .collect();
+        let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+        // A match on a reference to a type without variants needs the place.
+        let body = if arms.is_empty() {
+            quote!(match *self {})
+        } else {
+            quote!(match self { #(#arms)* })
+        };
+        quote! {
+            #[automatically_derived]
+            impl #impl_generics #runtime::HttpStatus for #ident #type_generics #where_clause {
+                fn http_status(&self) -> u16 {
+                    #body
+                }
+            }
+        }
+    }
+}
+
+impl Attr {
+    fn parse(attrs: &[Attribute]) -> syn::Result<Self> {
+        let mut parsed = Self::default();
+        for attr in attrs
+            .iter()
+            .filter(|attr| attr.path().is_ident("http_status"))
+        {
+            let tokens = attr.meta.require_list()?.tokens.clone();
+            let parser = |input: ParseStream<'_>| parsed.parse_list(attr.span(), input);
+            parser.parse2(tokens)?;
+        }
+        Ok(parsed)
+    }
+
+    fn parse_list(&mut self, span: Span, input: ParseStream<'_>) -> syn::Result<()> {
+        if input.is_empty() {
+            return Err(syn::Error::new(
+                span,
+                "`http_status` needs a value: write `#[http_status(404)]`",
+            ));
+        }
+        while !input.is_empty() {
+            let span = input.span();
+            if input.peek(Token![crate]) {
+                Ident::parse_any(input)?;
+                input.parse::<Token![=]>()?;
+                self.runtime = Some(input.parse()?);
+            } else {
+                let given = if input
+                    .fork()
+                    .parse::<Ident>()
+                    .is_ok_and(|i| i == "transparent")
+                {
+                    input.parse::<Ident>()?;
+                    Given::Transparent
+                } else {
+                    Given::Code(input.parse::<StatusCode>()?.0)
+                };
+                if self.status.is_some() {
+                    return Err(syn::Error::new(span, "the status is given twice"));
+                }
+                self.status = Some((span, given));
+            }
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Given {
+    fn of(&self, span: Span, fields: &Fields) -> syn::Result<Source> {
+        match self {
+            Self::Code(status) => Ok(Source::Code(*status)),
+            Self::Transparent => match fields.members().zip(fields).collect::<Vec<_>>()[..] {
+                [(ref member, field)] => Ok(Source::Transparent(
+                    member.clone(),
+                    Box::new(field.ty.clone()),
+                )),
+                ref all => Err(syn::Error::new(
+                    span,
+                    format!(
+                        "`transparent` asks the one inner value, and here are {}: write the \
+                         status, or implement `HttpStatus` by hand",
+                        all.len()
+                    ),
+                )),
+            },
+        }
+    }
+}

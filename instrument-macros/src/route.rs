@@ -1,0 +1,198 @@
+//! Route attributes of web frameworks below ours, which say endpoint and method
+//! already: actix-web's and rocket's `#[get("/x")]`, actix-web's
+//! `#[route("/x", method = "GET")]`, utoipa's `#[utoipa::path(get, path = "/x")]`
+//! and poem-openapi's `#[oai(path = "/x", method = "get")]`.
+//!
+//! They are read, not judged: what cannot be made out is left to its framework.
+
+use proc_macro2::{TokenStream, TokenTree};
+use syn::{Attribute, LitStr, Meta};
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) endpoint: Option<String>,
+    pub(crate) method: Option<String>,
+}
+
+/// The first route attribute's; a function with several of them (one handler,
+/// many routes) has no one endpoint to name.
+pub(crate) fn of(attrs: &[Attribute]) -> Route {
+    let mut routes = attrs.iter().filter_map(route);
+    match (routes.next(), routes.next()) {
+        (Some(route), None) => route,
+        _ => Route::default(),
+    }
+}
+
+fn route(attr: &Attribute) -> Option<Route> {
+    let Meta::List(list) = &attr.meta else {
+        return None;
+    };
+    let segments: Vec<String> = attr
+        .path()
+        .segments
+        .iter()
+        .map(|segment| segment.ident.to_string())
+        .collect();
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let arguments = Arguments::parse(list.tokens.clone());
+    let (endpoint, methods) = match segments[..] {
+        ["utoipa", "path"] => (arguments.named("path"), arguments.words.clone()),
+        ["oai"] | ["poem_openapi", "oai"] => (arguments.named("path"), arguments.all("method")),
+        ["route"] | ["actix_web", "route"] | ["rocket", "route"] => {
+            (arguments.first.clone(), arguments.all("method"))
+        }
+        [method] | ["actix_web" | "rocket", method] if standard(method).is_some() => {
+            (arguments.first.clone(), vec![method.to_owned()])
+        }
+        _ => return None,
+    };
+    let endpoint = endpoint.map(|path| match path.split_once('?') {
+        // Rocket's routes name the query too.
+        Some((path, _query)) => path.to_owned(),
+        None => path,
+    });
+    let mut methods = methods.iter().filter_map(|method| standard(method));
+    let method = match (methods.next(), methods.next()) {
+        (Some(method), None) => Some(method),
+        _ => None,
+    };
+    Some(Route { endpoint, method }).filter(|route| route.endpoint.is_some())
+}
+
+fn standard(method: &str) -> Option<String> {
+    let method = method.to_ascii_uppercase();
+    crate::method::is_standard(&method).then_some(method)
+}
+
+/// The parts of a list that say something here.
+#[derive(Default)]
+struct Arguments {
+    /// A string at the beginning.
+    first: Option<String>,
+    /// Bare words such as `get`.
+    words: Vec<String>,
+    /// `name = "value"`
+    named: Vec<(String, String)>,
+}
+
+impl Arguments {
+    fn parse(tokens: TokenStream) -> Self {
+        let mut arguments = Self::default();
+        let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+        for (index, argument) in tokens.split(is_comma).enumerate() {
+            match argument {
+                [value] if index == 0 && string(value).is_some() => {
+                    arguments.first = string(value);
+                }
+                [TokenTree::Ident(word)] => arguments.words.push(word.to_string()),
+                [TokenTree::Ident(name), TokenTree::Punct(equals), value]
+                    if equals.as_char() == '=' =>
+                {
+                    if let Some(value) = string(value) {
+                        arguments.named.push((name.to_string(), value));
+                    }
+                }
+                _ => {}
+            }
+        }
+        arguments
+    }
+
+    fn named(&self, name: &str) -> Option<String> {
+        self.all(name).into_iter().next()
+    }
+
+    fn all(&self, name: &str) -> Vec<String> {
+        self.named
+            .iter()
+            .filter(|(found, _)| found == name)
+            .map(|(_, value)| value.clone())
+            .collect()
+    }
+}
+
+fn is_comma(token: &TokenTree) -> bool {
+    matches!(token, TokenTree::Punct(comma) if comma.as_char() == ',')
+}
+
+fn string(token: &TokenTree) -> Option<String> {
+    syn::parse2::<LitStr>(token.clone().into())
+        .ok()
+        .map(|literal| literal.value())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syn::parse_quote;
+
+    fn read(attrs: &[Attribute]) -> (Option<String>, Option<String>) {
+        let Route { endpoint, method } = of(attrs);
+        (endpoint, method)
+    }
+
+    #[test]
+    fn the_frameworks_attributes_are_read() {
+        let known: [(Attribute, &str, Option<&str>); 9] = [
+            (parse_quote!(#[get("/x")]), "/x", Some("GET")),
+            (
+                parse_quote!(#[actix_web::post("/x", name = "create")]),
+                "/x",
+                Some("POST"),
+            ),
+            (
+                parse_quote!(#[rocket::get("/x/<id>?<page>", rank = 2)]),
+                "/x/<id>",
+                Some("GET"),
+            ),
+            (
+                parse_quote!(#[route("/x", method = "PUT")]),
+                "/x",
+                Some("PUT"),
+            ),
+            (
+                parse_quote!(#[route("/x", method = "GET", method = "HEAD")]),
+                "/x",
+                None,
+            ),
+            (
+                parse_quote!(#[utoipa::path(get, path = "/x", responses((status = 200)))]),
+                "/x",
+                Some("GET"),
+            ),
+            (
+                parse_quote!(#[utoipa::path(path = "/x", patch)]),
+                "/x",
+                Some("PATCH"),
+            ),
+            (
+                parse_quote!(#[oai(path = "/x", method = "delete")]),
+                "/x",
+                Some("DELETE"),
+            ),
+            (parse_quote!(#[route("/x", method = "PURGE")]), "/x", None),
+        ];
+        for (attr, endpoint, method) in known {
+            let shown = quote::quote!(#attr).to_string();
+            assert_eq!(
+                read(&[attr]),
+                (Some(endpoint.to_owned()), method.map(str::to_owned)),
+                "{shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_attributes_and_several_routes_say_nothing() {
+        let others: [&[Attribute]; 4] = [
+            &[parse_quote!(#[get])],
+            &[parse_quote!(#[allow(unused)])],
+            &[parse_quote!(#[serde(path = "/x")])],
+            &[parse_quote!(#[get("/x")]), parse_quote!(#[post("/x")])],
+        ];
+        for attrs in others {
+            assert_eq!(read(attrs), (None, None));
+        }
+    }
+}
