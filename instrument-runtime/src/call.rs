@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
-use quanta::Instant;
 
 use crate::call_site::{CallSite, SeriesRef};
+use crate::clock::Instant;
 use crate::outcome::{End, Outcome};
 use crate::tell::Teller;
 

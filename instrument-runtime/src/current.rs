@@ -41,6 +41,11 @@ pub(crate) fn is_global() -> bool {
     current != 0 && (current == GLOBAL.load(Ordering::Relaxed) || is_new_global(current))
 }
 
+/// Finds out which recorder is the global one, so that no call has to.
+pub(crate) fn learn_global() {
+    on_new_thread(is_global);
+}
+
 #[cold]
 fn is_new_global(current: usize) -> bool {
     // The global recorder is set once, so a known one settles the question.

@@ -1,15 +1,23 @@
 //! Prometheus metrics for async handlers, by one attribute.
 
+mod builder;
 mod call;
 mod call_site;
+mod clock;
 mod current;
+mod error;
+mod exporter;
 mod http_status;
 mod names;
 mod outcome;
+mod recorder;
 mod series;
 mod settings;
 mod tell;
 
+pub use builder::{Builder, builder, init};
+pub use error::InitError;
+pub use exporter::Exporter;
 pub use http_status::HttpStatus;
 pub use instrument_macros::{HttpStatus, instrumented};
 pub use names::MetricNames;

@@ -1,6 +1,8 @@
 //! What one installation is set to: written by the builder, read by the
 //! recorder and, for the names, by every call site.
 
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
 use crate::names::MetricNames;
 
 /// The latency buckets unless told otherwise, in seconds: those of the
@@ -25,9 +27,28 @@ pub(crate) struct Settings {
     pub(crate) max_series: usize,
 }
 
-static INSTALLED: std::sync::OnceLock<std::sync::Arc<Settings>> = std::sync::OnceLock::new();
+static INSTALLED: OnceLock<Arc<Settings>> = OnceLock::new();
+/// Held while an installation takes effect.
+static TAKING_EFFECT: Mutex<()> = Mutex::new(());
 
 /// The settings of the one installation of this process, once there is one.
-pub(crate) fn installed() -> Option<&'static std::sync::Arc<Settings>> {
-    INSTALLED.get()
+pub(crate) fn installed() -> Option<&'static Settings> {
+    let get = || INSTALLED.get().map(Arc::as_ref);
+    get().or_else(|| {
+        // A call that meets the new recorder must not miss its names.
+        let _settled = TAKING_EFFECT.lock().unwrap_or_else(PoisonError::into_inner);
+        get()
+    })
+}
+
+/// Runs `set_recorder`; the settings are in force if it succeeds.
+pub(crate) fn take_effect<E>(
+    settings: Arc<Settings>,
+    set_recorder: impl FnOnce() -> Result<(), E>,
+) -> Result<(), E> {
+    let _taking_effect = TAKING_EFFECT.lock().unwrap_or_else(PoisonError::into_inner);
+    set_recorder()?;
+    // Cannot be set before: a process has one recorder.
+    let _ = INSTALLED.set(settings);
+    Ok(())
 }

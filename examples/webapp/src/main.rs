@@ -1,0 +1,47 @@
+//! The web application of the monitoring article, on axum: three handlers, a
+//! page of metrics beside them.
+//!
+//! `WEBAPP_ADDR` sets where it listens (`127.0.0.1:8080`). The page is on
+//! `127.0.0.1:9464`, or where the standard variables
+//! `OTEL_EXPORTER_PROMETHEUS_HOST` and `OTEL_EXPORTER_PROMETHEUS_PORT` say.
+
+mod error;
+mod handlers;
+mod shutdown;
+
+use anyhow::Context;
+use axum::Router;
+use axum::middleware::map_response;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let exporter = instrument_runtime::init("webapp_1")?;
+
+    let app = Router::new()
+        .route("/test", get(handlers::test))
+        .route("/test1", get(handlers::test1))
+        .route("/slow", get(handlers::slow))
+        .layer(map_response(error::page));
+
+    let addr = std::env::var("WEBAPP_ADDR").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
+    let listener = TcpListener::bind(&addr).await.with_context(|| {
+        format!("cannot listen on {addr}; set WEBAPP_ADDR to another host:port")
+    })?;
+    let addr = listener.local_addr()?;
+    println!("webapp_1 listens on http://{addr}; try");
+    println!("  curl http://{addr}/test            # answers \"test\"");
+    println!("  curl http://{addr}/test1           # fails: 500");
+    println!("  curl -m 0.2 http://{addr}/slow     # hangs up on a handler that takes 2 s");
+    if let Some(metrics) = exporter.local_addr() {
+        println!("  curl http://{metrics}/metrics      # what Prometheus sees");
+    }
+
+    axum::serve(listener, app)
+        .with_graceful_shutdown(shutdown::signal())
+        .await?;
+    exporter.shutdown().await;
+    println!("webapp_1 has stopped");
+    Ok(())
+}

@@ -1,0 +1,365 @@
+//! From settings to one installation, or to the reason why not.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::clock;
+use crate::current;
+use crate::error::InitError;
+use crate::exporter::Exporter;
+use crate::exporter::allow::AllowList;
+use crate::exporter::listener::{Listener, Target};
+use crate::names::MetricNames;
+use crate::recorder::Recorder;
+use crate::settings::{self, DEFAULT_BUCKETS, DEFAULT_MAX_SERIES, Settings};
+
+const HOST: &str = "OTEL_EXPORTER_PROMETHEUS_HOST";
+const PORT: &str = "OTEL_EXPORTER_PROMETHEUS_PORT";
+const DEFAULT_HOST: &str = "127.0.0.1";
+const DEFAULT_PORT: u16 = 9464;
+
+/// Installs the metrics under this name and serves them on
+/// `http://127.0.0.1:9464/metrics`: `builder(name).install()`.
+///
+/// `app_name` is a label on every series. The standard variables
+/// `OTEL_EXPORTER_PROMETHEUS_HOST` and `OTEL_EXPORTER_PROMETHEUS_PORT` move the
+/// page. Works inside any async runtime and in none; dropping what it returns
+/// stops nothing.
+///
+/// ```no_run
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     instrument_runtime::init("webapp_1")?;
+///     // … serve the application
+///     Ok(())
+/// }
+/// ```
+///
+/// # Errors
+///
+/// See [`InitError`]; most likely the port is taken, or `init` was called before.
+pub fn init(app_name: impl Into<String>) -> Result<Exporter, InitError> {
+    builder(app_name).install()
+}
+
+/// Starts from the defaults that [`init`] takes.
+///
+/// ```
+/// # fn main() -> Result<(), instrument_runtime::InitError> {
+/// let exporter = instrument_runtime::builder("webapp_1")
+///     .listen(([127, 0, 0, 1], 0))
+///     .allow("127.0.0.1")
+///     .buckets(&[0.01, 0.1, 1.0])
+///     .global_label("region", "eu")
+///     .install()?;
+/// println!("http://{}/metrics", exporter.local_addr().unwrap());
+/// # Ok(())
+/// # }
+/// ```
+pub fn builder(app_name: impl Into<String>) -> Builder {
+    Builder {
+        app_name: app_name.into(),
+        target: None,
+        allow: Vec::new(),
+        buckets: DEFAULT_BUCKETS.to_vec(),
+        global_labels: Vec::new(),
+        names: MetricNames::default(),
+        max_series: DEFAULT_MAX_SERIES,
+    }
+}
+
+/// The settings of an installation; see [`builder`]. Nothing is checked and
+/// nothing happens before [`install`](Self::install).
+#[derive(Clone, Debug)]
+#[must_use = "nothing is installed before `.install()`"]
+pub struct Builder {
+    app_name: String,
+    /// `None`: where the environment says.
+    target: Option<Target>,
+    allow: Vec<String>,
+    buckets: Vec<f64>,
+    global_labels: Vec<(String, String)>,
+    names: MetricNames,
+    max_series: usize,
+}
+
+impl Builder {
+    /// Serves the page on this address; port 0 takes a free one, which
+    /// [`Exporter::local_addr`] tells. The last of the `listen` calls counts.
+    pub fn listen(mut self, addr: impl Into<SocketAddr>) -> Self {
+        self.target = Some(Target::Tcp(vec![addr.into()]));
+        self
+    }
+
+    /// Serves the page on a Unix socket. A socket that nobody listens on any
+    /// more is replaced; [`Exporter::shutdown`] removes it.
+    #[cfg(unix)]
+    pub fn listen_unix(mut self, path: impl Into<PathBuf>) -> Self {
+        self.target = Some(Target::Unix(path.into()));
+        self
+    }
+
+    /// Serves no page: for an application that shows
+    /// [`Exporter::render`] on a route of its own.
+    pub fn without_listener(mut self) -> Self {
+        self.target = Some(Target::None);
+        self
+    }
+
+    /// Answers this address or range only (`"10.0.0.7"`, `"10.0.0.0/8"`,
+    /// `"fd00::/8"`), and whatever else is allowed the same way; without any,
+    /// everybody. A v4 range also matches v4 peers of a v6 socket.
+    pub fn allow(mut self, range: impl Into<String>) -> Self {
+        self.allow.push(range.into());
+        self
+    }
+
+    /// The histogram's upper bounds in seconds, rising; `+Inf` is added. The
+    /// default are those of OpenTelemetry's `http.server.request.duration` with
+    /// 0.0005, 0.001 and 0.0025 below them.
+    pub fn buckets(mut self, bounds: &[f64]) -> Self {
+        self.buckets = bounds.to_vec();
+        self
+    }
+
+    /// A label on every series, beside `app_name`.
+    pub fn global_label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.global_labels.push((name.into(), value.into()));
+        self
+    }
+
+    /// What the three metrics are called.
+    pub fn names(mut self, names: MetricNames) -> Self {
+        self.names = names;
+        self
+    }
+
+    /// The bound on the series of one metric (2,000 unless set, as in
+    /// OpenTelemetry's SDKs). What is past it is counted in one series with the
+    /// label `overflow="true"`.
+    pub fn max_series(mut self, series: usize) -> Self {
+        self.max_series = series;
+        self
+    }
+
+    /// Binds, starts the exporter's thread and sets the recorder; all of it or
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// See [`InitError`].
+    pub fn install(self) -> Result<Exporter, InitError> {
+        static INSTALLING: Mutex<()> = Mutex::new(());
+        let _one_at_a_time = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+        if settings::installed().is_some() {
+            return Err(InitError::AlreadyInstalled);
+        }
+        let allow = AllowList::parse(&self.allow)?;
+        check_buckets(&self.buckets)?;
+        check_labels(&self.global_labels)?;
+        check_names(&self.names)?;
+        if self.max_series == 0 {
+            return Err(InitError::MaxSeries);
+        }
+        let target = match self.target {
+            Some(target) => target,
+            None => Target::Tcp(from_environment()?),
+        };
+
+        let listener = Listener::bind(target)?;
+        let mut global_labels = vec![("app_name".to_owned(), self.app_name)];
+        global_labels.extend(self.global_labels);
+        let settings = Arc::new(Settings {
+            names: self.names,
+            buckets: self.buckets,
+            global_labels,
+            max_series: self.max_series,
+        });
+        let recorder = Recorder::new(Arc::clone(&settings));
+        let exporter = Exporter::start(listener, allow, recorder.page())?;
+        settings::take_effect(settings, || metrics::set_global_recorder(recorder)).map_err(
+            |_refused| {
+                exporter.abort();
+                InitError::AlreadyInstalled
+            },
+        )?;
+        current::learn_global();
+        clock::calibrate();
+        Ok(exporter)
+    }
+}
+
+fn from_environment() -> Result<Vec<SocketAddr>, InitError> {
+    let read = |variable: &'static str| match std::env::var(variable) {
+        Ok(value) if value.is_empty() => Ok(None),
+        Ok(value) => Ok(Some(value)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(value)) => Err(InitError::Environment {
+            variable,
+            value: value.to_string_lossy().into_owned(),
+            expected: "not UTF-8".to_owned(),
+        }),
+    };
+    let port = match read(PORT)? {
+        None => DEFAULT_PORT,
+        Some(value) => value.parse().map_err(|_| InitError::Environment {
+            variable: PORT,
+            value,
+            expected: "no port: set a number from 0 to 65535".to_owned(),
+        })?,
+    };
+    let host = read(HOST)?.unwrap_or_else(|| DEFAULT_HOST.to_owned());
+    let unresolved = |why: String| InitError::Environment {
+        variable: HOST,
+        value: host.clone(),
+        expected: format!("no address to listen on: {why}; set an IP address or a host name"),
+    };
+    // A v6 address may stand in brackets, as in a URL.
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(&host);
+    let addrs: Vec<SocketAddr> = (bare, port)
+        .to_socket_addrs()
+        .map_err(|error| unresolved(error.to_string()))?
+        .collect();
+    if addrs.is_empty() {
+        return Err(unresolved("the name has no address".to_owned()));
+    }
+    Ok(addrs)
+}
+
+fn check_buckets(bounds: &[f64]) -> Result<(), InitError> {
+    let refuse = |problem| Err(InitError::Buckets { problem });
+    if bounds.is_empty() {
+        return refuse("there is no bound; give at least one, in seconds".to_owned());
+    }
+    if let Some(bound) = bounds.iter().find(|bound| !bound.is_finite()) {
+        return refuse(format!("the bound {bound} is not finite; `+Inf` is added"));
+    }
+    match bounds.windows(2).find(|pair| pair[0] >= pair[1]) {
+        Some([bound, again]) if bound == again => {
+            refuse(format!("the bound {bound} is given twice"))
+        }
+        Some([before, bound]) => refuse(format!(
+            "the bound {bound} comes after {before}; the bounds must rise"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_labels(labels: &[(String, String)]) -> Result<(), InitError> {
+    const RESERVED: [&str; 9] = [
+        "app_name",
+        "method",
+        "endpoint",
+        "http_status",
+        "grpc_status",
+        "outcome",
+        "overflow",
+        "le",
+        "quantile",
+    ];
+    for (index, (name, _)) in labels.iter().enumerate() {
+        let problem = if !is_name(name, "_") {
+            "is no label name: letters, digits and `_`, not beginning with a digit"
+        } else if name.starts_with("__") {
+            "begins with `__`, which Prometheus keeps for itself; choose another name"
+        } else if RESERVED.contains(&name.as_str()) {
+            "is written by the exporter itself; choose another name"
+        } else if labels[..index].iter().any(|(other, _)| other == name) {
+            "is given twice"
+        } else {
+            continue;
+        };
+        return Err(InitError::GlobalLabel {
+            name: name.clone(),
+            problem,
+        });
+    }
+    Ok(())
+}
+
+fn check_names(names: &MetricNames) -> Result<(), InitError> {
+    let all = [
+        &names.requests_total,
+        &names.request_latency_seconds,
+        &names.requests_in_progress,
+    ];
+    for (index, name) in all.into_iter().enumerate() {
+        let problem = if !is_name(name, "_:") {
+            "is none: letters, digits, `_` and `:`, not beginning with a digit"
+        } else if all[..index].contains(&name) {
+            "is given to two metrics"
+        } else {
+            continue;
+        };
+        return Err(InitError::MetricName {
+            name: name.clone().into_owned(),
+            problem,
+        });
+    }
+    Ok(())
+}
+
+/// Prometheus's grammar for names, with these signs beside letters and digits.
+fn is_name(name: &str, signs: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || signs.contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message<T>(result: Result<T, InitError>) -> String {
+        result.err().expect("refused").to_string()
+    }
+
+    #[test]
+    fn a_bad_bucket_is_named() {
+        for (bounds, named) in [
+            (&[][..], "no bound"),
+            (&[1.0, 0.5], "0.5 comes after 1"),
+            (&[0.5, 0.5], "0.5 is given twice"),
+            (&[1.0, f64::NAN], "NaN"),
+            (&[1.0, f64::INFINITY], "inf"),
+        ] {
+            let message = message(check_buckets(bounds));
+            assert!(message.contains(named), "{message}");
+        }
+        assert!(check_buckets(DEFAULT_BUCKETS).is_ok());
+    }
+
+    #[test]
+    fn a_bad_label_is_named() {
+        let label = |name: &str| vec![(name.to_owned(), String::new())];
+        for name in ["", "1st", "a-b", "é", "__name", "app_name", "le", "outcome"] {
+            let message = message(check_labels(&label(name)));
+            assert!(message.contains(&format!("{name:?}")), "{message}");
+        }
+        assert!(check_labels(&label("region")).is_ok());
+        let twice = [label("a"), label("a")].concat();
+        assert!(message(check_labels(&twice)).contains("twice"));
+    }
+
+    #[test]
+    fn a_bad_metric_name_is_named() {
+        let names = |name: &str| MetricNames::default().requests_total(name);
+        for name in ["", "9s", "a b", "requests_in_progress"] {
+            let message = message(check_names(&names(name)));
+            assert!(message.contains("metric name"), "{message}");
+        }
+        for fine in [
+            MetricNames::default(),
+            MetricNames::article(),
+            MetricNames::opentelemetry(),
+            names("app:requests"),
+        ] {
+            assert!(check_names(&fine).is_ok(), "{fine:?}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Why an installation was refused.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Why [`Builder::install`](crate::Builder::install) refused. Nothing is left
+/// half-installed: no port stays bound, no thread runs, no recorder is set, and
+/// a corrected `install` in the same process succeeds.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// This process has a metrics recorder already.
+    #[error(
+        "a metrics recorder is installed in this process already; call `install` (or `init`) once, \
+         early in `main`"
+    )]
+    AlreadyInstalled,
+
+    /// Nothing can listen on this address.
+    #[error(
+        "cannot listen on {addr}: {source}; choose another address with `.listen(…)` or \
+         OTEL_EXPORTER_PROMETHEUS_PORT (0 takes any free port)"
+    )]
+    Listen {
+        /// The address that was asked for.
+        addr: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// Nothing can listen on this Unix socket.
+    #[error("cannot listen on the Unix socket {}: {source}", path.display())]
+    ListenUnix {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// A standard environment variable holds what it cannot.
+    #[error("{variable}={value:?} is {expected}")]
+    Environment {
+        /// The variable's name.
+        variable: &'static str,
+        /// What it holds.
+        value: String,
+        /// What is wrong with that, and what it should hold.
+        expected: String,
+    },
+
+    /// Neither an IP address nor a range of them.
+    #[error(
+        "`.allow({value:?})` is neither an IP address such as 10.0.0.7 nor a range such as \
+         10.0.0.0/8"
+    )]
+    Allow {
+        /// What was given.
+        value: String,
+    },
+
+    /// A global label that Prometheus does not take or that is written already.
+    #[error("the global label {name:?} {problem}")]
+    GlobalLabel {
+        /// The label's name.
+        name: String,
+        /// What is wrong with it, and the way out.
+        problem: &'static str,
+    },
+
+    /// A bucket bound that cannot be one.
+    #[error("`.buckets(…)`: {problem}")]
+    Buckets {
+        /// The bound at fault and what is wrong with it.
+        problem: String,
+    },
+
+    /// A metric name that Prometheus does not take, or that two metrics share.
+    #[error("the metric name {name:?} {problem}")]
+    MetricName {
+        /// The name.
+        name: String,
+        /// What is wrong with it, and the way out.
+        problem: &'static str,
+    },
+
+    /// `.max_series(0)` would leave no series at all.
+    #[error("`.max_series(0)` leaves no series; the least is 1")]
+    MaxSeries,
+
+    /// The exporter's thread could not start.
+    #[error("cannot start the exporter's thread: {source}")]
+    Thread {
+        /// What the operating system said.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,198 @@
+//! Where the page is served: bound before anything else is set up, so that a
+//! taken port changes nothing.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::error::InitError;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// The addresses of one host; the first that can be bound is taken.
+    Tcp(Vec<SocketAddr>),
+    #[cfg(unix)]
+    Unix(PathBuf),
+    None,
+}
+
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(std::net::TcpListener),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixListener, SocketFile),
+    None,
+}
+
+/// Removes the socket's file when the listener goes.
+#[cfg(unix)]
+#[derive(Debug)]
+pub(crate) struct SocketFile(PathBuf);
+
+#[cfg(unix)]
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Listener {
+    pub(crate) fn bind(target: Target) -> Result<Self, InitError> {
+        match target {
+            Target::Tcp(addrs) => bind_tcp(&addrs).map(Self::Tcp),
+            #[cfg(unix)]
+            Target::Unix(path) => match bind_unix(&path) {
+                Ok(listener) => Ok(Self::Unix(listener, SocketFile(path))),
+                Err(source) => Err(InitError::ListenUnix { path, source }),
+            },
+            Target::None => Ok(Self::None),
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            _ => None,
+        }
+    }
+}
+
+fn bind_tcp(addrs: &[SocketAddr]) -> Result<std::net::TcpListener, InitError> {
+    let mut first_error = None;
+    for &addr in addrs {
+        let bound = std::net::TcpListener::bind(addr)
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+        match bound {
+            Ok(listener) => return Ok(listener),
+            Err(source) => {
+                first_error.get_or_insert(InitError::Listen { addr, source });
+            }
+        }
+    }
+    Err(first_error.unwrap_or_else(|| InitError::Listen {
+        addr: SocketAddr::from(([0, 0, 0, 0], 0)),
+        source: io::ErrorKind::AddrNotAvailable.into(),
+    }))
+}
+
+#[cfg(unix)]
+fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+    use std::os::unix::fs::FileTypeExt;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    let listener = match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+                return Err(io::Error::new(
+                    error.kind(),
+                    "a file that is no socket is there; remove it or choose another path",
+                ));
+            }
+            if UnixStream::connect(path).is_ok() {
+                return Err(io::Error::new(
+                    error.kind(),
+                    "another process listens on it; choose another path",
+                ));
+            }
+            // Left behind by a process that was killed.
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)?
+        }
+        bound => bound?,
+    };
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// The same within the exporter's runtime.
+pub(crate) enum AsyncListener {
+    Tcp(tokio::net::TcpListener),
+    #[cfg(unix)]
+    Unix(tokio::net::UnixListener, #[expect(dead_code)] SocketFile),
+    None,
+}
+
+impl AsyncListener {
+    pub(crate) fn new(listener: Listener) -> io::Result<Self> {
+        Ok(match listener {
+            Listener::Tcp(listener) => Self::Tcp(tokio::net::TcpListener::from_std(listener)?),
+            #[cfg(unix)]
+            Listener::Unix(listener, file) => {
+                Self::Unix(tokio::net::UnixListener::from_std(listener)?, file)
+            }
+            Listener::None => Self::None,
+        })
+    }
+
+    /// The next connection and, over TCP, who opened it.
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((Stream::Tcp(stream), Some(peer.ip())))
+            }
+            #[cfg(unix)]
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Stream::Unix(stream), None))
+            }
+            Self::None => std::future::pending().await,
+        }
+    }
+}
+
+pub(crate) enum Stream {
+    Tcp(tokio::net::TcpStream),
+    #[cfg(unix)]
+    Unix(tokio::net::UnixStream),
+}
+
+/// One body for whichever transport it is.
+macro_rules! delegate {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Stream::Tcp($stream) => {
+                let $stream = Pin::new($stream);
+                $call
+            }
+            #[cfg(unix)]
+            Stream::Unix($stream) => {
+                let $stream = Pin::new($stream);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        delegate!(self, stream => stream.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, stream => stream.poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, stream => stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, stream => stream.poll_shutdown(cx))
+    }
+}

@@ -1,0 +1,145 @@
+//! The page's server, on a thread of its own: it answers however busy the
+//! application's own runtime is.
+
+pub(crate) mod allow;
+mod connections;
+mod health;
+pub(crate) mod listener;
+mod renders;
+pub(crate) mod respond;
+mod server;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread;
+
+use tokio::sync::watch;
+
+use crate::error::InitError;
+use crate::exporter::allow::AllowList;
+use crate::exporter::listener::{AsyncListener, Listener};
+use crate::recorder::Page;
+
+/// An installation: where its page is, what it shows, and its end.
+///
+/// Dropping it stops nothing; clones are the same exporter.
+///
+/// ```no_run
+/// # async fn serve() {}
+/// # async fn run() -> Result<(), instrument_runtime::InitError> {
+/// let exporter = instrument_runtime::init("webapp_1")?;
+/// serve().await;
+/// exporter.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Exporter {
+    page: Page,
+    local_addr: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    /// Closed when the thread has nothing bound any more.
+    running: watch::Receiver<()>,
+}
+
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exporter")
+            .field("local_addr", &self.local_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Exporter {
+    /// Starts the thread; it serves by the time this returns.
+    pub(crate) fn start(
+        listener: Listener,
+        allow: AllowList,
+        page: Page,
+    ) -> Result<Self, InitError> {
+        let (stop, stopped) = watch::channel(false);
+        let (ended, running) = watch::channel(());
+        let (ready, is_ready) = mpsc::sync_channel(1);
+        let exporter = Self {
+            page: page.clone(),
+            local_addr: listener.local_addr(),
+            stop,
+            running,
+        };
+        thread::Builder::new()
+            .name("instrument-exporter".to_owned())
+            .spawn(move || {
+                let _ended = ended;
+                serve(listener, allow, page, stopped, &ready);
+            })
+            .and_then(|_thread| is_ready.recv().map_err(io::Error::other)?)
+            .map_err(|source| InitError::Thread { source })?;
+        Ok(exporter)
+    }
+
+    /// Where the page is served, with the port that was taken for port 0.
+    /// `None` on a Unix socket and without a listener.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.local_addr
+    }
+
+    /// The page, in Prometheus's text format 0.0.4: these metrics and whatever
+    /// else the application recorded through the `metrics` facade.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.page.render()
+    }
+
+    /// Takes no more scrapes, answers those under way (for 5 seconds at most)
+    /// and stops; then the port is free.
+    ///
+    /// Calls are counted as before, and [`render`](Self::render) shows them.
+    /// Works in any async runtime; a second call waits for the first.
+    pub async fn shutdown(&self) {
+        self.stop.send_replace(true);
+        let mut running = self.running.clone();
+        // Nothing is ever sent: the channel closes when the thread ends.
+        while running.changed().await.is_ok() {}
+    }
+
+    /// Undoes a start; only for one that nobody has seen yet.
+    pub(crate) fn abort(&self) {
+        self.stop.send_replace(true);
+        while self.running.has_changed().is_ok() {
+            thread::yield_now();
+        }
+    }
+}
+
+/// The thread's whole life.
+fn serve(
+    listener: Listener,
+    allow: AllowList,
+    page: Page,
+    stop: watch::Receiver<bool>,
+    ready: &mpsc::SyncSender<io::Result<()>>,
+) {
+    let started = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .and_then(|runtime| {
+            let listener = {
+                let _inside = runtime.enter();
+                AsyncListener::new(listener)?
+            };
+            Ok((runtime, listener))
+        });
+    // Whoever started the thread waits for this.
+    match started {
+        Ok((runtime, listener)) => {
+            let _ = ready.send(Ok(()));
+            runtime.block_on(server::run(listener, allow, page, stop));
+        }
+        Err(error) => {
+            let _ = ready.send(Err(error));
+        }
+    }
+}

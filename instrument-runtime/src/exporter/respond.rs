@@ -1,0 +1,128 @@
+//! What the endpoint answers.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{
+    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, VARY,
+};
+use hyper::{Method, Request, Response, StatusCode};
+
+use crate::exporter::allow::AllowList;
+use crate::exporter::renders::Renders;
+
+/// The text format's media type, version 0.0.4.
+pub(crate) const PAGE_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+const TEXT_TYPE: &str = "text/plain; charset=utf-8";
+
+pub(crate) async fn respond(
+    request: Request<Incoming>,
+    peer: Option<IpAddr>,
+    allow: &AllowList,
+    renders: Rc<Renders>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let path = request.uri().path();
+    let response = if !allow.allows(peer) {
+        text(
+            StatusCode::FORBIDDEN,
+            "403: this address is not on the allow list\n",
+        )
+    } else if path != "/metrics" && path != "/health" {
+        text(StatusCode::NOT_FOUND, "404: the page is /metrics\n")
+    } else if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "405: GET or HEAD\n");
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        response
+    } else if path == "/health" {
+        text(StatusCode::OK, "ok\n")
+    } else {
+        page(request.headers(), &renders).await
+    };
+    Ok(response)
+}
+
+async fn page(headers: &HeaderMap, renders: &Renders) -> Response<Full<Bytes>> {
+    let Some(rendered) = renders.next().await else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "503: shutting down\n");
+    };
+    let gzip = if accepts_gzip(headers) {
+        rendered.gzip()
+    } else {
+        None
+    };
+    let is_gzip = gzip.is_some();
+    let mut response = Response::new(Full::new(gzip.unwrap_or_else(|| rendered.plain())));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(PAGE_TYPE));
+    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    if is_gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(TEXT_TYPE));
+    response
+}
+
+/// RFC 9110, section 12.5.3: `gzip` by name, or by `*` where it is not named; a
+/// weight of 0 is a no.
+pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let mut by_name = None;
+    let mut by_star = None;
+    for part in headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+    {
+        let (coding, parameters) = part.split_once(';').unwrap_or((part, ""));
+        let weight = parameters
+            .split(';')
+            .filter_map(|parameter| parameter.trim().strip_prefix("q="))
+            .find_map(|weight| weight.trim().parse::<f32>().ok())
+            .unwrap_or(1.0);
+        match coding.trim().to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => by_name = Some(weight > 0.0),
+            "*" => by_star = Some(weight > 0.0),
+            _ => {}
+        }
+    }
+    by_name.or(by_star).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_sent_when_it_is_asked_for() {
+        for (header, gzip) in [
+            ("gzip", true),
+            ("gzip, deflate, br", true),
+            ("GZIP;q=0.5", true),
+            ("deflate", false),
+            ("", false),
+            ("gzip;q=0", false),
+            ("gzip; q=0.0, *", false),
+            ("*", true),
+            ("*;q=0", false),
+            ("identity, *;q=0.1", true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(header));
+            assert_eq!(accepts_gzip(&headers), gzip, "{header:?}");
+        }
+        assert!(!accepts_gzip(&HeaderMap::new()));
+    }
+}
