@@ -1,0 +1,140 @@
+//! A scraped page, read back.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// The samples of a page by name and labels.
+#[derive(Debug, Default, PartialEq)]
+pub struct Page(BTreeMap<(String, Labels), f64>);
+
+type Labels = BTreeMap<String, String>;
+
+/// Scrapes `http://addr/metrics`.
+///
+/// # Errors
+///
+/// When nobody answers, or not with 200.
+pub fn scrape(addr: SocketAddr) -> anyhow::Result<Page> {
+    let text = ureq::get(&format!("http://{addr}/metrics"))
+        .call()?
+        .body_mut()
+        .read_to_string()?;
+    Ok(Page::parse(&text))
+}
+
+impl Page {
+    /// Reads the text format.
+    ///
+    /// # Panics
+    ///
+    /// When a line is no sample of it, or one stands there twice.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let mut samples = BTreeMap::new();
+        for line in text.lines() {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (name, labels, value) =
+                sample(line).unwrap_or_else(|| panic!("not a sample: {line}"));
+            let before = samples.insert((name, labels), value);
+            assert_eq!(before, None, "a second time: {line}");
+        }
+        Self(samples)
+    }
+
+    /// The value of the one series of this name with at least these labels.
+    ///
+    /// # Panics
+    ///
+    /// When several series match.
+    #[must_use]
+    pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let mut matching = self.matching(name, labels);
+        let first = matching.next();
+        assert_eq!(matching.next(), None, "{name}{labels:?} is not one series");
+        first
+    }
+
+    /// The sum over the series of this name with at least these labels.
+    #[must_use]
+    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.matching(name, labels).sum()
+    }
+
+    /// How many series of this name there are.
+    #[must_use]
+    pub fn series(&self, name: &str) -> usize {
+        self.matching(name, &[]).count()
+    }
+
+    /// The labels of each series of this name.
+    pub fn labels<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Labels> {
+        self.0
+            .keys()
+            .filter(move |(found, _)| found == name)
+            .map(|(_, labels)| labels)
+    }
+
+    fn matching(&self, name: &str, labels: &[(&str, &str)]) -> impl Iterator<Item = f64> {
+        self.0
+            .iter()
+            .filter(move |((found, all), _)| {
+                found == name
+                    && labels
+                        .iter()
+                        .all(|(name, value)| all.get(*name).is_some_and(|found| found == value))
+            })
+            .map(|(_, value)| *value)
+    }
+}
+
+fn sample(line: &str) -> Option<(String, Labels, f64)> {
+    let name_end = line.find(['{', ' '])?;
+    let (name, rest) = line.split_at(name_end);
+    let (labels, rest) = match rest.strip_prefix('{') {
+        Some(rest) => labels(rest)?,
+        None => (Labels::new(), rest),
+    };
+    Some((name.to_owned(), labels, rest.trim().parse().ok()?))
+}
+
+/// Reads up to the closing brace; what is behind it comes second.
+fn labels(mut text: &str) -> Option<(Labels, &str)> {
+    let mut labels = Labels::new();
+    loop {
+        if let Some(rest) = text.strip_prefix('}') {
+            return Some((labels, rest));
+        }
+        let (name, rest) = text.split_once("=\"")?;
+        let mut value = String::new();
+        let mut chars = rest.char_indices();
+        let end = loop {
+            match chars.next()? {
+                (end, '"') => break end,
+                (_, '\\') => value.push(match chars.next()?.1 {
+                    'n' => '\n',
+                    escaped @ ('\\' | '"') => escaped,
+                    _ => return None,
+                }),
+                (_, plain) => value.push(plain),
+            }
+        };
+        let before = labels.insert(name.trim_start_matches(',').to_owned(), value);
+        assert_eq!(before, None, "the label {name} stands twice");
+        text = rest[end + 1..].trim_start_matches(',');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_unescaped() {
+        let page = Page::parse("# HELP a b\na{x=\"1\",y=\"q\\\"\\\\\\n}\"} 2\nb 3\n");
+        assert_eq!(page.value("a", &[("y", "q\"\\\n}")]), Some(2.0));
+        assert_eq!(page.value("b", &[]), Some(3.0));
+        assert_eq!(page.value("c", &[]), None);
+    }
+}

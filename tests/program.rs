@@ -1,0 +1,101 @@
+//! Programs that a test runs: found or built, and always stopped.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use crate::{in_ci, wait_for};
+
+/// A running program; dropping it kills it.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+}
+
+impl Program {
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start(command: &mut Command) -> Self {
+        let child = command
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+        Self { child }
+    }
+
+    /// The lines of its standard output, which must be piped.
+    ///
+    /// # Panics
+    ///
+    /// When it is not.
+    pub fn lines(&mut self) -> impl Iterator<Item = String> + use<> {
+        let stdout = self.child.stdout.take().expect("a piped stdout");
+        BufReader::new(stdout).lines().map_while(Result::ok)
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end by the deadline.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let killed = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status();
+        assert!(killed.is_ok_and(|status| status.success()), "kill -TERM");
+        wait_for("the program's end", || self.child.try_wait().ok().flatten())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Builds a package of this workspace and returns the path of its program.
+///
+/// # Panics
+///
+/// When it does not build.
+#[must_use]
+pub fn build(package: &str) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", package])
+        .args(["--message-format", "json"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{package} does not build");
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == package)
+        .find_map(|message| message["executable"].as_str().map(str::to_owned))
+        .expect("cargo names the program")
+}
+
+/// Whether a program is at hand. If not, says so and lets the test be skipped,
+/// but for CI, where it must not be.
+///
+/// # Panics
+///
+/// In CI, when it is missing.
+#[must_use]
+pub fn is_installed(program: &str) -> bool {
+    let found = Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok();
+    assert!(found || !in_ci(), "{program} is not installed");
+    if !found {
+        eprintln!("skipped: {program} is not installed");
+    }
+    found
+}

@@ -1,0 +1,138 @@
+//! The web application of the examples under traffic: what it says of itself
+//! fits what was sent, and it stops when it is told to.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+
+use instrument_tests::page::scrape;
+use instrument_tests::program::{Program, build, is_installed};
+use instrument_tests::wait_for;
+
+#[test]
+fn the_page_fits_the_traffic() {
+    let mut webapp = Program::start(
+        Command::new(build("webapp"))
+            .env("WEBAPP_ADDR", "127.0.0.1:0")
+            .env("OTEL_EXPORTER_PROMETHEUS_PORT", "0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null()),
+    );
+    let mut lines = webapp.lines();
+    let mut address_before = |path: &str| -> SocketAddr {
+        lines
+            .by_ref()
+            .find_map(|line| {
+                let (_, url) = line.split_once("curl http://")?;
+                url.split_once(path)?.0.parse().ok()
+            })
+            .expect("the address is printed")
+    };
+    let app = address_before("/test ");
+    let metrics = address_before("/metrics");
+
+    for _ in 0..100 {
+        let answer = ureq::get(&format!("http://{app}/test")).call();
+        assert_eq!(
+            answer
+                .expect("200")
+                .body_mut()
+                .read_to_string()
+                .expect("text"),
+            "test"
+        );
+    }
+    for _ in 0..10 {
+        let answer = ureq::get(&format!("http://{app}/test1")).call();
+        assert!(matches!(answer, Err(ureq::Error::StatusCode(500))));
+    }
+    for number in 1..=3 {
+        let mut client = TcpStream::connect(app).expect("connects");
+        write!(client, "GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").expect("sends");
+        let slow = [("endpoint", "/slow")];
+        wait_for("the handler to start", || {
+            let page = scrape(metrics).ok()?;
+            (page.value("requests_in_progress", &slow)? == 1.0).then_some(())
+        });
+        drop(client);
+        wait_for("the hang-up to be seen", || {
+            let page = scrape(metrics).ok()?;
+            let labels = [slow[0], ("outcome", "cancelled"), ("http_status", "499")];
+            (page.value("requests_total", &labels)? == f64::from(number)).then_some(())
+        });
+    }
+
+    let page = scrape(metrics).expect("a page");
+    for (labels, expected) in [
+        (
+            &[
+                ("endpoint", "/test"),
+                ("outcome", "ok"),
+                ("http_status", "200"),
+            ][..],
+            100.0,
+        ),
+        (
+            &[
+                ("endpoint", "/test1"),
+                ("outcome", "error"),
+                ("http_status", "500"),
+            ],
+            10.0,
+        ),
+        (
+            &[
+                ("endpoint", "/slow"),
+                ("outcome", "cancelled"),
+                ("http_status", "499"),
+            ],
+            3.0,
+        ),
+    ] {
+        assert_eq!(
+            page.value("requests_total", labels),
+            Some(expected),
+            "{labels:?}"
+        );
+        let latency = page.value("request_latency_seconds_count", &labels[..2]);
+        assert_eq!(latency, Some(expected), "{labels:?}");
+        let in_progress = page.value("requests_in_progress", &labels[..1]);
+        assert_eq!(in_progress, Some(0.0), "{labels:?}");
+    }
+    assert_eq!(
+        page.sum("requests_total", &[("app_name", "webapp_1")]),
+        113.0
+    );
+
+    promtool_approves(metrics);
+    assert!(webapp.terminate().success(), "SIGTERM is a clean end");
+}
+
+fn promtool_approves(metrics: SocketAddr) {
+    if !is_installed("promtool") {
+        return;
+    }
+    let text = ureq::get(&format!("http://{metrics}/metrics"))
+        .call()
+        .and_then(|mut answer| answer.body_mut().read_to_string())
+        .expect("a page");
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool runs");
+    promtool
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(text.as_bytes())
+        .expect("promtool reads");
+    let output = promtool.wait_with_output().expect("promtool ends");
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        output.stdout.is_empty() && output.stderr.is_empty(),
+        "a remark: {output:?}"
+    );
+}
