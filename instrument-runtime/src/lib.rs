@@ -1,4 +1,35 @@
-//! Prometheus metrics for async handlers, by one attribute.
+//! Prometheus metrics for async handlers, by one attribute: how many requests
+//! there were, how long they took and how many are in flight, with cancelled and
+//! panicked ones counted.
+//!
+//! ```no_run
+//! use instrument_runtime::instrumented;
+//!
+//! #[instrumented(endpoint = "/test", method = "GET")]
+//! async fn test() -> &'static str {
+//!     "test"
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     instrument_runtime::init("webapp_1")?; // serves http://127.0.0.1:9464/metrics
+//!     println!("{}", test().await);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! - [`instrumented`] is the attribute, with its arguments and the shapes of
+//!   function that it goes on.
+//! - [`HttpStatus`] (a trait and a derive) and [`Outcome`] are how a return value
+//!   tells how its call went.
+//! - [`init`] and [`builder`] install the metrics and serve them; an [`Exporter`]
+//!   is what comes back.
+//! - [`MetricNames`] are what they are called.
+//!
+//! Calls are recorded through the [`metrics`] facade. Without `init`, a recorder
+//! of your own gets them; with neither, a call costs a little and counts nothing.
+//! A library may therefore annotate its functions and leave the rest to the
+//! application.
 
 mod builder;
 mod call;
@@ -53,3 +84,8 @@ pub mod __private {
         type Output = R;
     }
 }
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

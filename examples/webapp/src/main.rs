@@ -35,7 +35,7 @@ async fn main() -> anyhow::Result<()> {
     println!("  curl http://{addr}/test1           # fails: 500");
     println!("  curl -m 0.2 http://{addr}/slow     # hangs up on a handler that takes 2 s");
     if let Some(metrics) = exporter.local_addr() {
-        println!("  curl http://{metrics}/metrics      # what Prometheus sees");
+        println!("  curl http://{metrics}/metrics        # what Prometheus sees");
     }
 
     axum::serve(listener, app)
