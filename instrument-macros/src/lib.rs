@@ -1,10 +1,10 @@
 //! The macro side of `instrument-runtime`, which re-exports it: depend on that.
 //!
 //! A use of the attribute goes through three steps, each of which meets only
-//! what the one before has checked: the arguments ([`args`]) and the item
-//! ([`item`]) are parsed into trees of our own, a function's place in its
-//! surroundings is settled ([`plan`]), and the plan is expanded ([`expand`]).
-//! The derive ([`derive`]) goes the same way in one file.
+//! what the one before has checked: the arguments (`args`) and the item
+//! (`item`) are parsed into trees of our own, a function's place in its
+//! surroundings is settled (`plan`), and the plan is expanded (`expand`).
+//! The derive (`derive`) goes the same way in one file.
 
 mod args;
 mod body;
