@@ -149,7 +149,7 @@ impl<T> HasNothing for Probe<T> {}
 
 /// Reads the outcome off a return value.
 pub trait Teller<R> {
-    /// See [`Side::TELLS`].
+    /// Whether a status is told by the type.
     const TELLS: bool;
 
     /// `is_request`: the call's method is known.
