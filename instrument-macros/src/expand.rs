@@ -19,7 +19,7 @@ use crate::body::{boxed_async_block, is_async_block};
 use crate::captures::Captures;
 use crate::function::{Function, braced};
 use crate::labels::{Label, LabelValue};
-use crate::output::{Shape, nameable, returns_never};
+use crate::output::{Shape, nameable, of_returned_future, returns_never};
 use crate::plan::Plan;
 
 impl ToTokens for Plan {
@@ -118,8 +118,12 @@ impl Plan {
         let labels = (!literal.is_empty() || !names.is_empty())
             .then(|| quote!(.labels(&[#(#literal),*], &[#(#names),*])));
 
+        let new = match self.shape {
+            Shape::AsyncFn => quote!(new),
+            Shape::ImplFuture | Shape::BoxedFuture => quote!(ahead),
+        };
         quote_spanned! {Span::mixed_site()=>
-            let call = #runtime::Call::new(
+            let call = #runtime::Call::#new(
                 {
                     static __CALL_SITE: #runtime::CallSite =
                         #runtime::CallSite::new(#runtime::module_path!(), #name) #endpoint #method #labels;
@@ -156,8 +160,16 @@ impl Plan {
         let wrapped = wrap(
             &quote_spanned!(Span::mixed_site()=> #runtime::Instrumented::new(call, body, teller)),
         );
+        // An async block is not told its type by the signature; the probe is.
+        let output = match self.shape {
+            Shape::AsyncFn => None,
+            Shape::ImplFuture | Shape::BoxedFuture => {
+                of_returned_future(&self.function.sig.output)
+            }
+        }
+        .map(|output| quote!(::<#output, _>));
         quote_spanned! {Span::mixed_site()=>
-            let (body, probe) = #runtime::probe(#future);
+            let (body, probe) = #runtime::probe #output(#future);
             let teller = #teller;
             #wrapped
         }

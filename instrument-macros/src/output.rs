@@ -3,7 +3,10 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::visit_mut::VisitMut;
-use syn::{GenericArgument, PathArguments, ReturnType, Signature, Type, TypeParamBound, TypePath};
+use syn::{
+    GenericArgument, PathArguments, PathSegment, ReturnType, Signature, Type, TypeParamBound,
+    TypePath,
+};
 
 /// How a function is async.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,13 +43,20 @@ fn peel(mut ty: &Type) -> &Type {
 }
 
 fn has_future<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>) -> bool {
-    bounds.into_iter().any(|bound| match bound {
+    future_bound(bounds).is_some()
+}
+
+/// The `Future<Output = …>` among the bounds.
+fn future_bound<'a>(
+    bounds: impl IntoIterator<Item = &'a TypeParamBound>,
+) -> Option<&'a PathSegment> {
+    bounds.into_iter().find_map(|bound| match bound {
         TypeParamBound::Trait(bound) => bound
             .path
             .segments
             .last()
-            .is_some_and(|segment| segment.ident == "Future"),
-        _ => false,
+            .filter(|segment| segment.ident == "Future"),
+        _ => None,
     })
 }
 
@@ -54,29 +64,77 @@ fn is_boxed_future(path: &TypePath) -> bool {
     let Some(last) = path.path.segments.last() else {
         return false;
     };
-    if last.ident == "BoxFuture" || last.ident == "LocalBoxFuture" {
-        return true;
-    }
-    last.ident == "Pin"
-        && argument(&last.arguments).is_some_and(|pinned| match pinned {
-            Type::Path(boxed) => boxed.path.segments.last().is_some_and(|boxed| {
-                boxed.ident == "Box"
-                    && argument(&boxed.arguments).is_some_and(|inner| match inner {
-                        Type::TraitObject(ty) => has_future(&ty.bounds),
-                        Type::ImplTrait(ty) => has_future(&ty.bounds),
-                        _ => false,
-                    })
-            }),
-            _ => false,
-        })
+    is_future_alias(last) || pinned_future(last).is_some()
 }
 
+fn is_future_alias(segment: &PathSegment) -> bool {
+    segment.ident == "BoxFuture" || segment.ident == "LocalBoxFuture"
+}
+
+/// The `Future<…>` of a `Pin<Box<dyn Future<…>>>`.
+fn pinned_future(pin: &PathSegment) -> Option<&PathSegment> {
+    if pin.ident != "Pin" {
+        return None;
+    }
+    let Type::Path(boxed) = argument(&pin.arguments)? else {
+        return None;
+    };
+    let boxed = boxed.path.segments.last()?;
+    if boxed.ident != "Box" {
+        return None;
+    }
+    match argument(&boxed.arguments)? {
+        Type::TraitObject(ty) => future_bound(&ty.bounds),
+        Type::ImplTrait(ty) => future_bound(&ty.bounds),
+        _ => None,
+    }
+}
+
+/// What the future that a function returns comes to, as far as the signature
+/// says it.
+pub(crate) fn of_returned_future(output: &ReturnType) -> Option<TokenStream> {
+    let ReturnType::Type(_, ty) = output else {
+        return None;
+    };
+    let mut output = match peel(ty) {
+        Type::ImplTrait(ty) => associated_output(future_bound(&ty.bounds)?)?,
+        Type::Path(path) => {
+            let last = path.path.segments.last()?;
+            if is_future_alias(last) {
+                argument(&last.arguments)?
+            } else {
+                associated_output(pinned_future(last)?)?
+            }
+        }
+        _ => return None,
+    }
+    .clone();
+    if matches!(output, Type::Never(_)) {
+        return None;
+    }
+    Erase.visit_type_mut(&mut output);
+    Some(output.into_token_stream())
+}
+
+fn associated_output(future: &PathSegment) -> Option<&Type> {
+    let PathArguments::AngleBracketed(arguments) = &future.arguments else {
+        return None;
+    };
+    arguments.args.iter().find_map(|argument| match argument {
+        GenericArgument::AssocType(assoc) if assoc.ident == "Output" => Some(peel(&assoc.ty)),
+        _ => None,
+    })
+}
+
+/// The first type among a path's arguments.
 fn argument(arguments: &PathArguments) -> Option<&Type> {
     match arguments {
-        PathArguments::AngleBracketed(arguments) => match arguments.args.first()? {
-            GenericArgument::Type(ty) => Some(peel(ty)),
-            _ => None,
-        },
+        PathArguments::AngleBracketed(arguments) => {
+            arguments.args.iter().find_map(|argument| match argument {
+                GenericArgument::Type(ty) => Some(peel(ty)),
+                _ => None,
+            })
+        }
         _ => None,
     }
 }

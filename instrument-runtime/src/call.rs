@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::call_site::{CallSite, SeriesRef};
+use crate::call_site::{CallSite, SeriesRef, Values};
 use crate::clock::Instant;
 use crate::outcome::{End, Outcome};
 use crate::tell::Teller;
@@ -15,7 +15,11 @@ use crate::tell::Teller;
 /// that happens within a poll, as cancelled otherwise.
 #[derive(Debug)]
 pub struct Call {
-    series: SeriesRef,
+    site: &'static CallSite,
+    /// Evaluated before the call could start.
+    values: Option<Box<Values>>,
+    /// Known when the call starts, at the latest.
+    series: Option<SeriesRef>,
     has_method: bool,
     http: bool,
     state: State,
@@ -33,11 +37,32 @@ enum State {
 }
 
 impl Call {
-    /// Evaluates the labels; the call starts when it is polled.
+    /// A call that is about to start: an `async fn` makes it in its first poll.
     #[must_use]
+    #[inline]
     pub fn new(site: &'static CallSite, values: &[&dyn Display]) -> Self {
+        let series = (!values.is_empty()).then(|| site.series(values));
+        Self::waiting(site, None, series)
+    }
+
+    /// A call that may never start: the future that a plain function returns.
+    /// Its labels are evaluated now, as the function's statements are.
+    #[must_use]
+    pub fn ahead(site: &'static CallSite, values: &[&dyn Display]) -> Self {
+        let values = (!values.is_empty()).then(|| Box::new(Values::of(values)));
+        Self::waiting(site, values, None)
+    }
+
+    #[inline]
+    fn waiting(
+        site: &'static CallSite,
+        values: Option<Box<Values>>,
+        series: Option<SeriesRef>,
+    ) -> Self {
         Self {
-            series: site.series(values),
+            site,
+            values,
+            series,
             has_method: site.has_method(),
             http: site.has_method(),
             state: State::Waiting,
@@ -53,7 +78,17 @@ impl Call {
         self.state = match self.state {
             State::Suspended(started) => State::Polled(started),
             State::Waiting => {
-                self.series.started();
+                let Self {
+                    site,
+                    values,
+                    series,
+                    ..
+                } = self;
+                let series = series.get_or_insert_with(|| match values {
+                    Some(values) => site.series_of(values),
+                    None => site.series_without_values(),
+                });
+                series.started();
                 State::Polled(Instant::now())
             }
             // The body itself panics on a poll after its end.
@@ -74,9 +109,10 @@ impl Call {
 
     fn end(&mut self, end: impl FnOnce(State) -> End) {
         let state = std::mem::replace(&mut self.state, State::Ended);
-        if let State::Polled(started) | State::Suspended(started) = state {
-            self.series
-                .ended(end(state), started.elapsed().as_secs_f64());
+        if let State::Polled(started) | State::Suspended(started) = state
+            && let Some(series) = &self.series
+        {
+            series.ended(end(state), started.elapsed().as_secs_f64());
         }
     }
 }

@@ -102,19 +102,24 @@ impl CallSite {
         self.method.is_some()
     }
 
-    pub(crate) fn series(&'static self, values: &[&dyn Display]) -> SeriesRef {
-        if values.is_empty() {
-            if current::is_global()
-                && let Some(series) = self.plain()
-            {
-                return SeriesRef::Kept(series);
-            }
-            return SeriesRef::Own(Arc::new(Series::of_current(self.label_set(&Values::EMPTY))));
+    #[inline]
+    pub(crate) fn series_without_values(&'static self) -> SeriesRef {
+        if current::is_global()
+            && let Some(series) = self.plain()
+        {
+            return SeriesRef::Kept(series);
         }
+        SeriesRef::Own(Arc::new(Series::of_current(self.label_set(&Values::EMPTY))))
+    }
+
+    pub(crate) fn series(&'static self, values: &[&dyn Display]) -> SeriesRef {
         VALUES.with(|buffer| match buffer.try_borrow_mut() {
-            Ok(mut buffer) => self.series_of(&mut buffer, values),
+            Ok(mut buffer) => {
+                buffer.fill(values);
+                self.series_of(&buffer)
+            }
             // A label's `Display` called an instrumented function.
-            Err(_) => self.series_of(&mut Values::default(), values),
+            Err(_) => self.series_of(&Values::of(values)),
         })
     }
 
@@ -130,15 +135,14 @@ impl CallSite {
         }
     }
 
-    fn series_of(&'static self, buffer: &mut Values, values: &[&dyn Display]) -> SeriesRef {
-        buffer.fill(values);
+    pub(crate) fn series_of(&'static self, values: &Values) -> SeriesRef {
         if current::is_global() {
             let by_values = self.kept().by_values.get_or_init(ByValues::default);
-            if let Some(series) = by_values.get(buffer, || self.label_set(buffer)) {
+            if let Some(series) = by_values.get(values, || self.label_set(values)) {
                 return SeriesRef::Kept(series);
             }
         }
-        SeriesRef::Own(Arc::new(Series::of_current(self.label_set(buffer))))
+        SeriesRef::Own(Arc::new(Series::of_current(self.label_set(values))))
     }
 
     fn kept(&'static self) -> &'static Kept {
@@ -184,7 +188,7 @@ impl CallSite {
 
 /// The values of a call's dynamic labels, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Values {
+pub(crate) struct Values {
     text: String,
     /// Where each value ends, so that `a`+`bc` and `ab`+`c` differ.
     ends: Vec<usize>,
@@ -200,6 +204,12 @@ impl Values {
         text: String::new(),
         ends: Vec::new(),
     };
+
+    pub(crate) fn of(values: &[&dyn Display]) -> Self {
+        let mut filled = Self::EMPTY;
+        filled.fill(values);
+        filled
+    }
 
     fn fill(&mut self, values: &[&dyn Display]) {
         self.text.clear();
@@ -309,14 +319,9 @@ mod tests {
 
     #[test]
     fn values_that_join_to_the_same_text_differ() {
-        let filled = |values: &[&dyn Display]| {
-            let mut filled = Values::EMPTY;
-            filled.fill(values);
-            filled
-        };
-        assert_ne!(filled(&[&"a", &"bc"]), filled(&[&"ab", &"c"]));
+        assert_ne!(Values::of(&[&"a", &"bc"]), Values::of(&[&"ab", &"c"]));
         assert_eq!(
-            filled(&[&"ab", &7, &""]).iter().collect::<Vec<_>>(),
+            Values::of(&[&"ab", &7, &""]).iter().collect::<Vec<_>>(),
             ["ab", "7", ""]
         );
     }

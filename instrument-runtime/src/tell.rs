@@ -26,7 +26,7 @@ impl<R> std::fmt::Debug for Probe<R> {
 
 /// Pairs a future with its output type. It is taken by value and given back:
 /// a borrow would keep a second place for it in the caller's future.
-pub fn probe<F: Future>(future: F) -> (F, Probe<F::Output>) {
+pub fn probe<R, F: Future<Output = R>>(future: F) -> (F, Probe<R>) {
     (future, Probe(PhantomData))
 }
 

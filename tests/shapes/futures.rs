@@ -1,0 +1,213 @@
+//! Plain functions that return a future: what stands before it is kept, and the
+//! time is that of the future.
+
+use std::cell::Cell;
+use std::fmt::Display;
+use std::future::{Future, ready};
+use std::pin::Pin;
+
+use ::futures::FutureExt;
+use ::futures::future::{BoxFuture, LocalBoxFuture};
+use instrument_tests::recorded::{Recorded, one_call};
+
+use super::{error, instrumented, ok, work};
+
+#[instrumented]
+fn lone_block() -> impl Future<Output = u8> {
+    async { work().map(|()| 1).await }
+}
+
+#[instrumented]
+fn statements_before(count: &Cell<u8>) -> impl Future<Output = u8> {
+    count.set(count.get() + 1);
+    let before = count.get();
+    async move {
+        work().await;
+        before
+    }
+}
+
+#[instrumented]
+fn early_return(early: bool) -> Pin<Box<dyn Future<Output = &'static str>>> {
+    if early {
+        return Box::pin(async {
+            work().await;
+            "early"
+        });
+    }
+    let late = async {
+        work().await;
+        "late"
+    };
+    Box::pin(late)
+}
+
+#[instrumented]
+fn in_a_variable() -> impl Future<Output = u8> + Send {
+    let future = work().map(|()| 2);
+    future
+}
+
+#[instrumented]
+fn from_a_match(which: u8) -> Pin<Box<dyn Future<Output = u8> + Send>> {
+    match which {
+        0 => Box::pin(async {
+            work().await;
+            0
+        }),
+        _ => work().map(|()| 1).boxed(),
+    }
+}
+
+#[instrumented]
+fn fails(text: &str) -> impl Future<Output = Result<u8, std::num::ParseIntError>> + use<> {
+    let parsed = text.parse();
+    async move {
+        work().await;
+        let number: u8 = parsed?;
+        Ok(number)
+    }
+}
+
+#[instrumented]
+fn borrows<'a>(text: &'a str) -> impl Future<Output = &'a str> + 'a {
+    async move {
+        work().await;
+        text
+    }
+}
+
+#[instrumented]
+fn captures<'a, T: Display>(text: &'a str, value: T) -> impl Future<Output = String> + use<'a, T> {
+    let value = value.to_string();
+    async move {
+        work().await;
+        format!("{text}{value}")
+    }
+}
+
+#[instrumented]
+fn lone_box<'a>(text: &'a str) -> Pin<Box<dyn Future<Output = usize> + Send + 'a>> {
+    Box::pin(async move {
+        work().await;
+        text.len()
+    })
+}
+
+#[instrumented]
+fn by_alias(text: &str) -> BoxFuture<'_, usize> {
+    async move {
+        work().await;
+        text.len()
+    }
+    .boxed()
+}
+
+#[instrumented]
+fn by_local_alias(text: &str) -> LocalBoxFuture<'_, usize> {
+    let text = std::rc::Rc::new(text);
+    Box::pin(async move {
+        work().await;
+        text.len()
+    })
+}
+
+#[instrumented]
+fn of_an_impl_trait() -> impl Future<Output = impl Display> {
+    async {
+        work().await;
+        "shown"
+    }
+}
+
+#[instrumented]
+fn through_another() -> impl Future<Output = u8> {
+    lone()
+}
+
+async fn lone() -> u8 {
+    work().await;
+    3
+}
+
+#[test]
+fn the_future_is_measured() {
+    assert_eq!(ok("futures::lone_block", async || lone_block().await), 1);
+    let count = Cell::new(0);
+    let before = ok("futures::statements_before", async || {
+        let future = statements_before(&count);
+        assert_eq!(count.get(), 1, "a statement runs when the function does");
+        future.await
+    });
+    assert_eq!(before, 1);
+    for (early, text) in [(true, "early"), (false, "late")] {
+        let found = ok("futures::early_return", async || early_return(early).await);
+        assert_eq!(found, text);
+    }
+    assert_eq!(ok("futures::in_a_variable", async || in_a_variable().await), 2);
+    for which in [0, 1] {
+        let found = ok("futures::from_a_match", async || from_a_match(which).await);
+        assert_eq!(found, which);
+    }
+    assert_eq!(ok("futures::fails", async || fails("4").await), Ok(4));
+    error("futures::fails", async || fails("four").await).unwrap_err();
+    assert_eq!(ok("futures::borrows", async || borrows("b").await), "b");
+    assert_eq!(
+        ok("futures::captures", async || captures("c", 5).await),
+        "c5"
+    );
+    assert_eq!(ok("futures::lone_box", async || lone_box("four").await), 4);
+    assert_eq!(ok("futures::by_alias", async || by_alias("four").await), 4);
+    assert_eq!(
+        ok("futures::by_local_alias", async || {
+            by_local_alias("four").await
+        }),
+        4
+    );
+    let shown = ok("futures::of_an_impl_trait", async || {
+        of_an_impl_trait().await
+    });
+    assert_eq!(shown.to_string(), "shown");
+    assert_eq!(
+        ok("futures::through_another", async || through_another().await),
+        3
+    );
+}
+
+#[instrumented]
+fn at_once() -> impl Future<Output = u8> {
+    ready(1)
+}
+
+#[test]
+fn a_future_that_is_never_polled_is_no_call() {
+    Recorded::during(|recorded| {
+        drop(at_once());
+        assert_eq!(recorded.lines(), [""; 0]);
+        assert_eq!(at_once().now_or_never(), Some(1));
+        assert_eq!(
+            recorded.lines(),
+            one_call("endpoint=futures::at_once", "outcome=ok")
+        );
+    });
+}
+
+#[instrumented(labels(text = text, length = text.len()))]
+fn labelled(text: String) -> impl Future<Output = String> {
+    async move {
+        work().await;
+        text
+    }
+}
+
+#[test]
+fn labels_are_evaluated_before_the_future_takes_the_arguments() {
+    let text = ok("futures::labelled text=abc length=3", async || {
+        labelled("abc".to_owned()).await
+    });
+    assert_eq!(text, "abc");
+    Recorded::during(|recorded| {
+        drop(labelled("never".to_owned()));
+        assert_eq!(recorded.lines(), [""; 0]);
+    });
+}
