@@ -89,6 +89,12 @@ impl Args {
                 }
                 let list;
                 syn::parenthesized!(list in input);
+                if list.is_empty() {
+                    return Err(syn::Error::new(
+                        span,
+                        "`labels()` is empty: write `labels(name = value)`",
+                    ));
+                }
                 once(&mut self.labels, &name, (span, list.parse()?))
             }
             "outcome" => {
@@ -102,7 +108,16 @@ impl Args {
                 once(&mut self.skip, &name, span)
             }
             "crate" => {
-                let path = value(&name, "path::to::instrument_runtime", input)?;
+                let example = "path::to::instrument_runtime";
+                let path = value(&name, example, input).map_err(|error| {
+                    // A path's own errors say only what a path begins with.
+                    if error.to_string().starts_with("expected identifier") {
+                        let message = format!("`crate` takes a path: write `crate = {example}`");
+                        syn::Error::new(error.span(), message)
+                    } else {
+                        error
+                    }
+                })?;
                 once(&mut self.runtime, &name, (span, path))
             }
             unknown => Err(syn::Error::new(span, unknown_argument(unknown))),

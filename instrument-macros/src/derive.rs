@@ -5,14 +5,46 @@ use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
-use syn::{Attribute, Data, DeriveInput, Fields, Ident, Path, Token, Type};
+use syn::{Attribute, Data, DeriveInput, Fields, Generics, Ident, Path, Token, Type};
 
 use crate::status_code::StatusCode;
 
 pub(crate) fn http_status(input: TokenStream) -> TokenStream {
-    syn::parse2(input)
-        .and_then(|input| Told::parse(&input).map(|told| told.expand(&input)))
-        .unwrap_or_else(syn::Error::into_compile_error)
+    let input = match syn::parse2(input) {
+        Ok(input) => input,
+        Err(error) => return error.into_compile_error(),
+    };
+    match Told::parse(&input) {
+        Ok(told) => told.expand(&input),
+        Err(error) => {
+            // With an implementation beside it, the error stays the only one.
+            let stub = implementation(
+                &syn::parse_quote!(::instrument_runtime),
+                &input.ident,
+                &input.generics,
+                &quote!(loop {}),
+            );
+            let error = error.into_compile_error();
+            quote!(#stub #error)
+        }
+    }
+}
+
+fn implementation(
+    runtime: &Path,
+    ident: &Ident,
+    generics: &Generics,
+    body: &TokenStream,
+) -> TokenStream {
+    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    quote! {
+        #[automatically_derived]
+        impl #impl_generics #runtime::HttpStatus for #ident #type_generics #where_clause {
+            fn http_status(&self) -> u16 {
+                #body
+            }
+        }
+    }
 }
 
 /// Checked: every value of the type has a status.
@@ -114,7 +146,6 @@ impl Told {
 
     fn expand(&self, input: &DeriveInput) -> TokenStream {
         let Self { runtime, arms } = self;
-        let ident = &input.ident;
         let mut generics = input.generics.clone();
         let is_generic = generics.type_params().next().is_some();
         let arms: Vec<TokenStream> = arms
@@ -135,21 +166,13 @@ impl Told {
                 }
             })
             .collect();
-        let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
         // A match on a reference to a type without variants needs the place.
         let body = if arms.is_empty() {
             quote!(match *self {})
         } else {
             quote!(match self { #(#arms)* })
         };
-        quote! {
-            #[automatically_derived]
-            impl #impl_generics #runtime::HttpStatus for #ident #type_generics #where_clause {
-                fn http_status(&self) -> u16 {
-                    #body
-                }
-            }
-        }
+        implementation(runtime, &input.ident, &generics, &body)
     }
 }
 

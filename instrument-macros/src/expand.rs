@@ -14,6 +14,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
 
 use crate::body::{boxed_async_block, is_async_block};
 use crate::captures::Captures;
@@ -111,7 +112,8 @@ impl Plan {
                 LabelValue::Literal(value) => literal.push(quote!((#name, #value))),
                 LabelValue::Expression(expression) => {
                     names.push(name);
-                    values.push(expression);
+                    // What is no `Display` is pointed at itself.
+                    values.push(quote_spanned!(expression.span()=> &(#expression)));
                 }
             }
         }
@@ -129,7 +131,7 @@ impl Plan {
                         #runtime::CallSite::new(#runtime::module_path!(), #name) #endpoint #method #labels;
                     &__CALL_SITE
                 },
-                &[#(&(#values)),*],
+                &[#(#values),*],
             );
         }
     }

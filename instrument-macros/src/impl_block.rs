@@ -76,6 +76,22 @@ fn owner(ty: &Type) -> String {
 }
 
 impl ImplBlock {
+    /// The block as it stands, less what would expand once more.
+    pub(crate) fn unmeasured(self) -> TokenStream {
+        let mut content = TokenStream::new();
+        content.append_all(&self.inner_attrs);
+        for item in self.items {
+            match item {
+                Item::Function(mut function) => {
+                    function.attrs.retain(|attr| !is_own(attr));
+                    function.to_tokens(&mut content);
+                }
+                Item::Other(item) => item.to_tokens(&mut content),
+            }
+        }
+        with_braces(&self.header, self.braces, content)
+    }
+
     pub(crate) fn expand(self, args: &Args) -> syn::Result<TokenStream> {
         refuse_on_block(args)?;
         let mut content = TokenStream::new();
@@ -114,44 +130,60 @@ impl ImplBlock {
                 ),
             ));
         }
-        let mut group = Group::new(Delimiter::Brace, content);
-        group.set_span(self.braces);
-        let header = self.header;
-        Ok(quote!(#header #group))
+        Ok(with_braces(&self.header, self.braces, content))
     }
+}
+
+fn with_braces(header: &TokenStream, braces: Span, content: TokenStream) -> TokenStream {
+    let mut group = Group::new(Delimiter::Brace, content);
+    group.set_span(braces);
+    quote!(#header #group)
 }
 
 /// On a block these would be the same for every method of it.
 fn refuse_on_block(args: &Args) -> syn::Result<()> {
     let refused = [
-        (args.endpoint.as_ref().map(|(span, _)| *span), "endpoint"),
-        (args.method.as_ref().map(|(span, _)| *span), "method"),
-        (args.outcome.as_ref().map(|(span, _)| *span), "outcome"),
-        (args.skip, "skip"),
+        (
+            args.endpoint.as_ref().map(|(span, _)| *span),
+            "endpoint",
+            " = \"…\"",
+        ),
+        (
+            args.method.as_ref().map(|(span, _)| *span),
+            "method",
+            " = \"…\"",
+        ),
+        (
+            args.outcome.as_ref().map(|(span, _)| *span),
+            "outcome",
+            " = …",
+        ),
+        (args.skip, "skip", ""),
     ];
     match refused
         .into_iter()
-        .find_map(|(span, name)| Some((span?, name)))
+        .find_map(|(span, name, value)| Some((span?, name, value)))
     {
-        Some((span, name)) => Err(syn::Error::new(
+        Some((span, name, value)) => Err(syn::Error::new(
             span,
             format!(
-                "`{name}` is about one method: put `#[instrumented({name} …)]` on that; an `impl` \
-                 block takes `labels` and `crate`"
+                "`{name}` is about one method: put `#[instrumented({name}{value})]` on that; an \
+                 `impl` block takes `labels` and `crate`"
             ),
         )),
         None => Ok(()),
     }
 }
 
+fn is_own(attr: &Attribute) -> bool {
+    attr.path()
+        .segments
+        .last()
+        .is_some_and(|segment| segment.ident == "instrumented")
+}
+
 /// Takes a method's own `#[instrumented(…)]` off it.
 fn take_own(mut function: Function) -> syn::Result<(Function, Option<Args>)> {
-    let is_own = |attr: &Attribute| {
-        attr.path()
-            .segments
-            .last()
-            .is_some_and(|segment| segment.ident == "instrumented")
-    };
     let Some(position) = function.attrs.iter().position(is_own) else {
         return Ok((function, None));
     };

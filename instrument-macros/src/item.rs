@@ -14,6 +14,12 @@ use crate::plan::Plan;
 pub(crate) fn instrumented(args: TokenStream, item: TokenStream) -> TokenStream {
     expand(args, item.clone()).unwrap_or_else(|error| {
         let error = error.into_compile_error();
+        let item = match kind.parse2(item.clone()) {
+            Ok(Kind::Impl) => {
+                syn::parse2(item.clone()).map_or(item, |block: ImplBlock| block.unmeasured())
+            }
+            _ => item,
+        };
         quote!(#item #error)
     })
 }

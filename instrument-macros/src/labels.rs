@@ -51,9 +51,6 @@ impl Parse for Labels {
                     labels.push(label);
                     Ok(labels)
                 })?;
-        if labels.is_empty() {
-            return Err(input.error("`labels()` is empty: write `labels(name = value)`"));
-        }
         Ok(Self(labels))
     }
 }

@@ -29,6 +29,10 @@
 ///     Err(ShopError::NoSuchItem) // http_status="404", outcome="client_error"
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not tell its HTTP status",
+    note = "derive it: `#[derive(HttpStatus)]` with `#[http_status(404)]`, or implement `HttpStatus`"
+)]
 pub trait HttpStatus {
     /// The status code, 100 to 599.
     fn http_status(&self) -> u16;

@@ -194,9 +194,9 @@ impl<R, S: Side<R>> Teller<R> for ByValue<S> {
 pub const BY_NOTHING: ByValue<Nothing> = ByValue(Nothing);
 
 /// The function of an `outcome = …` argument.
-pub struct ByFunction<F>(F);
+pub struct ByFunction<R>(fn(&R) -> Outcome);
 
-impl<F> std::fmt::Debug for ByFunction<F> {
+impl<R> std::fmt::Debug for ByFunction<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("ByFunction")
     }
@@ -204,11 +204,11 @@ impl<F> std::fmt::Debug for ByFunction<F> {
 
 /// Takes the probe so that a closure's argument has its type before the
 /// closure is checked.
-pub fn by_function<R, F: Fn(&R) -> Outcome>(_probe: Probe<R>, tell: F) -> ByFunction<F> {
+pub fn by_function<R>(_probe: Probe<R>, tell: fn(&R) -> Outcome) -> ByFunction<R> {
     ByFunction(tell)
 }
 
-impl<R, F: Fn(&R) -> Outcome> Teller<R> for ByFunction<F> {
+impl<R> Teller<R> for ByFunction<R> {
     const TELLS: bool = false;
 
     fn tell(&self, value: &R, _is_request: bool) -> Outcome {
