@@ -51,9 +51,11 @@ impl Plan {
             .has_unused(body)
             .then(|| quote!(#![allow(unused_assignments)]));
         let block = braced(self.body.braces, quote!(#allow #hints #body));
+        let at_body = Span::mixed_site().located_at(self.body.braces.join());
         let wrapped = self.wrapped(
             &quote_spanned!(Span::mixed_site()=> async move #block),
-            |instrumented| quote_spanned!(Span::mixed_site()=> #instrumented.await),
+            // What does not fit the signature is the body's fault, and shown there.
+            |instrumented| quote_spanned!(at_body=> #instrumented.await),
         );
         let call = self.call();
         quote!(#call #wrapped)
@@ -159,8 +161,10 @@ impl Plan {
                 }
             },
         };
+        let at_body = Span::mixed_site().located_at(self.body.braces.join());
+        let runtime = located_at(runtime, at_body);
         let wrapped = wrap(
-            &quote_spanned!(Span::mixed_site()=> #runtime::Instrumented::new(call, body, teller)),
+            &quote_spanned!(at_body=> #runtime::Instrumented::new(call, body, teller)),
         );
         // An async block is not told its type by the signature; the probe is.
         let output = match self.shape {
@@ -191,7 +195,19 @@ impl Plan {
             if false {
                 return #runtime::never::<#output>();
                 #captures
-            }
+            };
         }
     }
+}
+
+/// The same tokens, which errors show elsewhere.
+fn located_at(tokens: &TokenStream, span: Span) -> TokenStream {
+    tokens
+        .clone()
+        .into_iter()
+        .map(|mut token| {
+            token.set_span(token.span().located_at(span));
+            token
+        })
+        .collect()
 }

@@ -1,8 +1,11 @@
 //! The accept loop and the connections, on the exporter's own thread.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -71,18 +74,23 @@ async fn serve(
     listener: AsyncListener,
     allow: &Rc<AllowList>,
     renders: &Rc<Renders>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
     let connections = Rc::new(Connections::default());
     let mut tasks = JoinSet::new();
+    let mut stopped = pin!(stopped(stop.clone()));
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = tasks.join_next() => continue,
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
+        let mut accept = pin!(listener.accept());
+        let accepted = poll_fn(|context| {
+            if stopped.as_mut().poll(context).is_ready() {
+                return Poll::Ready(None);
+            }
+            while let Poll::Ready(Some(_)) = tasks.poll_join_next(context) {}
+            accept.as_mut().poll(context).map(Some)
+        });
+        match accepted.await {
+            None => break,
+            Some(Ok((stream, peer))) => {
                 let connection = connection(
                     stream,
                     peer,
@@ -93,7 +101,7 @@ async fn serve(
                 );
                 tasks.spawn_local(connection);
             }
-            Err(_) => {
+            Some(Err(_)) => {
                 // One of ours may be the descriptor that is missing.
                 connections.close_one();
                 sleep(ACCEPT_PAUSE).await;
@@ -105,13 +113,19 @@ async fn serve(
     let _ = timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
 }
 
+/// Ends when the exporter is to stop.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // The sender outlives the thread's work; without one there is no reason to stay.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
 async fn connection(
     stream: Stream,
     peer: Option<IpAddr>,
     allow: Rc<AllowList>,
     renders: Rc<Renders>,
     connections: Rc<Connections>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
     let connection = connections.open();
     let deadline = Rc::new(Cell::new(Instant::now() + HEADER_TIMEOUT + ANSWER_TIMEOUT));
@@ -124,29 +138,34 @@ async fn connection(
             respond(request, peer, &allow, renders).await
         }
     });
-    let mut served = std::pin::pin!(
+    let mut served = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(MAX_HEADER)
             .serve_connection(TokioIo::new(stream), service)
     );
+    let mut stopped = pin!(stopped(stop));
+    let mut closed = pin!(connection.closed());
+    let mut expired = pin!(sleep_until(deadline.get()));
     let mut stopping = false;
-    loop {
-        tokio::select! {
-            // How a peer broke off is no matter of ours.
-            _ = &mut served => break,
-            () = connection.closed() => break,
-            () = sleep_until(deadline.get()) => {
-                if deadline.get() <= Instant::now() {
-                    break;
-                }
-            }
-            _ = stop.wait_for(|stop| *stop), if !stopping => {
-                stopping = true;
-                served.as_mut().graceful_shutdown();
-            }
+    poll_fn(|context| {
+        if !stopping && stopped.as_mut().poll(context).is_ready() {
+            stopping = true;
+            served.as_mut().graceful_shutdown();
         }
-    }
+        // How a peer broke off is no matter of ours.
+        if served.as_mut().poll(context).is_ready() || closed.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        while expired.as_mut().poll(context).is_ready() {
+            if deadline.get() <= Instant::now() {
+                return Poll::Ready(());
+            }
+            expired.as_mut().reset(deadline.get());
+        }
+        Poll::Pending
+    })
+    .await;
     connections.remove(&connection);
 }

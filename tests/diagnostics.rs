@@ -1,0 +1,132 @@
+//! What the compiler says about a body is the same with the attribute and
+//! without: the same errors and warnings, at the same tokens.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use serde_json::Value;
+
+const ATTRIBUTE: &str = "#[instrumented]";
+
+/// Cargo's answer for all of `cases`, in one package of one binary each.
+fn diagnostics(folder: &Path, cases: &[(String, String)]) -> Vec<BTreeSet<String>> {
+    let binaries = folder.join("src/bin");
+    let _ = fs::remove_dir_all(&binaries);
+    fs::create_dir_all(&binaries).unwrap();
+    let runtime = Path::new(env!("CARGO_MANIFEST_DIR")).join("../instrument-runtime");
+    fs::write(
+        folder.join("Cargo.toml"),
+        format!(
+            "[package]\nname = \"diagnostics\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
+             [dependencies]\ninstrument-runtime = {{ path = {runtime:?} }}\n\n[workspace]\n"
+        ),
+    )
+    .unwrap();
+    // The same versions as everywhere, and none to ask for.
+    fs::copy(runtime.join("../Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    for (name, source) in cases {
+        fs::write(binaries.join(name).with_extension("rs"), source).unwrap();
+    }
+    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["check", "--keep-going", "--bins", "--message-format=json"])
+        .args(["--offline", "--quiet"])
+        .current_dir(folder)
+        .env("CARGO_TARGET_DIR", target().join("diagnostics"))
+        .env_remove("RUSTFLAGS")
+        .output()
+        .unwrap();
+    let mut found = vec![BTreeSet::new(); cases.len()];
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        if line["reason"] != "compiler-message" {
+            continue;
+        }
+        let Some(case) = cases.iter().position(|(name, _)| line["target"]["name"] == **name) else {
+            continue;
+        };
+        found[case].extend(described(&line["message"]));
+    }
+    assert!(
+        found.iter().any(|found| !found.is_empty()),
+        "cargo said nothing: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    found
+}
+
+/// Level, code and primary spans, in a line. Not the words: to the compiler an
+/// argument is a captured variable, and the body an async block. `None` for the
+/// summaries.
+fn described(message: &Value) -> Option<String> {
+    let spans: Vec<String> = message["spans"]
+        .as_array()?
+        .iter()
+        .filter(|span| span["is_primary"] == true)
+        .map(|span| {
+            format!(
+                "{}:{}-{}:{}",
+                span["line_start"], span["column_start"], span["line_end"], span["column_end"]
+            )
+        })
+        .collect();
+    if spans.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "{} {} at {}",
+        message["level"].as_str()?,
+        message["code"]["code"].as_str().unwrap_or("-"),
+        spans.join(" and "),
+    ))
+}
+
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).to_owned()
+}
+
+#[test]
+fn the_compiler_says_the_same_at_the_same_tokens() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("diagnostics");
+    let mut names: Vec<_> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    names.sort();
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for path in &names {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let source = fs::read_to_string(path).unwrap();
+        assert!(source.contains(ATTRIBUTE), "{name} has no attribute");
+        // Nothing moves: the lines stay where they are.
+        let plain = source
+            .replace(ATTRIBUTE, "")
+            .replace("use instrument_runtime::instrumented;", "");
+        with.push((name.clone(), source));
+        without.push((name, plain));
+    }
+    let scratch = tempfile::tempdir_in(target()).unwrap();
+    let with_attribute = diagnostics(scratch.path(), &with);
+    let plain = diagnostics(scratch.path(), &without);
+
+    // An argument that is never read gets a second remark where it is assigned to
+    // or stands in code that is never reached.
+    let known = BTreeSet::from(["warning unused_assignments at 4:22-4:26".to_owned()]);
+    let mut differences = String::new();
+    for (((name, _), with), plain) in with.iter().zip(with_attribute).zip(plain) {
+        assert!(!plain.is_empty(), "{name} says nothing without the attribute");
+        let with = match name.as_str() {
+            "assigned_argument" => &with - &known,
+            _ => with,
+        };
+        if with != plain {
+            differences += &format!(
+                "\n{name}\n  only with the attribute: {:#?}\n  only without: {:#?}\n",
+                with.difference(&plain).collect::<Vec<_>>(),
+                plain.difference(&with).collect::<Vec<_>>()
+            );
+        }
+    }
+    assert!(differences.is_empty(), "{differences}");
+}

@@ -1,0 +1,8 @@
+use instrument_runtime::instrumented;
+
+#[instrumented]
+async fn handler() -> usize {}
+
+fn main() {
+    drop(handler());
+}

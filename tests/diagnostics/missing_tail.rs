@@ -1,0 +1,10 @@
+use instrument_runtime::instrumented;
+
+#[instrumented]
+async fn handler(text: &str) -> usize {
+    text.len();
+}
+
+fn main() {
+    drop(handler("a"));
+}

@@ -1,0 +1,10 @@
+use instrument_runtime::instrumented;
+
+#[instrumented]
+async fn handler() -> ! {
+    drop(1);
+}
+
+fn main() {
+    drop(handler());
+}
