@@ -11,10 +11,10 @@ use serde_json::Value;
 const ATTRIBUTE: &str = "#[instrumented]";
 
 /// Cargo's answer for all of `cases`, in one package of one binary each.
-fn diagnostics(folder: &Path, cases: &[(String, String)]) -> Vec<BTreeSet<String>> {
+fn diagnostics(folder: &Path, cases: &[(String, String)]) -> anyhow::Result<Vec<BTreeSet<String>>> {
     let binaries = folder.join("src/bin");
     let _ = fs::remove_dir_all(&binaries);
-    fs::create_dir_all(&binaries).unwrap();
+    fs::create_dir_all(&binaries)?;
     let runtime = Path::new(env!("CARGO_MANIFEST_DIR")).join("../instrument-runtime");
     fs::write(
         folder.join("Cargo.toml"),
@@ -22,12 +22,11 @@ fn diagnostics(folder: &Path, cases: &[(String, String)]) -> Vec<BTreeSet<String
             "[package]\nname = \"diagnostics\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
              [dependencies]\ninstrument-runtime = {{ path = {runtime:?} }}\n\n[workspace]\n"
         ),
-    )
-    .unwrap();
+    )?;
     // The same versions as everywhere, and none to ask for.
-    fs::copy(runtime.join("../Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    fs::copy(runtime.join("../Cargo.lock"), folder.join("Cargo.lock"))?;
     for (name, source) in cases {
-        fs::write(binaries.join(name).with_extension("rs"), source).unwrap();
+        fs::write(binaries.join(name).with_extension("rs"), source)?;
     }
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["check", "--keep-going", "--bins", "--message-format=json"])
@@ -35,15 +34,17 @@ fn diagnostics(folder: &Path, cases: &[(String, String)]) -> Vec<BTreeSet<String
         .current_dir(folder)
         .env("CARGO_TARGET_DIR", target().join("diagnostics"))
         .env_remove("RUSTFLAGS")
-        .output()
-        .unwrap();
+        .output()?;
     let mut found = vec![BTreeSet::new(); cases.len()];
-    for line in String::from_utf8(output.stdout).unwrap().lines() {
-        let line: Value = serde_json::from_str(line).unwrap();
+    for line in String::from_utf8(output.stdout)?.lines() {
+        let line: Value = serde_json::from_str(line)?;
         if line["reason"] != "compiler-message" {
             continue;
         }
-        let Some(case) = cases.iter().position(|(name, _)| line["target"]["name"] == **name) else {
+        let Some(case) = cases
+            .iter()
+            .position(|(name, _)| line["target"]["name"] == **name)
+        else {
             continue;
         };
         found[case].extend(described(&line["message"]));
@@ -53,7 +54,7 @@ fn diagnostics(folder: &Path, cases: &[(String, String)]) -> Vec<BTreeSet<String
         "cargo said nothing: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    found
+    Ok(found)
 }
 
 /// Level, code and primary spans, in a line. Not the words: to the compiler an
@@ -87,17 +88,20 @@ fn target() -> PathBuf {
 }
 
 #[test]
-fn the_compiler_says_the_same_at_the_same_tokens() {
+fn the_compiler_says_the_same_at_the_same_tokens() -> anyhow::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("diagnostics");
-    let mut names: Vec<_> = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    names.sort();
+    let mut paths = fs::read_dir(&folder)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    paths.sort();
     let (mut with, mut without) = (Vec::new(), Vec::new());
-    for path in &names {
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let source = fs::read_to_string(path).unwrap();
+    for path in &paths {
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let source = fs::read_to_string(path)?;
         assert!(source.contains(ATTRIBUTE), "{name} has no attribute");
         // Nothing moves: the lines stay where they are.
         let plain = source
@@ -106,16 +110,19 @@ fn the_compiler_says_the_same_at_the_same_tokens() {
         with.push((name.clone(), source));
         without.push((name, plain));
     }
-    let scratch = tempfile::tempdir_in(target()).unwrap();
-    let with_attribute = diagnostics(scratch.path(), &with);
-    let plain = diagnostics(scratch.path(), &without);
+    let scratch = tempfile::tempdir_in(target())?;
+    let with_attribute = diagnostics(scratch.path(), &with)?;
+    let plain = diagnostics(scratch.path(), &without)?;
 
     // An argument that is never read gets a second remark where it is assigned to
     // or stands in code that is never reached.
     let known = BTreeSet::from(["warning unused_assignments at 4:22-4:26".to_owned()]);
     let mut differences = String::new();
     for (((name, _), with), plain) in with.iter().zip(with_attribute).zip(plain) {
-        assert!(!plain.is_empty(), "{name} says nothing without the attribute");
+        assert!(
+            !plain.is_empty(),
+            "{name} says nothing without the attribute"
+        );
         let with = match name.as_str() {
             "assigned_argument" => &with - &known,
             _ => with,
@@ -129,4 +136,5 @@ fn the_compiler_says_the_same_at_the_same_tokens() {
         }
     }
     assert!(differences.is_empty(), "{differences}");
+    Ok(())
 }

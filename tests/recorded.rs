@@ -55,7 +55,10 @@ impl Recorded {
                 DebugValue::Counter(count) => count as f64,
                 DebugValue::Gauge(gauge) => gauge.into_inner(),
                 DebugValue::Histogram(samples) => {
-                    seconds += samples.iter().map(|sample| sample.into_inner()).sum::<f64>();
+                    seconds += samples
+                        .iter()
+                        .map(|sample| sample.into_inner())
+                        .sum::<f64>();
                     samples.len() as f64
                 }
             };

@@ -40,7 +40,7 @@ fn implementation(
     quote! {
         #[automatically_derived]
         impl #impl_generics #runtime::HttpStatus for #ident #type_generics #where_clause {
-            fn http_status(&self) -> u16 {
+            fn http_status(&self) -> ::core::primitive::u16 {
                 #body
             }
         }

@@ -163,15 +163,12 @@ impl Plan {
         };
         let at_body = Span::mixed_site().located_at(self.body.braces.join());
         let runtime = located_at(runtime, at_body);
-        let wrapped = wrap(
-            &quote_spanned!(at_body=> #runtime::Instrumented::new(call, body, teller)),
-        );
+        let wrapped =
+            wrap(&quote_spanned!(at_body=> #runtime::Instrumented::new(call, body, teller)));
         // An async block is not told its type by the signature; the probe is.
         let output = match self.shape {
             Shape::AsyncFn => None,
-            Shape::ImplFuture | Shape::BoxedFuture => {
-                of_returned_future(&self.function.sig.output)
-            }
+            Shape::ImplFuture | Shape::BoxedFuture => of_returned_future(&self.function.sig.output),
         }
         .map(|output| quote!(::<#output, _>));
         quote_spanned! {Span::mixed_site()=>

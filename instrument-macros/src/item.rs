@@ -76,3 +76,50 @@ fn kind(input: ParseStream<'_>) -> syn::Result<Kind> {
          `impl` block",
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(args: &str, item: &str) -> String {
+        let tokens = |text: &str| text.parse::<TokenStream>().expect("tokens");
+        instrumented(tokens(args), tokens(item)).to_string()
+    }
+
+    /// An editor completes in it.
+    #[test]
+    fn a_body_that_is_still_being_typed_is_expanded() {
+        for body in ["request.", "let x =", "match x", "if", "a b c ;; let", ""] {
+            let expanded = expanded("", &format!("async fn f(request: String) {{ {body} }}"));
+            assert!(expanded.contains("Call :: new"), "{expanded}");
+            assert!(!expanded.contains("compile_error"), "{expanded}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_stands_beside_the_error() {
+        for (args, item) in [
+            ("", "fn plain () { let x = }"),
+            ("endpoint = 3", "async fn f () { request . }"),
+            ("", "struct S ;"),
+            ("what", "pub async fn f () -> u8 { 1 }"),
+        ] {
+            let expanded = expanded(args, item);
+            assert!(expanded.starts_with(item), "{expanded}");
+            assert_eq!(expanded.matches("compile_error").count(), 1, "{expanded}");
+        }
+    }
+
+    #[test]
+    fn a_refused_block_keeps_its_methods_without_their_attributes() {
+        let expanded = expanded(
+            "endpoint = \"/x\"",
+            "impl S { # [instrumented (skip)] async fn f () { } }",
+        );
+        assert!(
+            expanded.starts_with("impl S { async fn f () { } }"),
+            "{expanded}"
+        );
+        assert_eq!(expanded.matches("compile_error").count(), 1);
+    }
+}

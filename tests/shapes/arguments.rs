@@ -175,7 +175,17 @@ async fn any_name(
     __call_site: u8,
 ) -> u8 {
     work().await;
-    call + body + probe + teller + shape + ok + err + output + future + values + context + caller
+    call + body
+        + probe
+        + teller
+        + shape
+        + ok
+        + err
+        + output
+        + future
+        + values
+        + context
+        + caller
         + __arg0
         + __call_site
 }
@@ -196,7 +206,7 @@ fn names() {
 #[instrumented]
 async fn with_cfg(
     #[cfg(any())] missing: NoSuchType,
-    #[cfg(all())] kept: String,
+    #[cfg(not(any()))] kept: String,
     #[allow(unused_variables)] unused: String,
     _marker: PhantomData<*const ()>,
 ) -> String {

@@ -11,7 +11,8 @@ use super::{error, instrumented, ok, work};
 #[async_trait]
 trait Store: Send + Sync {
     async fn get(&self, key: &str) -> Option<String>;
-    async fn put<'a>(&'a mut self, key: &'a str, value: String) -> Result<&'a str, std::fmt::Error>;
+    async fn put<'a>(&'a mut self, key: &'a str, value: String)
+    -> Result<&'a str, std::fmt::Error>;
     async fn show<T: Display + Send>(&self, value: T) -> String
     where
         Self: Sized;
@@ -36,7 +37,11 @@ impl Store for Memory {
     }
 
     #[instrumented]
-    async fn put<'a>(&'a mut self, key: &'a str, value: String) -> Result<&'a str, std::fmt::Error> {
+    async fn put<'a>(
+        &'a mut self,
+        key: &'a str,
+        value: String,
+    ) -> Result<&'a str, std::fmt::Error> {
         work().await;
         if key.is_empty() {
             return Err(std::fmt::Error);
@@ -85,7 +90,11 @@ impl Store for Above {
     }
 
     #[instrumented(endpoint = "put", labels(key = key))]
-    async fn put<'a>(&'a mut self, key: &'a str, _value: String) -> Result<&'a str, std::fmt::Error> {
+    async fn put<'a>(
+        &'a mut self,
+        key: &'a str,
+        _value: String,
+    ) -> Result<&'a str, std::fmt::Error> {
         work().await;
         Ok(key)
     }
@@ -107,7 +116,11 @@ impl Store for Below {
         Some(key.to_owned())
     }
 
-    async fn put<'a>(&'a mut self, key: &'a str, _value: String) -> Result<&'a str, std::fmt::Error> {
+    async fn put<'a>(
+        &'a mut self,
+        key: &'a str,
+        _value: String,
+    ) -> Result<&'a str, std::fmt::Error> {
         work().await;
         Ok(key)
     }

@@ -17,7 +17,10 @@ pub(in crate::attributes) mod inner {
 /// On both sides.
 #[must_use = "it is the point"]
 #[inline]
-#[expect(clippy::items_after_statements, reason = "the lint still sees the body")]
+#[expect(
+    clippy::items_after_statements,
+    reason = "the lint still sees the body"
+)]
 pub(crate) async fn with_attributes() -> usize {
     #![allow(unused_mut)]
     //! And inside.

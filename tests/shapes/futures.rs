@@ -144,7 +144,10 @@ fn the_future_is_measured() {
         let found = ok("futures::early_return", async || early_return(early).await);
         assert_eq!(found, text);
     }
-    assert_eq!(ok("futures::in_a_variable", async || in_a_variable().await), 2);
+    assert_eq!(
+        ok("futures::in_a_variable", async || in_a_variable().await),
+        2
+    );
     for which in [0, 1] {
         let found = ok("futures::from_a_match", async || from_a_match(which).await);
         assert_eq!(found, which);

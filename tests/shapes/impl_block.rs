@@ -13,7 +13,7 @@ struct Shop {
 /// The block's own attributes stay, in order.
 #[instrumented]
 #[allow(clippy::unused_self)]
-#[cfg(all())]
+#[cfg(not(any()))]
 impl Shop {
     #![allow(clippy::unnecessary_wraps)]
 
@@ -147,7 +147,9 @@ fn generic_blocks_and_traits() {
     ok("impl_block::Holder::labelled value=7", async || {
         holder.labelled().await;
     });
-    let seen = ok("impl_block::Holder::visit", async || Holder("a").visit().await);
+    let seen = ok("impl_block::Holder::visit", async || {
+        Holder("a").visit().await
+    });
     assert_eq!(seen, ("a", 1));
     let seen = ok("impl_block::str::visit", async || "b".visit().await);
     assert_eq!(seen, "b");

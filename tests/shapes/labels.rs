@@ -57,9 +57,7 @@ fn values() {
     let moved_out = ok(
         "labels::of_every_kind literal=text type=raw tier=gold owned=o borrowed=b cow=w \
          computed=4 negative=-2 formatted=002 constant=eu letter=c rc=r method_=gold",
-        async || {
-            of_every_kind(Tier::Gold, "o".into(), &"b", "w".into(), 2, "r".into()).await
-        },
+        async || of_every_kind(Tier::Gold, "o".into(), &"b", "w".into(), 2, "r".into()).await,
     );
     assert_eq!(moved_out, "o");
     let bytes = ok("labels::moved length=3 text=abc", async || {

@@ -2,13 +2,7 @@
 //! is called, and its count, its outcome and its duration are checked.
 
 // What is tested is that odd functions work as they stand.
-#![allow(
-    dead_code,
-    clippy::manual_async_fn,
-    clippy::needless_lifetimes,
-    clippy::needless_pass_by_ref_mut,
-    clippy::unused_async
-)]
+#![allow(dead_code, clippy::all, clippy::unwrap_used)]
 
 mod arguments;
 mod async_trait;

@@ -89,7 +89,9 @@ fn every_receiver() {
     });
     assert_eq!(after.items, [1]);
     assert_eq!(
-        ok("receivers::by_reference", async || cart.by_reference().await),
+        ok("receivers::by_reference", async || cart
+            .by_reference()
+            .await),
         1
     );
     assert_eq!(
@@ -101,15 +103,22 @@ fn every_receiver() {
     ok("receivers::pinned", async || {
         Pin::new(&mut cart).pinned(2).await;
     });
-    ok("receivers::labelled items=2", async || cart.labelled().await);
+    ok("receivers::labelled items=2", async || {
+        cart.labelled().await
+    });
     let cart = ok("receivers::by_mutable_value", async || {
         cart.by_mutable_value(3).await
     });
-    let items = ok("receivers::by_value", async || cart.clone().by_value().await);
+    let items = ok("receivers::by_value", async || {
+        cart.clone().by_value().await
+    });
     assert_eq!(items, [1, 2, 3]);
     let arc = Arc::new(cart.clone());
     assert_eq!(
-        ok("receivers::in_an_arc", async || arc.clone().in_an_arc().await),
+        ok("receivers::in_an_arc", async || arc
+            .clone()
+            .in_an_arc()
+            .await),
         3
     );
     let rc = Rc::new(cart.clone());

@@ -128,7 +128,10 @@ fn coercions() {
     }
     let shown = ok("returns::reference", async || reference(&5).await);
     assert_eq!(shown.to_string(), "5");
-    assert_eq!(ok("returns::slice", async || slice(&[1, 2, 3]).await).len(), 3);
+    assert_eq!(
+        ok("returns::slice", async || slice(&[1, 2, 3]).await).len(),
+        3
+    );
     for text in ["", "x"] {
         error("returns::boxed_error", async || boxed_error(text).await).unwrap_err();
     }

@@ -66,9 +66,11 @@ fn recursion() {
             ]
         );
         assert_eq!(recursive_box(2).await, 2);
-        assert!(recorded.lines().contains(
-            &"requests_total endpoint=scopes::recursive_box outcome=ok 3".to_owned()
-        ));
+        assert!(
+            recorded
+                .lines()
+                .contains(&"requests_total endpoint=scopes::recursive_box outcome=ok 3".to_owned())
+        );
     });
 }
 

@@ -80,6 +80,9 @@ fn trait_methods() {
     assert_eq!(greeting.unwrap(), "hello you");
     error("traits::by_default", async || English.by_default("").await).unwrap_err();
     ok("own", async || greeted(&Mute).await).unwrap();
-    assert_eq!(ok("traits::future", async || English.future("you").await), 3);
+    assert_eq!(
+        ok("traits::future", async || English.future("you").await),
+        3
+    );
     assert_eq!(ok("traits::future", async || Mute.future("you").await), 0);
 }

@@ -240,7 +240,10 @@ mod sizes {
                 size_of_val(&plain::takes_two([1; 1024], Box::new(1))),
                 size_of_val(&measured::takes_two([1; 1024], Box::new(1))),
             ),
-            (size_of_val(&plain::small()), size_of_val(&measured::small())),
+            (
+                size_of_val(&plain::small()),
+                size_of_val(&measured::small()),
+            ),
         ];
         for (plain, measured) in pairs {
             assert!(measured <= plain + 128, "{plain} became {measured}");
