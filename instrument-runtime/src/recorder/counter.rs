@@ -1,0 +1,98 @@
+//! A sharded counter.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
+
+use metrics::CounterFn;
+
+use crate::recorder::family::{Instrument, Samples};
+use crate::recorder::registry::Series;
+use crate::recorder::shards::Words;
+
+#[derive(Debug)]
+pub(super) struct Counter {
+    words: Words,
+}
+
+impl Counter {
+    pub(super) fn value(&self) -> u64 {
+        self.words
+            .copies()
+            .map(|copy| copy.word(0).load(Ordering::Relaxed))
+            .fold(0, u64::wrapping_add)
+    }
+}
+
+impl Instrument for Counter {
+    const TYPE: &'static str = "counter";
+    type Layout = ();
+
+    fn words((): &()) -> usize {
+        1
+    }
+
+    fn new(words: Words, (): &()) -> Self {
+        Self { words }
+    }
+
+    fn write(&self, samples: &mut Samples<'_>) {
+        samples.line("").u64(self.value());
+    }
+}
+
+impl CounterFn for Series<Counter> {
+    #[inline]
+    fn increment(&self, value: u64) {
+        self.instrument
+            .words
+            .here()
+            .word(0)
+            .fetch_add(value, Ordering::Relaxed);
+    }
+
+    /// Our own call sites only increment; this may be slow.
+    #[cold]
+    fn absolute(&self, value: u64) {
+        // Two at once would both add what is missing.
+        static ABSOLUTE: Mutex<()> = Mutex::new(());
+        let _one_at_a_time = ABSOLUTE.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = value.saturating_sub(self.instrument.value());
+        self.increment(missing);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::recorder::labels::LabelSet;
+    use crate::recorder::registry::Registry;
+
+    #[test]
+    fn no_increment_is_lost_between_threads() {
+        let series = Registry::<Counter>::new((), 1, 16).series(LabelSet::default());
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..10_000).for_each(|_| series.increment(1)));
+            }
+        });
+        assert_eq!(series.instrument.value(), 80_000);
+    }
+
+    #[test]
+    fn absolute_raises_and_never_lowers() {
+        let series = Registry::<Counter>::new((), 1, 4).series(LabelSet::default());
+        series.increment(3);
+        series.absolute(10);
+        assert_eq!(series.instrument.value(), 10);
+        series.absolute(5);
+        assert_eq!(series.instrument.value(), 10);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..1000).for_each(|value| series.absolute(value)));
+            }
+        });
+        assert_eq!(series.instrument.value(), 999);
+    }
+}

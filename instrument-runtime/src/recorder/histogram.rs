@@ -1,0 +1,241 @@
+//! A sharded histogram of seconds.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use metrics::HistogramFn;
+
+use crate::recorder::family::{Instrument, Samples};
+use crate::recorder::registry::Series;
+use crate::recorder::shards::Words;
+
+/// The words of a copy: the sum in two, then the buckets.
+const SUM: usize = 0;
+const SUM_CARRIED: usize = 1;
+const FIRST_BUCKET: usize = 2;
+
+const NANOS_PER_SECOND: f64 = 1e9;
+
+#[derive(Debug)]
+pub(super) struct Histogram {
+    words: Words,
+    buckets: Arc<Buckets>,
+}
+
+/// The bounds that all series of the metric share.
+#[derive(Debug)]
+pub(super) struct Buckets {
+    /// Strictly rising; the bucket `+Inf` comes after them.
+    bounds: Box<[f64]>,
+    /// For each bucket the label `le`.
+    labels: Box<[Box<str>]>,
+}
+
+impl Buckets {
+    pub(super) fn new(bounds: &[f64]) -> Self {
+        let label = |bound: &f64| format!("le=\"{bound}\"").into_boxed_str();
+        let infinite = Box::from("le=\"+Inf\"");
+        Self {
+            bounds: bounds.into(),
+            labels: bounds.iter().map(label).chain([infinite]).collect(),
+        }
+    }
+
+    /// The bucket of a sample: a bound is in the bucket below it.
+    #[inline]
+    fn index(&self, seconds: f64) -> usize {
+        // From below, since most calls are short and a handler's are alike.
+        self.bounds
+            .iter()
+            .position(|bound| seconds <= *bound)
+            .unwrap_or(self.bounds.len())
+    }
+}
+
+impl Histogram {
+    #[inline]
+    fn record(&self, seconds: f64, times: u64) {
+        let copy = self.words.here();
+        let bucket = FIRST_BUCKET + self.buckets.index(seconds);
+        // What no sum could be right with (below zero, infinite, no number) is
+        // counted and adds nothing to it.
+        let nanos = if seconds.is_finite() {
+            (seconds * NANOS_PER_SECOND + 0.5) as u64
+        } else {
+            0
+        };
+        let (nanos, mut carried) = match times {
+            1 => (nanos, 0),
+            _ => {
+                let nanos = u128::from(nanos) * u128::from(times);
+                (nanos as u64, (nanos >> 64) as u64)
+            }
+        };
+        let before = copy.word(SUM).fetch_add(nanos, Ordering::Relaxed);
+        // 584 years of it; long calls by the thousand get there in weeks.
+        carried += u64::from(before.checked_add(nanos).is_none());
+        if carried != 0 {
+            copy.word(SUM_CARRIED).fetch_add(carried, Ordering::Relaxed);
+        }
+        copy.word(bucket).fetch_add(times, Ordering::Relaxed);
+    }
+
+    /// The count of each bucket by itself, and the sum in nanoseconds.
+    fn read(&self) -> (Vec<u64>, u128) {
+        let mut counts = vec![0_u64; self.buckets.labels.len()];
+        let mut sum = 0_u128;
+        for copy in self.words.copies() {
+            let load = |index| copy.word(index).load(Ordering::Relaxed);
+            for (index, count) in counts.iter_mut().enumerate() {
+                *count = count.wrapping_add(load(FIRST_BUCKET + index));
+            }
+            let carried = u128::from(load(SUM_CARRIED)) << 64;
+            sum = sum.wrapping_add(carried | u128::from(load(SUM)));
+        }
+        (counts, sum)
+    }
+}
+
+impl Instrument for Histogram {
+    const TYPE: &'static str = "histogram";
+    type Layout = Arc<Buckets>;
+
+    fn words(buckets: &Arc<Buckets>) -> usize {
+        FIRST_BUCKET + buckets.labels.len()
+    }
+
+    fn new(words: Words, buckets: &Arc<Buckets>) -> Self {
+        Self {
+            words,
+            buckets: Arc::clone(buckets),
+        }
+    }
+
+    fn write(&self, samples: &mut Samples<'_>) {
+        let (counts, sum) = self.read();
+        let mut total = 0;
+        let mut lines = samples.lines_with("_bucket");
+        for (label, count) in self.buckets.labels.iter().zip(counts) {
+            total += count;
+            lines.label(label).u64(total);
+        }
+        samples.line("_sum").seconds(sum);
+        samples.line("_count").u64(total);
+    }
+}
+
+impl HistogramFn for Series<Histogram> {
+    #[inline]
+    fn record(&self, seconds: f64) {
+        self.instrument.record(seconds, 1);
+    }
+
+    fn record_many(&self, seconds: f64, times: usize) {
+        self.instrument.record(seconds, times as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::recorder::labels::LabelSet;
+    use crate::recorder::registry::Registry;
+
+    fn histogram(bounds: &[f64]) -> Arc<Series<Histogram>> {
+        let registry = Registry::<Histogram>::new(Arc::new(Buckets::new(bounds)), 1, 8);
+        registry.series(LabelSet::default())
+    }
+
+    #[test]
+    fn a_sample_on_a_bound_is_in_the_bucket_below() {
+        let bounds = crate::settings::DEFAULT_BUCKETS;
+        let series = histogram(bounds);
+        for bound in bounds {
+            series.record(*bound);
+        }
+        let (counts, _) = series.instrument.read();
+        assert_eq!(counts[..bounds.len()], vec![1; bounds.len()]);
+        for bound in bounds {
+            series.record(bound.next_up());
+        }
+        let (counts, _) = series.instrument.read();
+        assert_eq!(counts[0], 1);
+        assert_eq!(counts[1..bounds.len()], vec![2; bounds.len() - 1]);
+        assert_eq!(counts[bounds.len()], 1);
+    }
+
+    #[test]
+    fn what_is_no_duration_is_counted_and_poisons_nothing() {
+        let series = histogram(&[1.0, 2.0]);
+        series.record(1.5);
+        for sample in [f64::NAN, f64::INFINITY] {
+            series.record(sample);
+        }
+        for sample in [f64::NEG_INFINITY, -1.0, -0.0] {
+            series.record(sample);
+        }
+        assert_eq!(
+            series.instrument.read(),
+            (vec![3, 1, 2], 1_500_000_000_u128)
+        );
+    }
+
+    #[test]
+    fn the_sum_goes_on_past_its_first_word() {
+        let series = histogram(&[1.0]);
+        series.record(f64::MAX);
+        series.record(f64::MAX);
+        series.record(1.0);
+        let nanos = 2 * u128::from(u64::MAX) + 1_000_000_000;
+        assert_eq!(series.instrument.read(), (vec![1, 2], nanos));
+        series.record_many(f64::MAX, 3);
+        series.record_many(0.25, 2);
+        series.record_many(0.25, 0);
+        let nanos = nanos + 3 * u128::from(u64::MAX) + 500_000_000;
+        assert_eq!(series.instrument.read(), (vec![3, 5], nanos));
+    }
+
+    #[test]
+    fn no_sample_is_lost_between_threads_and_no_count_goes_down() {
+        const EACH: u64 = 20_000;
+        let series = histogram(&[0.001, 0.002]);
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut before = vec![0; 3];
+                let started = Instant::now();
+                while !done.load(Ordering::Acquire) {
+                    assert!(started.elapsed() < Duration::from_secs(60));
+                    let (counts, _) = series.instrument.read();
+                    let pairs = counts.iter().zip(&before);
+                    assert!(
+                        pairs.clone().all(|(now, before)| now >= before),
+                        "{before:?} then {counts:?}"
+                    );
+                    before = counts;
+                }
+            });
+            let recording: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        for number in 0..EACH {
+                            series.record([0.001, 0.002, 0.003][number as usize % 3]);
+                        }
+                    })
+                })
+                .collect();
+            for thread in recording {
+                thread.join().expect("no panic");
+            }
+            done.store(true, Ordering::Release);
+        });
+        let (counts, sum) = series.instrument.read();
+        assert_eq!(counts, [4 * 6667, 4 * 6667, 4 * 6666]);
+        let nanos = 6667 + 2 * 6667 + 3 * 6666;
+        assert_eq!(sum, 4 * nanos * 1_000_000);
+    }
+}

@@ -1,0 +1,203 @@
+//! From a label set to its series, up to a bound.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::recorder::family::Instrument;
+use crate::recorder::labels::LabelSet;
+use crate::recorder::shards::Allocator;
+
+/// One series: what the handles point at and the page reads.
+#[derive(Debug)]
+pub(super) struct Series<I> {
+    pub(super) instrument: I,
+    pub(super) labels: LabelSet,
+}
+
+/// The series of one metric. None is ever removed, since handles are kept.
+#[derive(Debug)]
+pub(super) struct Registry<I: Instrument> {
+    layout: I::Layout,
+    /// Of series with labels of their own.
+    max_series: usize,
+    state: RwLock<State<I>>,
+}
+
+#[derive(Debug)]
+struct State<I> {
+    series: BTreeSet<ByLabels<I>>,
+    allocator: Allocator,
+    /// What takes the label sets that came too late, once there was one.
+    overflow: Option<Arc<Series<I>>>,
+}
+
+impl<I> State<I> {
+    fn find(&self, labels: &LabelSet) -> Option<&Arc<Series<I>>> {
+        let found = self.series.get(&*labels.own).map(|found| &found.0);
+        found.or(self.overflow.as_ref())
+    }
+}
+
+impl<I: Instrument> Registry<I> {
+    pub(super) fn new(layout: I::Layout, max_series: usize, shards: usize) -> Self {
+        let allocator = Allocator::new(I::words(&layout), shards);
+        Self {
+            layout,
+            max_series,
+            state: RwLock::new(State {
+                series: BTreeSet::new(),
+                allocator,
+                overflow: None,
+            }),
+        }
+    }
+
+    /// The series of this label set, or the one for all sets past the bound.
+    pub(super) fn series(&self, labels: LabelSet) -> Arc<Series<I>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = state.find(&labels) {
+            return Arc::clone(found);
+        }
+        drop(state);
+
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have been here in between.
+        if let Some(found) = state.find(&labels) {
+            return Arc::clone(found);
+        }
+        let is_full = state.series.len() >= self.max_series;
+        let labels = if is_full {
+            LabelSet::overflow()
+        } else {
+            labels
+        };
+        let series = Arc::new(Series {
+            instrument: I::new(state.allocator.allocate(), &self.layout),
+            labels,
+        });
+        if is_full {
+            state.overflow = Some(Arc::clone(&series));
+        } else {
+            state.series.insert(ByLabels(Arc::clone(&series)));
+        }
+        series
+    }
+
+    /// All series, by their labels. Takes the lock for as long as copying the
+    /// pointers needs, so that no call waits for a page.
+    pub(super) fn all(&self) -> Vec<Arc<Series<I>>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all = Vec::with_capacity(state.series.len() + 1);
+        all.extend(state.series.iter().map(|series| Arc::clone(&series.0)));
+        if let Some(overflow) = &state.overflow {
+            let at = all.partition_point(|series| series.labels.own < overflow.labels.own);
+            all.insert(at, Arc::clone(overflow));
+        }
+        all
+    }
+
+    pub(super) fn len(&self) -> usize {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.series.len() + usize::from(state.overflow.is_some())
+    }
+}
+
+/// A series in the order of its labels' text.
+#[derive(Debug)]
+struct ByLabels<I>(Arc<Series<I>>);
+
+impl<I> Borrow<str> for ByLabels<I> {
+    fn borrow(&self) -> &str {
+        &self.0.labels.own
+    }
+}
+
+impl<I> Ord for ByLabels<I> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.labels.own.cmp(&other.0.labels.own)
+    }
+}
+
+impl<I> PartialOrd for ByLabels<I> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<I> PartialEq for ByLabels<I> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl<I> Eq for ByLabels<I> {}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use metrics::CounterFn;
+
+    use super::*;
+    use crate::recorder::counter::Counter;
+
+    fn labels(own: &str) -> LabelSet {
+        LabelSet {
+            own: own.into(),
+            globals: None,
+        }
+    }
+
+    fn texts(registry: &Registry<Counter>) -> Vec<String> {
+        let all = registry.all();
+        all.iter()
+            .map(|series| series.labels.own.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn a_label_set_has_one_series() {
+        let registry = Registry::<Counter>::new((), 10, 4);
+        let first = registry.series(labels("a"));
+        let second = registry.series(labels("b"));
+        assert!(Arc::ptr_eq(&first, &registry.series(labels("a"))));
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert_eq!(registry.len(), 2);
+    }
+
+    #[test]
+    fn what_comes_late_shares_a_series() {
+        let registry = Registry::<Counter>::new((), 2, 4);
+        let early = registry.series(labels("z"));
+        registry.series(labels("a"));
+        assert_eq!(registry.len(), 2);
+        let late = registry.series(labels("b"));
+        assert!(Arc::ptr_eq(&late, &registry.series(labels("c"))));
+        assert!(Arc::ptr_eq(&early, &registry.series(labels("z"))));
+        assert_eq!(registry.len(), 3);
+        assert_eq!(texts(&registry), ["a", "overflow=\"true\"", "z"]);
+    }
+
+    #[test]
+    fn threads_that_register_at_once_agree() {
+        let registry = Registry::<Counter>::new((), 50, 8);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for number in 0..100 {
+                        registry.series(labels(&number.to_string())).increment(1);
+                    }
+                });
+            }
+        });
+        assert_eq!(registry.len(), 51);
+        let total: u64 = registry
+            .all()
+            .iter()
+            .map(|series| series.instrument.value())
+            .sum();
+        assert_eq!(total, 400);
+    }
+}
