@@ -17,8 +17,8 @@ pub(super) struct Counter {
 impl Counter {
     pub(super) fn value(&self) -> u64 {
         self.words
-            .copies()
-            .map(|copy| copy.word(0).load(Ordering::Relaxed))
+            .shards()
+            .map(|shard| shard.word(0).load(Ordering::Relaxed))
             .fold(0, u64::wrapping_add)
     }
 }

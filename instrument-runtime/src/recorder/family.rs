@@ -73,9 +73,9 @@ impl<I: Instrument> WriteFamily for Family<I> {
     /// Writes nothing where there is no series.
     fn write(&self, page: &mut String) {
         let all = self.registry.all();
-        let Some(first) = all.first() else {
+        if all.is_empty() {
             return;
-        };
+        }
         {
             let help = self.help.read().unwrap_or_else(PoisonError::into_inner);
             write_head(page, &self.name, &help, I::TYPE);
@@ -95,8 +95,8 @@ impl<I: Instrument> WriteFamily for Family<I> {
             if index == 0 {
                 // To grow a page of megabytes step by step is to copy it, and
                 // to hold it twice. What is reserved in vain is never touched.
-                let sample = page.len() - start + first.labels.own.len();
-                page.reserve_exact(all.len() * (sample + sample / 4));
+                let sample = page.len() - start;
+                page.reserve_exact(all.len() * (sample + sample / 8));
             }
         }
     }

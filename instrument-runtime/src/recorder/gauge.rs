@@ -28,8 +28,8 @@ impl Gauge {
     /// The shards wrap one by one, so only their wrapping sum means something.
     fn steps(&self) -> i64 {
         self.words
-            .copies()
-            .map(|copy| copy.word(0).load(Ordering::Relaxed) as i64)
+            .shards()
+            .map(|shard| shard.word(0).load(Ordering::Relaxed) as i64)
             .fold(0, i64::wrapping_add)
     }
 

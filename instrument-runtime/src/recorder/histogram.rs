@@ -9,7 +9,7 @@ use crate::recorder::family::{Instrument, Samples};
 use crate::recorder::registry::Series;
 use crate::recorder::shards::Words;
 
-/// The words of a copy: the sum in two, then the buckets.
+/// A series' words in a shard: the sum in two, then the buckets.
 const SUM: usize = 0;
 const SUM_CARRIED: usize = 1;
 const FIRST_BUCKET: usize = 2;
@@ -55,7 +55,7 @@ impl Buckets {
 impl Histogram {
     #[inline]
     fn record(&self, seconds: f64, times: u64) {
-        let copy = self.words.here();
+        let shard = self.words.here();
         let bucket = FIRST_BUCKET + self.buckets.index(seconds);
         // What no sum could be right with (below zero, infinite, no number) is
         // counted and adds nothing to it.
@@ -71,21 +71,23 @@ impl Histogram {
                 (nanos as u64, (nanos >> 64) as u64)
             }
         };
-        let before = copy.word(SUM).fetch_add(nanos, Ordering::Relaxed);
+        let before = shard.word(SUM).fetch_add(nanos, Ordering::Relaxed);
         // 584 years of it; long calls by the thousand get there in weeks.
         carried += u64::from(before.checked_add(nanos).is_none());
         if carried != 0 {
-            copy.word(SUM_CARRIED).fetch_add(carried, Ordering::Relaxed);
+            shard
+                .word(SUM_CARRIED)
+                .fetch_add(carried, Ordering::Relaxed);
         }
-        copy.word(bucket).fetch_add(times, Ordering::Relaxed);
+        shard.word(bucket).fetch_add(times, Ordering::Relaxed);
     }
 
     /// The count of each bucket by itself, and the sum in nanoseconds.
     fn read(&self) -> (Vec<u64>, u128) {
         let mut counts = vec![0_u64; self.buckets.labels.len()];
         let mut sum = 0_u128;
-        for copy in self.words.copies() {
-            let load = |index| copy.word(index).load(Ordering::Relaxed);
+        for shard in self.words.shards() {
+            let load = |index| shard.word(index).load(Ordering::Relaxed);
             for (index, count) in counts.iter_mut().enumerate() {
                 *count = count.wrapping_add(load(FIRST_BUCKET + index));
             }

@@ -99,7 +99,7 @@ fn is_allowed(name: &str) -> bool {
 }
 
 fn write<'a>(labels: impl Iterator<Item = (&'a str, Cow<'a, str>)>) -> String {
-    let mut written = String::new();
+    let mut written = String::with_capacity(128);
     for (name, value) in labels {
         if !written.is_empty() {
             written.push(',');

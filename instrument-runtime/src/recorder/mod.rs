@@ -57,7 +57,7 @@ impl Families {
             global_labels,
             max_series,
         } = settings;
-        let shards = shards::shards();
+        let shards = shards::shard_count();
         let globals = Arc::new(GlobalLabels::new(global_labels));
         let buckets = Arc::new(Buckets::new(buckets));
         Self {

@@ -22,7 +22,7 @@ const MOST_SHARDS: usize = 16;
 const FEWEST_SHARDS: usize = 4;
 
 /// The shards of this machine: a power of two.
-pub(super) fn shards() -> usize {
+pub(super) fn shard_count() -> usize {
     thread::available_parallelism()
         .map_or(MOST_SHARDS, usize::from)
         .next_power_of_two()
@@ -64,35 +64,35 @@ pub(super) struct Words {
     mask: usize,
 }
 
-/// One shard's copy of a series' words.
+/// A series' words in one shard.
 #[derive(Clone, Copy)]
-pub(super) struct Copy<'a> {
+pub(super) struct Shard<'a> {
     lines: &'a [Line],
     first: usize,
 }
 
 impl Words {
-    /// The copy that this thread writes to.
+    /// The shard that this thread writes to.
     #[inline]
-    pub(super) fn here(&self) -> Copy<'_> {
-        self.copy(this_thread() & self.mask)
+    pub(super) fn here(&self) -> Shard<'_> {
+        self.shard(this_thread() & self.mask)
     }
 
-    /// Every copy.
-    pub(super) fn copies(&self) -> impl Iterator<Item = Copy<'_>> {
-        (0..=self.mask).map(|shard| self.copy(shard))
+    /// Every shard, for a reader.
+    pub(super) fn shards(&self) -> impl Iterator<Item = Shard<'_>> {
+        (0..=self.mask).map(|index| self.shard(index))
     }
 
     #[inline]
-    fn copy(&self, shard: usize) -> Copy<'_> {
-        Copy {
+    fn shard(&self, index: usize) -> Shard<'_> {
+        Shard {
             lines: &self.block,
-            first: shard * self.stride + self.first,
+            first: index * self.stride + self.first,
         }
     }
 }
 
-impl<'a> Copy<'a> {
+impl<'a> Shard<'a> {
     #[inline]
     pub(super) fn word(self, index: usize) -> &'a AtomicU64 {
         let at = self.first + index;
@@ -165,12 +165,12 @@ mod tests {
             let mut addresses = HashSet::new();
             let mut shards = std::collections::HashMap::new();
             for series in &series {
-                for (shard, copy) in series.copies().enumerate() {
+                for (number, shard) in series.shards().enumerate() {
                     for index in 0..words {
-                        let address = std::ptr::from_ref(copy.word(index)).addr();
+                        let address = std::ptr::from_ref(shard.word(index)).addr();
                         assert!(addresses.insert(address), "a word was given twice");
-                        let of_line = shards.entry(address / 128).or_insert(shard);
-                        assert_eq!(*of_line, shard, "a line is shared by shards");
+                        let of_line = shards.entry(address / 128).or_insert(number);
+                        assert_eq!(*of_line, number, "a line is shared by shards");
                     }
                 }
             }
@@ -184,8 +184,8 @@ mod tests {
         let last = (0..Allocator::FULLY_SHARDED)
             .map(|_| allocator.allocate())
             .last();
-        assert_eq!(last.expect("some").copies().count(), 16);
-        assert_eq!(allocator.allocate().copies().count(), 2);
+        assert_eq!(last.expect("some").shards().count(), 16);
+        assert_eq!(allocator.allocate().shards().count(), 2);
     }
 
     #[test]

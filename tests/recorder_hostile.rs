@@ -1,0 +1,133 @@
+//! A label that callers fill with whatever they like, past the bound.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use instrument_runtime::instrumented;
+use instrument_tests::page::Page;
+use instrument_tests::program::is_installed;
+
+const MAX_SERIES: usize = 40;
+const CALLS: usize = 4_000;
+
+#[instrumented(endpoint = "/search", method = "GET", labels(query = query))]
+async fn search(query: &str) {
+    tokio::task::yield_now().await;
+    assert!(!query.is_empty(), "on purpose");
+}
+
+fn queries() -> impl Iterator<Item = String> {
+    let hostile = [
+        "\"} 5\nrequests_total 9".to_owned(),
+        "a\"b".to_owned(),
+        "a\\\"b".to_owned(),
+        "a\\nb".to_owned(),
+        "a\nb".to_owned(),
+        "\0\u{1b}[2J".to_owned(),
+        "\u{202e}\u{2066}".to_owned(),
+        "x".repeat(1_000_000),
+        "x".repeat(1_000_001),
+        String::new(),
+    ];
+    hostile
+        .into_iter()
+        .chain((0..).map(|number| format!("q{number}")))
+        .take(CALLS)
+}
+
+#[test]
+fn a_hostile_label_is_bounded_and_loses_no_count() {
+    let exporter = instrument_runtime::builder("hostile \"app\"\n")
+        .without_listener()
+        .max_series(MAX_SERIES)
+        .install()
+        .expect("installs");
+    std::panic::set_hook(Box::new(|_| {}));
+    metrics::counter!("of_the_application_total", "a" => "b").increment(7);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(3)
+        .build()
+        .expect("a runtime");
+    let mut panicked = 0;
+    runtime.block_on(async {
+        // The hostile ones come first, each twice, so that they are no part of
+        // what is past the bound.
+        for query in queries().take(10).chain(queries().take(10)) {
+            let ended = tokio::spawn(async move { search(&query).await }).await;
+            panicked += usize::from(ended.is_err());
+        }
+        let calls: Vec<_> = queries()
+            .skip(10)
+            .map(|query| tokio::spawn(async move { search(&query).await }))
+            .collect();
+        for call in calls {
+            call.await.expect("ends");
+        }
+    });
+    assert_eq!(panicked, 2);
+
+    let text = exporter.render();
+    // Compared with a page of a few hundred bytes a series.
+    assert!(text.len() < MAX_SERIES * 15_000, "{} bytes", text.len());
+    let page = Page::parse(&text);
+    let calls = (CALLS + 10) as f64;
+    assert_eq!(page.sum("requests_total", &[]), calls);
+    assert_eq!(page.sum("request_latency_seconds_count", &[]), calls);
+    assert_eq!(page.sum("requests_in_progress", &[]), 0.0);
+    for name in [
+        "requests_total",
+        "request_latency_seconds_count",
+        "requests_in_progress",
+    ] {
+        assert_eq!(page.series(name), MAX_SERIES + 1, "{name}");
+        let overflow: Vec<_> = page
+            .labels(name)
+            .filter(|labels| labels.contains_key("overflow"))
+            .collect();
+        let [overflow] = overflow[..] else {
+            panic!("{overflow:?}");
+        };
+        assert_eq!(overflow.len(), 2, "{overflow:?}");
+        assert_eq!(overflow["app_name"], "hostile \"app\"\n");
+        for query in queries().take(10).filter(|query| query.len() < 100) {
+            let labels = [("query", query.as_str())];
+            let expected = if name == "requests_in_progress" {
+                0.0
+            } else {
+                2.0
+            };
+            assert_eq!(page.value(name, &labels), Some(expected), "{query:?}");
+        }
+    }
+    assert_eq!(page.sum("of_the_application_total", &[("a", "b")]), 7.0);
+    assert_eq!(exporter.render(), text);
+    promtool_approves(&text);
+}
+
+fn promtool_approves(page: &str) {
+    if !is_installed("promtool") {
+        return;
+    }
+    // It has no HELP, which is the application's to give.
+    let ours: String = page
+        .split_inclusive('\n')
+        .filter(|line| !line.contains("of_the_application_total"))
+        .collect();
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool runs");
+    let mut stdin = promtool.stdin.take().expect("a piped stdin");
+    stdin.write_all(ours.as_bytes()).expect("promtool reads");
+    drop(stdin);
+    let output = promtool.wait_with_output().expect("promtool ends");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success() && said.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
+}
