@@ -103,10 +103,15 @@ impl Plan {
             method,
             ..
         } = self;
+        let is_known = endpoint.is_some() && method.is_some() && self.labels.is_none();
+        let known = is_known
+            .then(|| quote_spanned!(Span::mixed_site()=> #runtime::submit!(#runtime::Known(&__CALL_SITE));));
         let endpoint = endpoint
             .as_ref()
             .map(|endpoint| quote!(.endpoint(#endpoint)));
         let method = method.as_ref().map(|method| quote!(.method(#method)));
+        // A method says more.
+        let helper = (self.is_helper && method.is_none()).then(|| quote!(.helper()));
 
         let (mut literal, mut names, mut values) = (Vec::new(), Vec::new(), Vec::new());
         for Label { name, value } in self.labels.iter().flat_map(|labels| &labels.0) {
@@ -130,7 +135,8 @@ impl Plan {
             let call = #runtime::Call::#new(
                 {
                     static __CALL_SITE: #runtime::CallSite =
-                        #runtime::CallSite::new(#runtime::module_path!(), #name) #endpoint #method #labels;
+                        #runtime::CallSite::new(#runtime::module_path!(), #name) #endpoint #method #helper #labels;
+                    #known
                     &__CALL_SITE
                 },
                 &[#(#values),*],
@@ -157,7 +163,7 @@ impl Plan {
                 {
                     use #runtime::tell::*;
                     let (shape, ok, err) = (&&probe).sides();
-                    shape.teller((&&&ok).told(), (&&&err).told())
+                    shape.teller((&&&&&&ok).told(), (&&&&&&err).told())
                 }
             },
         };

@@ -2,9 +2,9 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::Expr;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
+use syn::{Expr, FnArg, Signature, Type};
 
 use crate::args::Args;
 use crate::function::{Body, Function};
@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) name: String,
     pub(crate) endpoint: Option<String>,
     pub(crate) method: Option<String>,
+    /// Whether a framework cannot call it with a request.
+    pub(crate) is_helper: bool,
     pub(crate) labels: Option<Labels>,
     pub(crate) outcome: Option<Expr>,
     pub(crate) runtime: TokenStream,
@@ -51,13 +53,17 @@ impl Plan {
         }
         let name = function.sig.ident.unraw();
         let route = route::of(&function.attrs);
+        let endpoint = args
+            .endpoint
+            .map(|(_, endpoint)| endpoint.value())
+            .or(route.endpoint);
+        // An endpoint that is no path names a function.
+        let is_path = endpoint.as_ref().is_none_or(|path| path.starts_with('/'));
         Ok(Self {
+            is_helper: !is_path || !takes_requests(&function.sig),
             shape,
             name: owner.map_or_else(|| name.to_string(), |owner| format!("{owner}::{name}")),
-            endpoint: args
-                .endpoint
-                .map(|(_, endpoint)| endpoint.value())
-                .or(route.endpoint),
+            endpoint,
             method: args
                 .method
                 .map(|(_, method)| method.value())
@@ -96,5 +102,22 @@ fn measurable(function: &Function) -> syn::Result<Shape> {
                 sig.ident, sig.ident
             ),
         )
+    })
+}
+
+/// Whether a framework can call it: what it extracts from a request is owned. The
+/// `Next` of axum's and actix-web's middleware makes it one of those.
+fn takes_requests(sig: &Signature) -> bool {
+    sig.inputs.iter().all(|input| match input {
+        FnArg::Receiver(_) => false,
+        FnArg::Typed(arg) => match &*arg.ty {
+            Type::Reference(_) | Type::Ptr(_) | Type::ImplTrait(_) => false,
+            Type::Path(path) => path
+                .path
+                .segments
+                .last()
+                .is_none_or(|last| last.ident != "Next"),
+            _ => true,
+        },
     })
 }

@@ -13,6 +13,7 @@ use crate::exporter::listener::{Listener, Target};
 use crate::names::MetricNames;
 use crate::recorder::Recorder;
 use crate::settings::{self, DEFAULT_BUCKETS, DEFAULT_MAX_SERIES, Settings};
+use crate::zeros;
 
 const HOST: &str = "OTEL_EXPORTER_PROMETHEUS_HOST";
 const PORT: &str = "OTEL_EXPORTER_PROMETHEUS_PORT";
@@ -183,7 +184,10 @@ impl Builder {
                 InitError::AlreadyInstalled
             },
         )?;
+        #[cfg(any(feature = "axum", feature = "actix-web"))]
+        crate::app_page::set(exporter.page());
         current::learn_global();
+        zeros::show();
         clock::calibrate();
         Ok(exporter)
     }

@@ -6,10 +6,14 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::call_site::{CallSite, SeriesRef, Values};
+use crate::call_site::CallSite;
 use crate::clock::Instant;
-use crate::outcome::{End, Outcome};
+use crate::outcome::{End, Outcome, Protocol};
+#[cfg(feature = "_layer")]
+use crate::request::{self, Role};
+use crate::series::SeriesRef;
 use crate::tell::Teller;
+use crate::values::Values;
 
 /// The record of one call. Dropping it before it ended ends it: as panicked if
 /// that happens within a poll, as cancelled otherwise.
@@ -18,11 +22,22 @@ pub struct Call {
     site: &'static CallSite,
     /// Evaluated before the call could start.
     values: Option<Box<Values>>,
-    /// Known when the call starts, at the latest.
-    series: Option<SeriesRef>,
-    has_method: bool,
-    http: bool,
+    series: Counted,
+    protocol: Protocol,
+    #[cfg(feature = "_layer")]
+    role: Role,
     state: State,
+}
+
+/// Where the call is counted.
+#[derive(Debug)]
+enum Counted {
+    /// Not known before it starts.
+    Unknown,
+    In(SeriesRef),
+    /// With the request whose handler it is, by the layer.
+    #[cfg(feature = "_layer")]
+    WithRequest,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +56,15 @@ impl Call {
     #[must_use]
     #[inline]
     pub fn new(site: &'static CallSite, values: &[&dyn Display]) -> Self {
-        let series = (!values.is_empty()).then(|| site.series(values));
-        Self::waiting(site, None, series)
+        if values.is_empty() {
+            return Self::waiting(site, None, Counted::Unknown);
+        }
+        // A call that may turn out to be a request's handler has other series.
+        #[cfg(feature = "_layer")]
+        if request::is_current() {
+            return Self::ahead(site, values);
+        }
+        Self::waiting(site, None, Counted::In(site.series(values)))
     }
 
     /// A call that may never start: the future that a plain function returns.
@@ -50,27 +72,24 @@ impl Call {
     #[must_use]
     pub fn ahead(site: &'static CallSite, values: &[&dyn Display]) -> Self {
         let values = (!values.is_empty()).then(|| Box::new(Values::of(values)));
-        Self::waiting(site, values, None)
+        Self::waiting(site, values, Counted::Unknown)
     }
 
     #[inline]
-    fn waiting(
-        site: &'static CallSite,
-        values: Option<Box<Values>>,
-        series: Option<SeriesRef>,
-    ) -> Self {
+    fn waiting(site: &'static CallSite, values: Option<Box<Values>>, series: Counted) -> Self {
         Self {
             site,
             values,
             series,
-            has_method: site.has_method(),
-            http: site.has_method(),
+            protocol: if site.has_method() {
+                Protocol::Http
+            } else {
+                Protocol::None
+            },
+            #[cfg(feature = "_layer")]
+            role: Role::Function,
             state: State::Waiting,
         }
-    }
-
-    fn has_method(&self) -> bool {
-        self.has_method
     }
 
     #[inline]
@@ -78,22 +97,30 @@ impl Call {
         self.state = match self.state {
             State::Suspended(started) => State::Polled(started),
             State::Waiting => {
-                let Self {
-                    site,
-                    values,
-                    series,
-                    ..
-                } = self;
-                let series = series.get_or_insert_with(|| match values {
-                    Some(values) => site.series_of(values),
-                    None => site.series_without_values(),
-                });
-                series.started();
+                self.start();
                 State::Polled(Instant::now())
             }
             // The body itself panics on a poll after its end.
             state => state,
         };
+    }
+
+    #[inline]
+    fn start(&mut self) {
+        #[cfg(feature = "_layer")]
+        if self.role != Role::Function
+            && matches!(self.series, Counted::Unknown)
+            && request::claim(self.role, self.site, &mut self.values)
+        {
+            self.series = Counted::WithRequest;
+            return;
+        }
+        if let Counted::Unknown = self.series {
+            self.series = Counted::In(self.site.series_of_call(self.values.as_deref()));
+        }
+        if let Counted::In(series) = &self.series {
+            series.started();
+        }
     }
 
     #[inline]
@@ -103,27 +130,38 @@ impl Call {
         }
     }
 
-    fn finish(&mut self, outcome: Outcome) {
-        self.end(|_| outcome.end());
+    /// `is_judged`: by the function of an `outcome = …` argument.
+    fn finish(&mut self, outcome: Outcome, is_judged: bool) {
+        self.end(|_| outcome.end(), is_judged);
     }
 
-    fn end(&mut self, end: impl FnOnce(State) -> End) {
+    fn end(&mut self, end: impl FnOnce(State) -> End, is_judged: bool) {
         let state = std::mem::replace(&mut self.state, State::Ended);
-        if let State::Polled(started) | State::Suspended(started) = state
-            && let Some(series) = &self.series
-        {
-            series.ended(end(state), started.elapsed().as_secs_f64());
+        let (State::Polled(started) | State::Suspended(started)) = state else {
+            return;
+        };
+        let (end, seconds) = (end(state), started.elapsed().as_secs_f64());
+        match &self.series {
+            Counted::In(series) => series.ended(end, seconds),
+            #[cfg(feature = "_layer")]
+            Counted::WithRequest => request::handler_ended(end, seconds, is_judged),
+            Counted::Unknown => {}
         }
+        #[cfg(not(feature = "_layer"))]
+        let _ = is_judged;
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let http = self.http;
-        self.end(|state| match state {
-            State::Polled(_) => End::panicked(http),
-            _ => End::cancelled(http),
-        });
+        let protocol = self.protocol;
+        self.end(
+            |state| match state {
+                State::Polled(_) => End::panicked(protocol),
+                _ => End::cancelled(protocol),
+            },
+            false,
+        );
     }
 }
 
@@ -151,7 +189,11 @@ impl<F: Future, T: Teller<F::Output>> Instrumented<F, T> {
     /// `call` has not started.
     #[inline]
     pub fn new(mut call: Call, body: F, teller: T) -> Self {
-        call.http |= T::TELLS;
+        call.protocol = call.protocol.or(T::PROTOCOL);
+        #[cfg(feature = "_layer")]
+        {
+            call.role = Role::of(call.site, T::PROTOCOL, T::IS_ANSWER);
+        }
         Self { body, call, teller }
     }
 }
@@ -166,9 +208,10 @@ impl<F: Future, T: Teller<F::Output>> Future for Instrumented<F, T> {
         let output = this.body.poll(context);
         match &output {
             // A panic in `tell` finds the call still in its poll.
-            Poll::Ready(value) => this
-                .call
-                .finish(this.teller.tell(value, this.call.has_method())),
+            Poll::Ready(value) => {
+                let outcome = this.teller.tell(value, this.call.site.has_method());
+                this.call.finish(outcome, T::IS_JUDGE);
+            }
             Poll::Pending => this.call.suspend(),
         }
         output

@@ -1,18 +1,15 @@
 //! One static for each annotated function: what its labels are, and the
 //! handles of the label sets that it has had.
 
-use std::cell::RefCell;
-use std::fmt::{Display, Write as _};
-use std::hash::{BuildHasher, RandomState};
-use std::ops::Deref;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
 
 use metrics::Label;
 
 use crate::current;
-use crate::series::Series;
-use crate::settings;
+use crate::outcome::Outcome;
+use crate::series::{Series, SeriesRef};
+use crate::values::{ByValues, Values};
 
 /// The static of one annotated function. Everything in it is known when the
 /// program is compiled, but for the handles.
@@ -24,6 +21,7 @@ pub struct CallSite {
     method: Option<&'static str>,
     literal_labels: &'static [(&'static str, &'static str)],
     dynamic_labels: &'static [&'static str],
+    is_helper: bool,
     /// Behind a pointer, so that a handler costs little in the binary.
     kept: OnceLock<Box<Kept>>,
 }
@@ -34,25 +32,9 @@ struct Kept {
     /// Of the site without dynamic labels.
     plain: OnceLock<Series>,
     by_values: OnceLock<ByValues>,
-}
-
-/// The series that one call counts into.
-#[derive(Debug)]
-pub(crate) enum SeriesRef {
-    Kept(&'static Series),
-    Own(Arc<Series>),
-}
-
-impl Deref for SeriesRef {
-    type Target = Series;
-
-    #[inline]
-    fn deref(&self) -> &Series {
-        match self {
-            Self::Kept(series) => series,
-            Self::Own(series) => series,
-        }
-    }
+    /// With the request's method and endpoint as the first two values.
+    #[cfg(feature = "_layer")]
+    of_requests: OnceLock<ByValues>,
 }
 
 impl CallSite {
@@ -67,6 +49,7 @@ impl CallSite {
             method: None,
             literal_labels: &[],
             dynamic_labels: &[],
+            is_helper: false,
             kept: OnceLock::new(),
         }
     }
@@ -98,12 +81,34 @@ impl CallSite {
         self
     }
 
+    /// No framework can call this function with a request: it takes something by
+    /// reference, say. It never counts as a request's handler, unless it has a
+    /// method.
+    #[must_use]
+    pub const fn helper(mut self) -> Self {
+        self.is_helper = true;
+        self
+    }
+
     pub(crate) fn has_method(&self) -> bool {
         self.method.is_some()
     }
 
+    #[cfg(feature = "_layer")]
+    pub(crate) fn is_helper(&self) -> bool {
+        self.is_helper
+    }
+
     #[inline]
-    pub(crate) fn series_without_values(&'static self) -> SeriesRef {
+    pub(crate) fn series_of_call(&'static self, values: Option<&Values>) -> SeriesRef {
+        match values {
+            Some(values) => self.series_of(values),
+            None => self.series_without_values(),
+        }
+    }
+
+    #[inline]
+    fn series_without_values(&'static self) -> SeriesRef {
         if current::is_global()
             && let Some(series) = self.plain()
         {
@@ -113,14 +118,7 @@ impl CallSite {
     }
 
     pub(crate) fn series(&'static self, values: &[&dyn Display]) -> SeriesRef {
-        VALUES.with(|buffer| match buffer.try_borrow_mut() {
-            Ok(mut buffer) => {
-                buffer.fill(values);
-                self.series_of(&buffer)
-            }
-            // A label's `Display` called an instrumented function.
-            Err(_) => self.series_of(&Values::of(values)),
-        })
+        Values::with(values, |values| self.series_of(values))
     }
 
     #[inline]
@@ -135,14 +133,60 @@ impl CallSite {
         }
     }
 
-    pub(crate) fn series_of(&'static self, values: &Values) -> SeriesRef {
-        if current::is_global() {
-            let by_values = self.kept().by_values.get_or_init(ByValues::default);
-            if let Some(series) = by_values.get(values, || self.label_set(values)) {
-                return SeriesRef::Kept(series);
-            }
+    fn series_of(&'static self, values: &Values) -> SeriesRef {
+        let by_values = &self.kept().by_values;
+        by_values
+            .get_or_init(ByValues::default)
+            .series(values, || self.label_set(values))
+    }
+
+    /// With the end that a handler most likely has. Counts nothing.
+    pub(crate) fn show_zeros(&'static self) {
+        if current::is_global()
+            && let Some(series) = self.plain()
+        {
+            series.expect(Outcome::HttpStatus(200).end());
         }
-        SeriesRef::Own(Arc::new(Series::of_current(self.label_set(values))))
+    }
+
+    /// The series of a call that is the handler of a request. `route` is what
+    /// the framework matched.
+    #[cfg(feature = "_layer")]
+    pub(crate) fn series_of_request(
+        &'static self,
+        method: &'static str,
+        route: Option<&str>,
+        values: Option<&Values>,
+    ) -> SeriesRef {
+        let path;
+        let endpoint = match self.endpoint.or(route) {
+            Some(endpoint) => endpoint,
+            None => {
+                path = self.path();
+                &path
+            }
+        };
+        if self.literal_labels.is_empty() && values.is_none() {
+            return crate::request_series::series_of(method, endpoint);
+        }
+        let none = Values::EMPTY;
+        let values = values.unwrap_or(&none);
+        let own: Vec<&str> = values.iter().collect();
+        let mut key: Vec<&dyn Display> = vec![&method, &endpoint];
+        key.extend(own.iter().map(|value| value as &dyn Display));
+        let of_requests = self.kept().of_requests.get_or_init(ByValues::default);
+        Values::with(&key, |key| {
+            of_requests.series(key, || {
+                let names = current::names().labels;
+                self.with_own_labels(
+                    vec![
+                        Label::from_static_parts(names.method, method),
+                        Label::new(names.endpoint, endpoint.to_owned()),
+                    ],
+                    values,
+                )
+            })
+        })
     }
 
     fn kept(&'static self) -> &'static Kept {
@@ -150,6 +194,8 @@ impl CallSite {
             Box::new(Kept {
                 plain: OnceLock::new(),
                 by_values: OnceLock::new(),
+                #[cfg(feature = "_layer")]
+                of_requests: OnceLock::new(),
             })
         })
     }
@@ -157,7 +203,8 @@ impl CallSite {
     #[cold]
     fn label_set(&self, values: &Values) -> Vec<Label> {
         let names = current::names().labels;
-        let mut labels = Vec::with_capacity(5 + self.literal_labels.len() + values.ends.len());
+        // Three more come with the end.
+        let mut labels = Vec::with_capacity(5 + self.literal_labels.len() + values.len());
         if let Some(method) = self.method {
             labels.push(Label::from_static_parts(names.method, method));
         }
@@ -165,6 +212,10 @@ impl CallSite {
             Some(endpoint) => Label::from_static_parts(names.endpoint, endpoint),
             None => Label::new(names.endpoint, self.path()),
         });
+        self.with_own_labels(labels, values)
+    }
+
+    fn with_own_labels(&self, mut labels: Vec<Label>, values: &Values) -> Vec<Label> {
         for (name, value) in self.literal_labels {
             labels.push(Label::from_static_parts(name, value));
         }
@@ -186,126 +237,6 @@ impl CallSite {
     }
 }
 
-/// The values of a call's dynamic labels, one after the other.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Values {
-    text: String,
-    /// Where each value ends, so that `a`+`bc` and `ab`+`c` differ.
-    ends: Vec<usize>,
-}
-
-thread_local! {
-    /// Used again for each call, so that a call allocates nothing.
-    static VALUES: RefCell<Values> = const { RefCell::new(Values::EMPTY) };
-}
-
-impl Values {
-    const EMPTY: Self = Self {
-        text: String::new(),
-        ends: Vec::new(),
-    };
-
-    pub(crate) fn of(values: &[&dyn Display]) -> Self {
-        let mut filled = Self::EMPTY;
-        filled.fill(values);
-        filled
-    }
-
-    fn fill(&mut self, values: &[&dyn Display]) {
-        self.text.clear();
-        self.text.shrink_to(ByValues::LONGEST);
-        self.ends.clear();
-        for value in values {
-            // Only a `Display` that reports an error of its own can fail; what
-            // it wrote before is the value.
-            let _ = write!(self.text, "{value}");
-            self.ends.push(self.text.len());
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &str> {
-        let starts = std::iter::once(&0).chain(&self.ends);
-        starts
-            .zip(&self.ends)
-            .map(|(&start, &end)| &self.text[start..end])
-    }
-}
-
-/// The series of a site with dynamic labels, by their values: a table that
-/// only grows, up to a bound, and that is read without a lock.
-#[derive(Debug)]
-struct ByValues {
-    hasher: RandomState,
-    len: AtomicUsize,
-    buckets: Box<[ValuesNode]>,
-}
-
-#[derive(Debug, Default)]
-struct ValuesNode(OnceLock<Box<(Values, Series, ValuesNode)>>);
-
-impl Default for ByValues {
-    fn default() -> Self {
-        Self {
-            hasher: RandomState::new(),
-            len: AtomicUsize::new(0),
-            buckets: (0..Self::BUCKETS).map(|_| ValuesNode::default()).collect(),
-        }
-    }
-}
-
-impl ByValues {
-    const BUCKETS: usize = 512;
-    /// Sets of values longer than this are looked up in the recorder at every
-    /// call instead of being kept.
-    const LONGEST: usize = 1024;
-
-    /// `None` where the set is not to be kept.
-    #[inline]
-    fn get(
-        &'static self,
-        values: &Values,
-        labels: impl FnOnce() -> Vec<Label>,
-    ) -> Option<&'static Series> {
-        let hash = self.hasher.hash_one(values);
-        let mut node = &self.buckets[hash as usize % Self::BUCKETS];
-        while let Some(found) = node.0.get() {
-            if found.0 == *values {
-                return Some(&found.1);
-            }
-            node = &found.2;
-        }
-        self.add(node, values, labels())
-    }
-
-    #[cold]
-    fn add(
-        &'static self,
-        mut node: &'static ValuesNode,
-        values: &Values,
-        labels: Vec<Label>,
-    ) -> Option<&'static Series> {
-        // Past the bound on a metric's series, a kept handle would only be one
-        // more name for the overflow series.
-        let bound = settings::installed().map_or(settings::DEFAULT_MAX_SERIES, |s| s.max_series);
-        if values.text.len() > Self::LONGEST || self.len.load(Ordering::Relaxed) >= bound {
-            return None;
-        }
-        let series = Series::of_global(labels)?;
-        let mut fresh = Box::new((values.clone(), series, ValuesNode::default()));
-        // Whoever loses the race for a node goes on to the next one.
-        while let Err(lost) = node.0.set(fresh) {
-            let found = node.0.get()?;
-            if found.0 == *values {
-                return Some(&found.1);
-            }
-            node = &found.2;
-            fresh = lost;
-        }
-        self.len.fetch_add(1, Ordering::Relaxed);
-        Some(&node.0.get()?.1)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,14 +246,5 @@ mod tests {
         let site = CallSite::new("shop::r#type::cart", "Cart::r#move");
         assert_eq!(site.path(), "type::cart::Cart::move");
         assert_eq!(CallSite::new("shop", "index").path(), "index");
-    }
-
-    #[test]
-    fn values_that_join_to_the_same_text_differ() {
-        assert_ne!(Values::of(&[&"a", &"bc"]), Values::of(&[&"ab", &"c"]));
-        assert_eq!(
-            Values::of(&[&"ab", &7, &""]).iter().collect::<Vec<_>>(),
-            ["ab", "7", ""]
-        );
     }
 }

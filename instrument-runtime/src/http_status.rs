@@ -55,3 +55,15 @@ impl<T: HttpStatus + ?Sized> HttpStatus for std::sync::Arc<T> {
         (**self).http_status()
     }
 }
+
+impl HttpStatus for http::StatusCode {
+    fn http_status(&self) -> u16 {
+        self.as_u16()
+    }
+}
+
+impl<B> HttpStatus for http::Response<B> {
+    fn http_status(&self) -> u16 {
+        self.status().as_u16()
+    }
+}

@@ -26,11 +26,27 @@
 //!   is what comes back.
 //! - [`MetricNames`] are what they are called.
 //!
+//! Behind features, the whole of a request, with the method, the matched route
+//! and the status that went out, and those that reached no handler:
+//!
+//! | feature | layer | the page as a handler |
+//! |---|---|---|
+//! | `axum` | `axum::layer()` | `axum::metrics` |
+//! | `actix-web` | `actix_web::middleware()` | `actix_web::metrics` |
+//! | `tonic` | `tonic::layer()` | |
+//! | `tower` | `tower::layer()` | |
+//!
 //! Calls are recorded through the [`metrics`] facade. Without `init`, a recorder
 //! of your own gets them; with neither, a call costs a little and counts nothing.
 //! A library may therefore annotate its functions and leave the rest to the
 //! application.
 
+#[cfg(feature = "actix-web")]
+pub mod actix_web;
+#[cfg(any(feature = "axum", feature = "actix-web"))]
+mod app_page;
+#[cfg(feature = "axum")]
+pub mod axum;
 mod builder;
 mod call;
 mod call_site;
@@ -39,12 +55,24 @@ mod current;
 mod error;
 mod exporter;
 mod http_status;
+#[cfg(feature = "_layer")]
+mod method;
 mod names;
 mod outcome;
 mod recorder;
+#[cfg(feature = "_layer")]
+mod request;
+#[cfg(feature = "_layer")]
+mod request_series;
 mod series;
 mod settings;
 mod tell;
+#[cfg(feature = "tonic")]
+pub mod tonic;
+#[cfg(feature = "tower")]
+pub mod tower;
+mod values;
+mod zeros;
 
 pub use builder::{Builder, builder, init};
 pub use error::InitError;
@@ -61,11 +89,19 @@ pub mod __private {
     pub use crate::call::{Call, Instrumented};
     pub use crate::call_site::CallSite;
     pub use crate::tell::{BY_NOTHING, ByFunction, Probe, Teller, by_function, probe};
+    pub use crate::zeros::Known;
     pub use core::module_path;
+    pub use inventory::submit;
     pub use std::boxed::Box;
 
     /// The traits by which a return type finds its [`Teller`].
     pub mod tell {
+        #[cfg(feature = "axum")]
+        pub use crate::tell::HasAxumAnswer;
+        #[cfg(feature = "tonic")]
+        pub use crate::tell::HasGrpc;
+        #[cfg(feature = "actix-web")]
+        pub use crate::tell::{HasActixAnswer, HasActixError, HasAnyonesError};
         pub use crate::tell::{HasNothing, HasStatus, HasText, OfResult, OfValue};
     }
 

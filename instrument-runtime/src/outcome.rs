@@ -33,6 +33,11 @@ pub enum Outcome {
     /// `ok` below 400, `client_error` from 400, `error` from 500. A number
     /// outside 100 to 599 is no status: it is left off and counts as `error`.
     HttpStatus(u16),
+    /// The outcome follows from a gRPC status code, which becomes the label
+    /// `grpc_status`: 0 (`OK`) is `ok`; 2, 4, 12, 13, 14 and 15 are `error`, as
+    /// in OpenTelemetry's conventions for gRPC servers; the others are
+    /// `client_error`. A number above 16 counts as 2 (`UNKNOWN`), as gRPC asks.
+    GrpcStatus(u8),
 }
 
 impl Outcome {
@@ -48,6 +53,7 @@ impl Outcome {
             Self::ClientError => End::new(Kind::ClientError),
             Self::Error => End::new(Kind::Error),
             Self::HttpStatus(status) => End::http(status),
+            Self::GrpcStatus(code) => End::grpc(code),
         }
     }
 }
@@ -62,20 +68,76 @@ pub(crate) enum Kind {
     Cancelled,
 }
 
+/// What a call is a request of, which decides the status of one that never
+/// answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// No request at all.
+    None,
+    /// HTTP: 499 when cancelled (nginx's number for a client that closed the
+    /// connection), 500 when panicked.
+    Http,
+    /// gRPC: `CANCELLED` and `INTERNAL`.
+    Grpc,
+}
+
+impl Protocol {
+    /// The first that is one.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        match self {
+            Self::None => other,
+            _ => self,
+        }
+    }
+}
+
 /// One of the ways a call can end, as the labels tell them apart. A call site
 /// keeps the handles of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
     kind: Kind,
-    /// 100 to 599, or 0 for none.
-    http_status: u16,
+    status: Status,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    None,
+    /// 100 to 599
+    Http(u16),
+    /// 0 to 16
+    Grpc(u8),
+}
+
+/// The names of gRPC's status codes, by their number.
+const GRPC_CODES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+const GRPC_CANCELLED: u8 = 1;
+const GRPC_UNKNOWN: u8 = 2;
+const GRPC_INTERNAL: u8 = 13;
+
 impl End {
-    pub(crate) const fn new(kind: Kind) -> Self {
+    const fn new(kind: Kind) -> Self {
         Self {
             kind,
-            http_status: 0,
+            status: Status::None,
         }
     }
 
@@ -88,24 +150,47 @@ impl End {
         };
         Self {
             kind,
-            http_status: status,
+            status: Status::Http(status),
         }
     }
 
-    /// A panic; an HTTP request that panics is a 500.
-    pub(crate) const fn panicked(http: bool) -> Self {
+    const fn grpc(code: u8) -> Self {
+        let kind = match code {
+            0 => Kind::Ok,
+            1 | 3 | 5..=11 | 16 => Kind::ClientError,
+            _ => Kind::Error,
+        };
+        let code = if code as usize >= GRPC_CODES.len() {
+            GRPC_UNKNOWN
+        } else {
+            code
+        };
+        Self {
+            kind,
+            status: Status::Grpc(code),
+        }
+    }
+
+    pub(crate) const fn panicked(protocol: Protocol) -> Self {
         Self {
             kind: Kind::Panicked,
-            http_status: if http { 500 } else { 0 },
+            status: match protocol {
+                Protocol::None => Status::None,
+                Protocol::Http => Status::Http(500),
+                Protocol::Grpc => Status::Grpc(GRPC_INTERNAL),
+            },
         }
     }
 
-    /// A dropped future; for an HTTP request 499, nginx's number for a client
-    /// that closed the connection.
-    pub(crate) const fn cancelled(http: bool) -> Self {
+    /// A dropped future.
+    pub(crate) const fn cancelled(protocol: Protocol) -> Self {
         Self {
             kind: Kind::Cancelled,
-            http_status: if http { 499 } else { 0 },
+            status: match protocol {
+                Protocol::None => Status::None,
+                Protocol::Http => Status::Http(499),
+                Protocol::Grpc => Status::Grpc(GRPC_CANCELLED),
+            },
         }
     }
 
@@ -120,7 +205,37 @@ impl End {
     }
 
     pub(crate) fn http_status(self) -> Option<u16> {
-        (self.http_status != 0).then_some(self.http_status)
+        match self.status {
+            Status::Http(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn grpc_status(self) -> Option<&'static str> {
+        match self.status {
+            Status::Grpc(code) => GRPC_CODES.get(usize::from(code)).copied(),
+            _ => None,
+        }
+    }
+}
+
+/// What a layer makes of a handler's end and of the answer that went out.
+#[cfg(feature = "_layer")]
+impl End {
+    pub(crate) const fn is_panicked(self) -> bool {
+        matches!(self.kind, Kind::Panicked)
+    }
+
+    pub(crate) const fn is_ok(self) -> bool {
+        matches!(self.kind, Kind::Ok)
+    }
+
+    /// This end's outcome beside the status that went out.
+    pub(crate) const fn answered_with(self, answer: Self) -> Self {
+        Self {
+            kind: self.kind,
+            status: answer.status,
+        }
     }
 }
 
@@ -150,9 +265,35 @@ mod tests {
 
     #[test]
     fn only_a_request_gets_a_status_it_did_not_answer() {
-        assert_eq!(End::panicked(true).http_status(), Some(500));
-        assert_eq!(End::panicked(false).http_status(), None);
-        assert_eq!(End::cancelled(true).http_status(), Some(499));
-        assert_eq!(End::cancelled(false).http_status(), None);
+        for (end, http, grpc) in [
+            (End::panicked(Protocol::Http), Some(500), None),
+            (End::panicked(Protocol::Grpc), None, Some("INTERNAL")),
+            (End::panicked(Protocol::None), None, None),
+            (End::cancelled(Protocol::Http), Some(499), None),
+            (End::cancelled(Protocol::Grpc), None, Some("CANCELLED")),
+            (End::cancelled(Protocol::None), None, None),
+        ] {
+            assert_eq!(end.http_status(), http, "{end:?}");
+            assert_eq!(end.grpc_status(), grpc, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn grpc_codes_fall_into_classes_too() {
+        for (code, label, name) in [
+            (0, "ok", "OK"),
+            (1, "client_error", "CANCELLED"),
+            (2, "error", "UNKNOWN"),
+            (5, "client_error", "NOT_FOUND"),
+            (12, "error", "UNIMPLEMENTED"),
+            (16, "client_error", "UNAUTHENTICATED"),
+            (17, "error", "UNKNOWN"),
+        ] {
+            let end = Outcome::GrpcStatus(code).end();
+            assert_eq!(
+                (end.outcome_label(), end.grpc_status()),
+                (label, Some(name))
+            );
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! The series of one label set: its gauge, and a counter and a histogram for
 //! each way that its calls have ended.
 
-use std::sync::OnceLock;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 
@@ -67,6 +68,19 @@ impl Series {
         self.in_progress.increment(1.0);
     }
 
+    /// Takes a start back, for one that goes on in another series.
+    #[cfg(feature = "_layer")]
+    pub(crate) fn moved_away(&self) {
+        self.in_progress.decrement(1.0);
+    }
+
+    /// Counts a call that never was in this gauge.
+    #[cfg(feature = "_layer")]
+    pub(crate) fn ended_elsewhere(&self, end: End, seconds: f64) {
+        self.started();
+        self.ended(end, seconds);
+    }
+
     #[inline]
     pub(crate) fn ended(&self, end: End, seconds: f64) {
         let mut node = &self.ends;
@@ -78,11 +92,17 @@ impl Series {
             }
             node = &found.1;
         }
-        self.ended_anew(node, end, seconds);
+        self.end_anew(node, end, |series| series.record(seconds));
+        self.in_progress.decrement(1.0);
+    }
+
+    /// Has the series of an end before a call ends so.
+    pub(crate) fn expect(&self, end: End) {
+        self.end_anew(&self.ends, end, |_| ());
     }
 
     #[cold]
-    fn ended_anew(&self, mut node: &EndNode, end: End, seconds: f64) {
+    fn end_anew(&self, mut node: &EndNode, end: End, record: impl FnOnce(&EndSeries)) {
         let series = if self.kept {
             current::with_global(|recorder| self.end_series(recorder, end))
         } else {
@@ -90,14 +110,13 @@ impl Series {
                 self.end_series(recorder, end)
             }))
         };
-        if let Some(series) = &series {
-            series.record(seconds);
-        }
-        self.in_progress.decrement(1.0);
-
-        let Some(series) = series.filter(|_| self.kept) else {
+        let Some(series) = series else {
             return;
         };
+        record(&series);
+        if !self.kept {
+            return;
+        }
         // Whoever loses the race for a node goes on to the next one.
         let mut fresh = Box::new((series, EndNode::default()));
         while let Err(lost) = node.0.set(fresh) {
@@ -120,6 +139,9 @@ impl Series {
         if let Some(status) = end.http_status() {
             labels.push(Label::new(names.labels.http_status, status.to_string()));
         }
+        if let Some(status) = end.grpc_status() {
+            labels.push(Label::from_static_parts(names.labels.grpc_status, status));
+        }
         let requests = Key::from_parts(names.requests_total.clone(), labels);
         EndSeries {
             end,
@@ -134,5 +156,24 @@ impl EndSeries {
     fn record(&self, seconds: f64) {
         self.requests.increment(1);
         self.latency.record(seconds);
+    }
+}
+
+/// The series that one call counts into.
+#[derive(Clone, Debug)]
+pub(crate) enum SeriesRef {
+    Kept(&'static Series),
+    Own(Arc<Series>),
+}
+
+impl Deref for SeriesRef {
+    type Target = Series;
+
+    #[inline]
+    fn deref(&self) -> &Series {
+        match self {
+            Self::Kept(series) => series,
+            Self::Own(series) => series,
+        }
     }
 }

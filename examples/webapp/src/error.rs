@@ -4,22 +4,15 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use instrument_runtime::HttpStatus;
 
-/// Any error that a handler gave up on.
+/// Any error that a handler gave up on. What is answered is the error layer's
+/// matter, and the metrics show that.
 #[derive(Clone)]
 pub(crate) struct AppError(Arc<anyhow::Error>);
 
 impl<E: Into<anyhow::Error>> From<E> for AppError {
     fn from(error: E) -> Self {
         Self(Arc::new(error.into()))
-    }
-}
-
-/// The status that the metrics report; [`page`] answers with the same.
-impl HttpStatus for AppError {
-    fn http_status(&self) -> u16 {
-        StatusCode::INTERNAL_SERVER_ERROR.as_u16()
     }
 }
 

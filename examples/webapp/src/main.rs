@@ -23,7 +23,9 @@ async fn main() -> anyhow::Result<()> {
         .route("/test", get(handlers::test))
         .route("/test1", get(handlers::test1))
         .route("/slow", get(handlers::slow))
-        .layer(map_response(error::page));
+        .layer(map_response(error::page))
+        // Outside of all others, so that it sees what goes out.
+        .layer(instrument_runtime::axum::layer());
 
     let addr = std::env::var("WEBAPP_ADDR").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
     let listener = TcpListener::bind(&addr).await.with_context(|| {
@@ -33,6 +35,7 @@ async fn main() -> anyhow::Result<()> {
     println!("webapp_1 listens on http://{addr}; try");
     println!("  curl http://{addr}/test            # answers \"test\"");
     println!("  curl http://{addr}/test1           # fails: 500");
+    println!("  curl http://{addr}/nowhere         # 404, under endpoint=\"unmatched\"");
     println!("  curl -m 0.2 http://{addr}/slow     # hangs up on a handler that takes 2 s");
     if let Some(metrics) = exporter.local_addr() {
         println!("  curl http://{metrics}/metrics        # what Prometheus sees");

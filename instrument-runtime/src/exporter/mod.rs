@@ -5,7 +5,7 @@ pub(crate) mod allow;
 mod connections;
 mod health;
 pub(crate) mod listener;
-mod renders;
+pub(crate) mod renders;
 pub(crate) mod respond;
 mod server;
 
@@ -103,6 +103,11 @@ impl Exporter {
         let mut running = self.running.clone();
         // Nothing is ever sent: the channel closes when the thread ends.
         while running.changed().await.is_ok() {}
+    }
+
+    #[cfg(any(feature = "axum", feature = "actix-web"))]
+    pub(crate) fn page(&self) -> Page {
+        self.page.clone()
     }
 
     /// Undoes a start; only for one that nobody has seen yet.

@@ -25,14 +25,15 @@ impl Rendered {
     }
 
     pub(crate) fn gzip(&self) -> Option<Bytes> {
-        self.gzip
-            .get_or_init(|| {
-                let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-                encoder.write_all(&self.plain).ok()?;
-                encoder.finish().ok().map(Bytes::from)
-            })
-            .clone()
+        self.gzip.get_or_init(|| gzip(&self.plain)).clone()
     }
+}
+
+/// Compressed, for `Content-Encoding: gzip`.
+pub(crate) fn gzip(page: &[u8]) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(page).ok()?;
+    encoder.finish().ok().map(Bytes::from)
 }
 
 /// Lives on the exporter's thread alone.

@@ -15,7 +15,7 @@ fn diagnostics(folder: &Path, cases: &[(String, String)]) -> anyhow::Result<Vec<
     let binaries = folder.join("src/bin");
     let _ = fs::remove_dir_all(&binaries);
     fs::create_dir_all(&binaries)?;
-    let runtime = Path::new(env!("CARGO_MANIFEST_DIR")).join("../instrument-runtime");
+    let runtime = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../instrument-runtime");
     fs::write(
         folder.join("Cargo.toml"),
         format!(

@@ -1,0 +1,70 @@
+//! For [axum](https://docs.rs/axum): a layer for the router, the page as a
+//! handler, and the statuses of axum's own types. Feature `axum`.
+//!
+//! ```
+//! use axum::Router;
+//! use axum::routing::get;
+//! use instrument_runtime::instrumented;
+//!
+//! #[instrumented]
+//! async fn user() -> &'static str {
+//!     "Alice"
+//! }
+//!
+//! let app: Router = Router::new()
+//!     .route("/users/{id}", get(user)) // endpoint="/users/{id}", method="GET"
+//!     .route("/metrics", get(instrument_runtime::axum::metrics))
+//!     .layer(instrument_runtime::axum::layer());
+//! ```
+
+use axum::extract::MatchedPath;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::http::{Extensions, HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use crate::app_page;
+use crate::exporter::respond::PAGE_TYPE;
+use crate::request::Route;
+pub use crate::tower::InstrumentedLayer;
+
+mod statuses;
+
+/// The layer for [`Router::layer`](axum::Router::layer), added last, so that it
+/// is outside of whatever may answer in a handler's place.
+///
+/// Each request is counted once, as [`tower`](crate::tower) says; its endpoint
+/// is what the attribute of its handler says, else the route that axum matched,
+/// else `unmatched` (the fallback's requests).
+#[must_use]
+pub fn layer() -> InstrumentedLayer {
+    InstrumentedLayer { route: matched }
+}
+
+fn matched(extensions: &Extensions) -> Option<Route> {
+    let path = extensions.get::<MatchedPath>()?.as_str();
+    Some(Route::Owned(match path.split_once("{*__private__axum") {
+        // What `nest_service` adds to its path is axum's own matter.
+        Some((nested, _)) => format!("{nested}{{*rest}}"),
+        None => path.to_owned(),
+    }))
+}
+
+/// The page as a handler, for a route of the application's own: compressed when
+/// asked, 503 before anything is installed.
+pub async fn metrics(headers: HeaderMap) -> Response {
+    let Some(page) = app_page::asked_for(&headers).await else {
+        return (StatusCode::SERVICE_UNAVAILABLE, app_page::NOT_INSTALLED).into_response();
+    };
+    let mut response = (
+        [(CONTENT_TYPE, PAGE_TYPE), (VARY, "accept-encoding")],
+        page.body,
+    )
+        .into_response();
+    if page.is_gzip {
+        response.headers_mut().insert(
+            CONTENT_ENCODING,
+            axum::http::HeaderValue::from_static("gzip"),
+        );
+    }
+    response
+}

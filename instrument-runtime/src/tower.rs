@@ -1,0 +1,150 @@
+//! A layer for any [`tower`](https://docs.rs/tower) service of HTTP requests:
+//! hyper, a hand-written router, a client's stack. Feature `tower`.
+//!
+//! Each request is counted once: under its annotated handler's endpoint, else
+//! under the route that [`matched_route`] was told of, else under
+//! `endpoint="unmatched"`; with its real method (one of the nine of RFC 9110 and
+//! RFC 5789, or `_OTHER`) and the status that went out. Its latency ends with the
+//! response's head: a body that streams, or a WebSocket after its upgrade, is not
+//! waited for.
+//!
+//! A request whose response never got as far as a head is `cancelled`
+//! (`http_status="499"`); one that panicked is `panicked` (`500`). A service that
+//! fails with an error instead of a response is `error` with no status.
+//!
+//! ```
+//! use std::convert::Infallible;
+//!
+//! use http::{Request, Response, StatusCode};
+//! use instrument_runtime::tower::matched_route;
+//! use tower::{ServiceBuilder, service_fn};
+//!
+//! async fn route(request: Request<String>) -> Result<Response<String>, Infallible> {
+//!     let mut response = Response::new(String::new());
+//!     if let Some(id) = request.uri().path().strip_prefix("/users/") {
+//!         matched_route("/users/{id}");
+//!         *response.body_mut() = format!("user {id}");
+//!     } else {
+//!         *response.status_mut() = StatusCode::NOT_FOUND; // endpoint="unmatched"
+//!     }
+//!     Ok(response)
+//! }
+//!
+//! let service = ServiceBuilder::new()
+//!     .layer(instrument_runtime::tower::layer())
+//!     .service(service_fn(route));
+//! # drop(service);
+//! ```
+
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::{Extensions, Request, Response};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::method;
+use crate::outcome::{Outcome, Protocol};
+use crate::request::{self, Route, Slot, Start};
+
+/// The layer for a service of `http::Request`s.
+///
+/// Put it outside of whatever may answer in the handler's place (time-outs,
+/// authentication), and inside of what moves requests to another task
+/// (`tower::buffer`).
+#[must_use]
+pub fn layer() -> InstrumentedLayer {
+    InstrumentedLayer {
+        route: |_extensions| None,
+    }
+}
+
+/// Tells which route the request that is being answered has matched, for the
+/// label `endpoint`. The first word counts; outside of a [`layer`] nothing
+/// happens.
+///
+/// `route` must be the pattern (`/users/{id}`), not the path: each makes series
+/// of its own.
+pub fn matched_route(route: impl Into<Cow<'static, str>>) {
+    request::with_current(|request| request.refine(Some(route.into())));
+}
+
+/// Made by [`layer`] and by the frameworks' own.
+#[derive(Clone, Copy, Debug)]
+pub struct InstrumentedLayer {
+    pub(crate) route: fn(&Extensions) -> Option<Route>,
+}
+
+impl<S> Layer<S> for InstrumentedLayer {
+    type Service = InstrumentedService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        InstrumentedService {
+            inner,
+            route: self.route,
+        }
+    }
+}
+
+/// A service whose requests are counted. Made by an [`InstrumentedLayer`].
+#[derive(Clone, Copy, Debug)]
+pub struct InstrumentedService<S> {
+    inner: S,
+    route: fn(&Extensions) -> Option<Route>,
+}
+
+impl<S, B, R> Service<Request<B>> for InstrumentedService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ResponseFuture {
+            slot: Slot::new(Start {
+                method: method::label(request.method().as_str()),
+                route: (self.route)(request.extensions()),
+                candidate: None,
+                protocol: Protocol::Http,
+            }),
+            inner: self.inner.call(request),
+        }
+    }
+}
+
+pin_project! {
+    /// A response that is counted.
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        // Dropped before the request, which ends with it.
+        #[pin]
+        inner: F,
+        slot: Slot,
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let inner = this.inner;
+        let response = ready!(this.slot.poll(|| inner.poll(context)));
+        this.slot.answered(match &response {
+            Ok(response) => Outcome::HttpStatus(response.status().as_u16()),
+            Err(_) => Outcome::Error,
+        });
+        Poll::Ready(response)
+    }
+}

@@ -1,0 +1,179 @@
+//! The values that tell one series of a kind from another, and the series by
+//! their values.
+
+use std::cell::RefCell;
+use std::fmt::{Display, Write as _};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use metrics::Label;
+
+use crate::current;
+use crate::series::{Series, SeriesRef};
+use crate::settings;
+
+/// The values of a call's dynamic labels, one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Values {
+    text: String,
+    /// Where each value ends, so that `a`+`bc` and `ab`+`c` differ.
+    ends: Vec<usize>,
+}
+
+thread_local! {
+    /// Used again for each call, so that a call allocates nothing.
+    static VALUES: RefCell<Values> = const { RefCell::new(Values::EMPTY) };
+}
+
+impl Values {
+    pub(crate) const EMPTY: Self = Self {
+        text: String::new(),
+        ends: Vec::new(),
+    };
+
+    pub(crate) fn of(values: &[&dyn Display]) -> Self {
+        let mut filled = Self::EMPTY;
+        filled.fill(values);
+        filled
+    }
+
+    /// Asks with the values in a buffer of this thread's.
+    pub(crate) fn with<T>(values: &[&dyn Display], ask: impl FnOnce(&Self) -> T) -> T {
+        VALUES.with(|buffer| match buffer.try_borrow_mut() {
+            Ok(mut buffer) => {
+                buffer.fill(values);
+                ask(&buffer)
+            }
+            // A label's `Display` called an instrumented function.
+            Err(_) => ask(&Self::of(values)),
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn fill(&mut self, values: &[&dyn Display]) {
+        self.text.clear();
+        self.text.shrink_to(ByValues::LONGEST);
+        self.ends.clear();
+        for value in values {
+            // Only a `Display` that reports an error of its own can fail; what
+            // it wrote before is the value.
+            let _ = write!(self.text, "{value}");
+            self.ends.push(self.text.len());
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        starts
+            .zip(&self.ends)
+            .map(|(&start, &end)| &self.text[start..end])
+    }
+}
+
+/// The series of a site with dynamic labels, by their values: a table that
+/// only grows, up to a bound, and that is read without a lock.
+#[derive(Debug)]
+pub(crate) struct ByValues {
+    hasher: RandomState,
+    len: AtomicUsize,
+    buckets: Box<[ValuesNode]>,
+}
+
+#[derive(Debug, Default)]
+struct ValuesNode(OnceLock<Box<(Values, Series, ValuesNode)>>);
+
+impl Default for ByValues {
+    fn default() -> Self {
+        Self {
+            hasher: RandomState::new(),
+            len: AtomicUsize::new(0),
+            buckets: (0..Self::BUCKETS).map(|_| ValuesNode::default()).collect(),
+        }
+    }
+}
+
+impl ByValues {
+    const BUCKETS: usize = 512;
+    /// Sets of values longer than this are looked up in the recorder at every
+    /// call instead of being kept.
+    const LONGEST: usize = 1024;
+
+    /// The series of these values, whatever recorder is current.
+    #[inline]
+    pub(crate) fn series(
+        &'static self,
+        values: &Values,
+        labels: impl Fn() -> Vec<Label>,
+    ) -> SeriesRef {
+        if current::is_global()
+            && let Some(series) = self.get(values, &labels)
+        {
+            return SeriesRef::Kept(series);
+        }
+        SeriesRef::Own(Arc::new(Series::of_current(labels())))
+    }
+
+    /// `None` where the set is not to be kept.
+    #[inline]
+    fn get(
+        &'static self,
+        values: &Values,
+        labels: impl FnOnce() -> Vec<Label>,
+    ) -> Option<&'static Series> {
+        let hash = self.hasher.hash_one(values);
+        let mut node = &self.buckets[hash as usize % Self::BUCKETS];
+        while let Some(found) = node.0.get() {
+            if found.0 == *values {
+                return Some(&found.1);
+            }
+            node = &found.2;
+        }
+        self.add(node, values, labels())
+    }
+
+    #[cold]
+    fn add(
+        &'static self,
+        mut node: &'static ValuesNode,
+        values: &Values,
+        labels: Vec<Label>,
+    ) -> Option<&'static Series> {
+        // Past the bound on a metric's series, a kept handle would only be one
+        // more name for the overflow series.
+        let bound = settings::installed().map_or(settings::DEFAULT_MAX_SERIES, |s| s.max_series);
+        if values.text.len() > Self::LONGEST || self.len.load(Ordering::Relaxed) >= bound {
+            return None;
+        }
+        let series = Series::of_global(labels)?;
+        let mut fresh = Box::new((values.clone(), series, ValuesNode::default()));
+        // Whoever loses the race for a node goes on to the next one.
+        while let Err(lost) = node.0.set(fresh) {
+            let found = node.0.get()?;
+            if found.0 == *values {
+                return Some(&found.1);
+            }
+            node = &found.2;
+            fresh = lost;
+        }
+        self.len.fetch_add(1, Ordering::Relaxed);
+        Some(&node.0.get()?.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_join_to_the_same_text_differ() {
+        assert_ne!(Values::of(&[&"a", &"bc"]), Values::of(&[&"ab", &"c"]));
+        assert_eq!(
+            Values::of(&[&"ab", &7, &""]).iter().collect::<Vec<_>>(),
+            ["ab", "7", ""]
+        );
+    }
+}
