@@ -17,9 +17,10 @@ pub(crate) fn is_async_block(tokens: &TokenStream) -> bool {
     starts && block && tokens.next().is_none()
 }
 
-/// For a body that is `Box::pin(async { … })`, as `#[async_trait]` writes it: the
-/// path before the parentheses and the block in them.
-pub(crate) fn boxed_async_block(body: &TokenStream) -> Option<(TokenStream, TokenStream)> {
+/// For a body that is `Box::pin(…)` and nothing else, as `#[async_trait]` writes
+/// it: the path before the parentheses and the future in them, if all of it comes
+/// to be.
+pub(crate) fn boxed_future(body: &TokenStream) -> Option<(TokenStream, TokenStream)> {
     let mut tokens: Vec<TokenTree> = body.clone().into_iter().collect();
     let Some(TokenTree::Group(group)) = tokens.pop() else {
         return None;
@@ -29,8 +30,20 @@ pub(crate) fn boxed_async_block(body: &TokenStream) -> Option<(TokenStream, Toke
         path.to_string().replace(' ', "").as_str(),
         "Box::pin" | "std::boxed::Box::pin" | "::std::boxed::Box::pin"
     );
-    (is_box_pin && group.delimiter() == Delimiter::Parenthesis && is_async_block(&group.stream()))
-        .then(|| (path, group.stream()))
+    let future = group.stream();
+    let is_whole = is_async_block(&future) || !leaves_early(future.clone());
+    (is_box_pin && group.delimiter() == Delimiter::Parenthesis && is_whole)
+        .then_some((path, future))
+}
+
+/// Whether the function may return from within these tokens.
+fn leaves_early(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == "return",
+        TokenTree::Punct(punct) => punct.as_char() == '?',
+        TokenTree::Group(group) => leaves_early(group.stream()),
+        TokenTree::Literal(_) => false,
+    })
 }
 
 #[cfg(test)]
@@ -55,15 +68,21 @@ mod tests {
     }
 
     #[test]
-    fn only_a_box_around_a_lone_block_counts() {
-        assert!(boxed_async_block(&quote!(Box::pin(async move { 1 }))).is_some());
-        for other in [
+    fn only_a_box_around_a_whole_future_counts() {
+        for boxed in [
+            quote!(Box::pin(async move { return x? })),
             quote!(Box::pin(future)),
+            quote!(::std::boxed::Box::pin(self.get(1))),
+        ] {
+            assert!(boxed_future(&boxed).is_some(), "{boxed}");
+        }
+        for other in [
             quote!(Box::new(async { 1 })),
             quote!(f(); Box::pin(async { 1 })),
             quote!(Box::pin(async { 1 }) as _),
+            quote!(Box::pin(if early { return other() } else { future })),
         ] {
-            assert!(boxed_async_block(&other).is_none(), "{other}");
+            assert!(boxed_future(&other).is_none(), "{other}");
         }
     }
 }

@@ -12,15 +12,15 @@
 //! The body's future is moved, never borrowed: a borrow would keep a second
 //! place for it, arguments and all, in the function's future.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 
-use crate::body::{boxed_async_block, is_async_block};
+use crate::body::{boxed_future, is_async_block};
 use crate::captures::Captures;
 use crate::function::{Function, braced};
 use crate::labels::{Label, LabelValue};
-use crate::output::{Shape, nameable, of_returned_future, returns_never};
+use crate::output::{Shape, nameable, of_returned_future, returns_awaitable, returns_never};
 use crate::plan::Plan;
 
 impl ToTokens for Plan {
@@ -45,15 +45,11 @@ impl ToTokens for Plan {
 
 impl Plan {
     fn async_fn(&self, captures: &Captures) -> TokenStream {
-        let hints = self.never_reached(captures);
-        let body = &self.body.tokens;
-        let allow = captures
-            .has_unused(body)
-            .then(|| quote!(#![allow(unused_assignments)]));
-        let block = braced(self.body.braces, quote!(#allow #hints #body));
+        let block = self.hinted_body(captures);
+        let allow = self.allow_on_block(captures);
         let at_body = Span::mixed_site().located_at(self.body.braces.join());
         let wrapped = self.wrapped(
-            &quote_spanned!(Span::mixed_site()=> async move #block),
+            &quote_spanned!(Span::mixed_site()=> #allow async move #block),
             // What does not fit the signature is the body's fault, and shown there.
             |instrumented| quote_spanned!(at_body=> #instrumented.await),
         );
@@ -68,30 +64,72 @@ impl Plan {
         let body = &self.body.tokens;
         let call = self.call();
         if self.shape == Shape::ImplFuture && is_async_block(body) {
-            let wrapped = self.wrapped(body, TokenStream::clone);
+            let wrapped = self.wrapped(body, |instrumented| self.as_written(instrumented));
             return quote!(#call #wrapped);
         }
-        if let Some((pin, block)) = boxed_async_block(body)
+        if let Some((pin, future)) = boxed_future(body)
             && self.shape == Shape::BoxedFuture
         {
-            let wrapped = self.wrapped(&block, |instrumented| quote!(#pin(#instrumented)));
+            let wrapped = self.wrapped(&future, |instrumented| {
+                let instrumented = self.as_written(instrumented);
+                quote!(#pin(#instrumented))
+            });
             return quote!(#call #wrapped);
         }
         let captures = Captures::of(sig);
-        let hints = self.never_reached(&captures);
         let output = nameable(&sig.output, runtime);
+        let block = self.hinted_body(&captures);
         let allow = captures
             .has_unused(body)
-            .then(|| quote!(#![allow(unused_assignments)]));
-        let block = braced(self.body.braces, quote!(#allow #hints #body));
-        let future = quote_spanned!(Span::mixed_site()=> (move || -> #output #block)());
-        let wrapped = self.wrapped(&future, |instrumented| match self.shape {
-            Shape::BoxedFuture => {
-                quote_spanned!(Span::mixed_site()=> #runtime::Box::pin(#instrumented))
+            .then(|| quote!(#[allow(unused_assignments)]));
+        let future = quote_spanned!(Span::mixed_site()=> (#allow move || -> #output #block)());
+        let wrapped = self.wrapped(&future, |instrumented| {
+            let instrumented = self.as_written(instrumented);
+            match self.shape {
+                Shape::BoxedFuture => {
+                    quote_spanned!(Span::mixed_site()=> #runtime::Box::pin(#instrumented))
+                }
+                _ => instrumented,
             }
-            _ => instrumented.clone(),
         });
         quote!(#call #wrapped)
+    }
+
+    /// The body as the user wrote it, in a block with what is never reached.
+    fn hinted_body(&self, captures: &Captures) -> TokenTree {
+        let body = &self.body.tokens;
+        let hints = self.never_reached(captures);
+        if hints.is_empty() {
+            return braced(self.body.braces, body.clone());
+        }
+        // A block of its own: items come first in it, if they did.
+        let body = braced(self.body.braces, body.clone());
+        braced(self.body.braces, quote!(#hints #body))
+    }
+
+    fn allow_on_block(&self, captures: &Captures) -> Option<TokenStream> {
+        // That an argument is captured all the same would be a second remark.
+        let unused = captures
+            .has_unused(&self.body.tokens)
+            .then(|| quote!(unused_assignments,));
+        // A function may return what can be awaited; in a block it looks odd.
+        let awaitable = returns_awaitable(&self.function.sig.output)
+            .then(|| quote!(clippy::async_yields_async));
+        (unused.is_some() || awaitable.is_some()).then(|| quote!(#[allow(#unused #awaitable)]))
+    }
+
+    /// `#[tracing::instrument]` below ours looks for an async block at the end of
+    /// the function; without one it would take the function for a sync one.
+    fn as_written(&self, instrumented: &TokenStream) -> TokenStream {
+        let is_traced = self.function.attrs.iter().any(|attr| {
+            let last = attr.path().segments.last();
+            last.is_some_and(|last| last.ident == "instrument")
+        });
+        if is_traced {
+            quote_spanned!(Span::mixed_site()=> async move { #instrumented.await })
+        } else {
+            instrumented.clone()
+        }
     }
 
     /// The call, with its labels evaluated before the body takes the arguments.
@@ -193,8 +231,19 @@ impl Plan {
         if captures.is_empty() && self.shape != Shape::AsyncFn {
             return TokenStream::new();
         }
+        let allow = if captures.is_empty() {
+            quote!(unreachable_code)
+        } else {
+            quote!(
+                unreachable_code,
+                unused_assignments,
+                clippy::used_underscore_binding
+            )
+        };
+        let diverges = returns_never(&self.function.sig.output)
+            .then(|| quote!(, clippy::diverging_sub_expression));
         quote_spanned! {Span::mixed_site()=>
-            #[allow(unreachable_code, unused_assignments)]
+            #[allow(#allow #diverges)]
             if false {
                 return #runtime::never::<#output>();
                 #captures

@@ -143,6 +143,22 @@ pub(crate) fn returns_never(output: &ReturnType) -> bool {
     matches!(output, ReturnType::Type(_, ty) if matches!(peel(ty), Type::Never(_)))
 }
 
+/// Whether the declared type itself can be awaited, as far as its name tells.
+pub(crate) fn returns_awaitable(output: &ReturnType) -> bool {
+    let ReturnType::Type(_, ty) = output else {
+        return false;
+    };
+    match peel(ty) {
+        Type::ImplTrait(ty) => has_future(&ty.bounds),
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| {
+            let name = last.ident.to_string();
+            matches!(name.as_str(), "Pin" | "JoinHandle" | "Ready" | "Receiver")
+                || name.ends_with("Future")
+        }),
+        _ => false,
+    }
+}
+
 /// The declared return type, where code in the body may write it: `impl Trait`
 /// may not stand there and becomes `_`.
 pub(crate) fn nameable(output: &ReturnType, runtime: &TokenStream) -> TokenStream {

@@ -45,7 +45,8 @@ mod statuses;
 /// `endpoint="unmatched"`; with its real method (one of the nine of RFC 9110 and
 /// RFC 5789, or `_OTHER`) and the status that went out. Its latency ends with the
 /// response's head. A request that got no response is `cancelled`
-/// (`http_status="499"`), or `panicked` (`500`).
+/// (`http_status="499"`), or `panicked` (`500`). actix-web lets a handler finish
+/// when its client has gone; such a request counts as it was answered.
 #[must_use]
 pub fn middleware() -> Instrumented {
     Instrumented { _private: () }

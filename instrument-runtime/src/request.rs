@@ -195,7 +195,7 @@ impl Request {
     }
 
     /// The response's head goes out.
-    fn answered(mut self: Box<Self>, answer: Outcome) {
+    fn answered(&mut self, answer: Outcome) {
         let answer = answer.end();
         if answer.is_ok() && self.candidate.is_some() {
             self.refine_to_candidate();
@@ -212,7 +212,7 @@ impl Request {
     }
 
     /// No response's head goes out any more.
-    fn dropped(self: Box<Self>) {
+    fn dropped(&self) {
         let end = if self.is_polled {
             End::panicked(self.protocol)
         } else {
@@ -221,7 +221,7 @@ impl Request {
         self.end(end);
     }
 
-    fn end(self: Box<Self>, end: End) {
+    fn end(&self, end: End) {
         self.series.ended(end, self.started.elapsed().as_secs_f64());
     }
 }
@@ -277,7 +277,7 @@ impl Slot {
 
     /// The head of a response goes out, or an error in its place.
     pub(crate) fn answered(&mut self, answer: Outcome) {
-        if let Some(request) = self.request.take() {
+        if let Some(mut request) = self.request.take() {
             request.answered(answer);
         }
     }

@@ -41,7 +41,7 @@ use crate::tell::GrpcSide;
 /// Each call is counted once, when its status goes out: at the end of a stream,
 /// for one that streams. The status is the label `grpc_status`, by the names of
 /// gRPC's codes; the outcome follows from it as
-/// [`Outcome::GrpcStatus`](crate::Outcome::GrpcStatus) says. A call that its
+/// [`Outcome::GrpcStatus`] says. A call that its
 /// client gives up is `cancelled` (`CANCELLED`), one that panicked is `panicked`
 /// (`INTERNAL`).
 ///

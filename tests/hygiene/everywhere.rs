@@ -157,6 +157,22 @@ pub enum Fault {
     Inner(::std::boxed::Box<Self>),
 }
 
+/// Items first, an argument that is kept for later, and what can be awaited.
+#[instrumented(crate = crate::runtime)]
+pub async fn tidy(_later: usize, first: usize, second: usize) -> ::core::future::Ready<usize> {
+    const ONE: usize = 1;
+    pause().await;
+    ::core::future::ready(first + second + ONE)
+}
+
+/// Never comes back.
+#[instrumented(crate = crate::runtime)]
+pub async fn forever() -> ! {
+    loop {
+        pause().await;
+    }
+}
+
 /// # Errors
 ///
 /// Always.
@@ -180,6 +196,8 @@ fn all_of_them_run() {
     assert_eq!(block_on(shop.till()), 6);
     block_on(shop.close());
     assert_eq!(block_on(made(7)), 8);
+    assert_eq!(block_on(block_on(tidy(0, 1, 2))), 4);
+    let _ = forever;
     let fault = block_on(judged()).unwrap_err();
     assert_eq!(crate::runtime::HttpStatus::http_status(&fault), 404);
 }

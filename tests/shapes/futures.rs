@@ -214,3 +214,113 @@ fn labels_are_evaluated_before_the_future_takes_the_arguments() {
         assert_eq!(recorded.lines(), [""; 0]);
     });
 }
+
+mod inference {
+    use std::error::Error;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct NoStatus;
+
+    #[instrumented]
+    fn error_type() -> impl Future<Output = Result<u8, NoStatus>> {
+        async {
+            work().await;
+            Ok(1)
+        }
+    }
+
+    #[instrumented]
+    fn boxed_error_type() -> Pin<Box<dyn Future<Output = Result<u8, NoStatus>> + Send>> {
+        Box::pin(async {
+            work().await;
+            Ok(2)
+        })
+    }
+
+    #[instrumented]
+    fn converted() -> impl Future<Output = String> {
+        async {
+            work().await;
+            "text".into()
+        }
+    }
+
+    #[instrumented]
+    fn collected() -> impl Future<Output = Vec<u8>> {
+        async {
+            work().await;
+            [3].into_iter().collect()
+        }
+    }
+
+    #[instrumented]
+    fn unsized_value() -> impl Future<Output = Box<dyn Display>> {
+        async {
+            work().await;
+            Box::new(4) as _
+        }
+    }
+
+    #[instrumented]
+    fn boxes_the_error(text: &'static str) -> LocalBoxFuture<'static, Result<u8, Box<dyn Error>>> {
+        Box::pin(async move {
+            work().await;
+            let number: u8 = text.parse()?;
+            Ok(number)
+        })
+    }
+
+    #[instrumented]
+    fn diverges() -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(async { unimplemented!() })
+    }
+
+    /// The output's type has no bound of its own.
+    #[instrumented]
+    fn unbounded<'a, F, T>(future: F) -> Pin<Box<dyn Future<Output = T> + Send + 'a>>
+    where
+        F: Future<Output = T> + Send + 'a,
+    {
+        Box::pin(future)
+    }
+
+    #[test]
+    fn types_that_stand_in_the_signature_alone() {
+        let at = |name: &str| format!("futures::inference::{name}");
+        let number = ok(&at("error_type"), async || error_type().await);
+        assert_eq!(number.unwrap(), 1);
+        let number = ok(&at("boxed_error_type"), async || boxed_error_type().await);
+        assert_eq!(number.unwrap(), 2);
+        assert_eq!(ok(&at("converted"), async || converted().await), "text");
+        assert_eq!(ok(&at("collected"), async || collected().await), [3]);
+        let shown = ok(&at("unsized_value"), async || unsized_value().await);
+        assert_eq!(shown.to_string(), "4");
+        let number = ok(&at("boxes_the_error"), async || boxes_the_error("5").await);
+        assert_eq!(number.unwrap(), 5);
+        error(&at("boxes_the_error"), async || boxes_the_error("x").await).unwrap_err();
+        assert_eq!(
+            ok(&at("unbounded"), async || unbounded(work().map(|()| 6))
+                .await),
+            6
+        );
+        let _ = diverges;
+    }
+}
+
+/// What is itself awaitable comes back as it is.
+#[instrumented]
+async fn spawned() -> tokio::task::JoinHandle<u8> {
+    work().await;
+    tokio::spawn(async { 7 })
+}
+
+#[test]
+fn an_awaitable_value() {
+    let seven = ok("futures::spawned", async || {
+        let handle = spawned().await;
+        handle.await.unwrap()
+    });
+    assert_eq!(seven, 7);
+}

@@ -11,6 +11,7 @@ mod futures;
 mod generics;
 mod impl_block;
 mod labels;
+mod other_macros;
 mod receivers;
 mod returns;
 mod scopes;

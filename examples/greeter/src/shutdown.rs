@@ -1,0 +1,30 @@
+//! When to stop.
+
+use tokio::signal;
+
+/// Resolves on Ctrl+C and, on Unix, on SIGTERM.
+pub(crate) async fn signal() {
+    #[cfg(unix)]
+    let terminated = async {
+        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                terminate.recv().await;
+            }
+            Err(error) => {
+                eprintln!("SIGTERM will not be heard: {error}");
+                std::future::pending().await
+            }
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+
+    tokio::select! {
+        result = signal::ctrl_c() => {
+            if let Err(error) = result {
+                eprintln!("Ctrl+C cannot be heard: {error}");
+            }
+        }
+        () = terminated => {}
+    }
+}

@@ -1,0 +1,51 @@
+//! What a handler fails with, and what is answered for it.
+
+use std::fmt;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::middleware::{ErrorHandlerResponse, Next};
+use actix_web::{Error, ResponseError};
+
+/// Any error that a handler gave up on: a 500, as `ResponseError` has it.
+#[derive(Debug)]
+pub(crate) struct AppError(anyhow::Error);
+
+impl<E: Into<anyhow::Error>> From<E> for AppError {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl fmt::Display for AppError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl ResponseError for AppError {}
+
+/// Logs what a handler failed with.
+pub(crate) async fn log(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let response = next.call(request).await?;
+    if let Some(error) = response.response().error() {
+        eprintln!("a handler failed: {error}");
+    }
+    Ok(response)
+}
+
+/// Answers with a page that does not give the error away.
+pub(crate) fn page<B>(response: ServiceResponse<B>) -> Result<ErrorHandlerResponse<B>, Error> {
+    let mut response = response.map_body(|_, _| "500: Server Error\n".to_owned());
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    Ok(ErrorHandlerResponse::Response(
+        response.map_into_boxed_body().map_into_right_body(),
+    ))
+}
