@@ -30,6 +30,13 @@ impl Samples {
         Self(pairs.map(|(sample, base)| sample / base).collect()).median()
     }
 
+    /// What each round's sample is over the same round's of `baseline`.
+    #[must_use]
+    pub fn over(&self, baseline: &Self) -> Self {
+        let pairs = self.0.iter().zip(&baseline.0);
+        Self(pairs.map(|(sample, base)| sample - base).collect())
+    }
+
     fn quantile(&self, part: f64) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
