@@ -54,8 +54,7 @@ fn main() -> Result<()> {
             // Each comes first as often as last.
             let n = (n + round) % servers.len();
             let (child, port) = &servers[n];
-            let (seconds, cpu) =
-                client.block_on(turn(child.id(), *port, connections, requests))?;
+            let (seconds, cpu) = client.block_on(turn(child.id(), *port, connections, requests))?;
             if round > 0 {
                 rates[n].push(requests as f64 / seconds);
                 micros[n].push(cpu as f64 / 1e3 / requests as f64);

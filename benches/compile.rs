@@ -56,7 +56,7 @@ const CANDIDATES: [Candidate; 4] = [
 
 fn main() -> Result<()> {
     let args = Args::of_process(&["--rounds", "--handlers"])?;
-    let rounds: usize = args.value("--rounds", 5)?;
+    let rounds: usize = args.value("--rounds", 3)?;
     let handlers: usize = args.value("--handlers", 500)?;
     ensure!(rounds > 0 && handlers > 0, "nothing to measure");
 
