@@ -1,0 +1,156 @@
+//! What measuring takes from an axum server over loopback: requests a second,
+//! and the server's processor time for a request.
+//!
+//! Each server is a process with one worker thread. The client, with one
+//! thread too, asks them in turns, `--requests` a turn for `--rounds` rounds,
+//! over `--connections` connections that stay open for a turn.
+
+mod axum_servers;
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use instrument_benches::args::Args;
+use instrument_benches::child::Child;
+use instrument_benches::proc::cpu_nanos;
+use instrument_benches::stats::Samples;
+use instrument_benches::table::{Table, digits};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::axum_servers::SERVERS;
+
+const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+fn main() -> Result<()> {
+    let args = Args::of_process(&["--rounds", "--requests", "--connections", "--child"])?;
+    if args.has("--child") {
+        return axum_servers::serve(args.word("--child", 0).context("--child which?")?);
+    }
+    let rounds: usize = args.value("--rounds", 24)?;
+    let connections: usize = args.value("--connections", 16)?;
+    let requests: usize = args.value("--requests", 20_000)?;
+    ensure!(
+        connections > 0 && requests >= connections,
+        "a connection without a request"
+    );
+    let requests = requests / connections * connections;
+
+    let mut servers = Vec::new();
+    for server in SERVERS {
+        let mut child = Child::start(&["--child", server.name])?;
+        let port: u16 = child.hear()?.parse()?;
+        servers.push((child, port));
+    }
+    let mut rates = vec![Samples::default(); servers.len()];
+    let mut micros = rates.clone();
+    let client = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // Round 0 warms up.
+    for round in 0..=rounds {
+        for n in 0..servers.len() {
+            // Each comes first as often as last.
+            let n = (n + round) % servers.len();
+            let (child, port) = &servers[n];
+            let (seconds, cpu) = client.block_on(turn(child.id(), *port, connections, requests))?;
+            if round > 0 {
+                rates[n].push(requests as f64 / seconds);
+                micros[n].push(cpu as f64 / 1e3 / requests as f64);
+            }
+        }
+    }
+    for (server, (child, _)) in SERVERS.iter().zip(&mut servers) {
+        if server.counts {
+            let counted: usize = child.ask("how many?")?.parse()?;
+            let sent = requests * (rounds + 1);
+            ensure!(counted == sent, "{}: {counted} of {sent}", server.name);
+        }
+    }
+
+    println!(
+        "{requests} requests a turn over {connections} connections, \
+         medians of {rounds} interleaved rounds.\n"
+    );
+    let mut table = Table::new(&[
+        "server",
+        "requests/s",
+        "to plain",
+        "CPU a request, µs",
+        "over plain, µs",
+        "quartiles",
+    ]);
+    for (n, server) in SERVERS.iter().enumerate() {
+        let over = micros[n].over(&micros[0]);
+        let (low, high) = over.quartiles();
+        table.row(vec![
+            server.name.to_owned(),
+            format!("{:.0}", rates[n].median()),
+            format!("{:.3}", rates[n].ratio_to(&rates[0])),
+            digits(micros[n].median()),
+            digits(over.median()),
+            format!("{} to {}", digits(low), digits(high)),
+        ]);
+    }
+    print!("{table}");
+    Ok(())
+}
+
+/// The seconds that it took, and the server's processor time in nanoseconds.
+async fn turn(server: u32, port: u16, connections: usize, requests: usize) -> Result<(f64, u64)> {
+    let mut streams = Vec::new();
+    for _ in 0..connections {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.set_nodelay(true)?;
+        streams.push(stream);
+    }
+    let cpu = cpu_nanos(server)?;
+    let start = Instant::now();
+    let mut clients = JoinSet::new();
+    for stream in streams {
+        clients.spawn(ask(stream, requests / connections));
+    }
+    while let Some(client) = clients.join_next().await {
+        client??;
+    }
+    Ok((start.elapsed().as_secs_f64(), cpu_nanos(server)? - cpu))
+}
+
+/// Asks one after the other. The answers are all of a length, so that the
+/// client has next to nothing to parse and the server is the one at its limit.
+async fn ask(mut stream: TcpStream, requests: usize) -> Result<()> {
+    let mut answer = [0; 1024];
+    let mut length = None;
+    for _ in 0..requests {
+        stream.write_all(REQUEST).await?;
+        let mut read = 0;
+        loop {
+            let more = stream.read(&mut answer[read..]).await?;
+            ensure!(more > 0, "the server hung up, or says more than it should");
+            read += more;
+            if length.is_none() {
+                length = length_of(&answer[..read])?;
+            }
+            if length.is_some_and(|length| read >= length) {
+                break;
+            }
+        }
+        ensure!(Some(read) == length, "an answer of another length");
+        ensure!(answer.starts_with(b"HTTP/1.1 200 "), "no 200");
+    }
+    Ok(())
+}
+
+/// Head and body together, once the head is there.
+fn length_of(answer: &[u8]) -> Result<Option<usize>> {
+    let answer = str::from_utf8(answer)?;
+    let Some(head) = answer.find("\r\n\r\n") else {
+        return Ok(None);
+    };
+    let body = answer[..head]
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .context("no content-length")?;
+    Ok(Some(head + 4 + body.parse::<usize>()?))
+}

@@ -1,0 +1,154 @@
+//! The servers: one handler that answers `hello`, measured in different ways.
+
+use std::net::Ipv4Addr;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use autometrics::autometrics;
+use axum::Router;
+use axum::routing::get;
+use axum_prometheus::PrometheusMetricLayer;
+use instrument_benches::buckets::BUCKETS;
+use instrument_benches::child;
+use instrument_runtime::instrumented;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::net::TcpListener;
+
+/// One way to serve it.
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    /// Whether it has a page that tells how many requests it saw.
+    pub(crate) counts: bool,
+    start: fn() -> Result<(Router, Page)>,
+}
+
+type Page = Box<dyn Fn() -> String>;
+
+pub(crate) const SERVERS: &[Server] = &[
+    Server {
+        name: "plain",
+        counts: false,
+        start: || Ok((app(get(plain)), Box::new(String::new))),
+    },
+    Server {
+        name: "plain again",
+        counts: false,
+        start: || Ok((app(get(plain)), Box::new(String::new))),
+    },
+    Server {
+        name: "ours",
+        counts: true,
+        start: || {
+            let exporter = instrument_runtime::builder("bench")
+                .without_listener()
+                .install()?;
+            Ok((app(get(ours)), Box::new(move || exporter.render())))
+        },
+    },
+    Server {
+        name: "metrics cached by hand, std clock",
+        counts: true,
+        start: || {
+            let handle = PrometheusBuilder::new()
+                .set_buckets(&BUCKETS)?
+                .install_recorder()?;
+            let upkeep = handle.clone();
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    upkeep.run_upkeep();
+                }
+            });
+            Ok((app(get(by_hand)), Box::new(move || handle.render())))
+        },
+    },
+    Server {
+        name: "axum-prometheus",
+        counts: true,
+        start: || {
+            let (layer, handle) = PrometheusMetricLayer::pair();
+            let app = app(get(plain)).layer(layer);
+            Ok((app, Box::new(move || handle.render())))
+        },
+    },
+    Server {
+        name: "autometrics",
+        counts: true,
+        start: || {
+            autometrics::prometheus_exporter::try_init()?;
+            let page = || autometrics::prometheus_exporter::encode_to_string().unwrap_or_default();
+            Ok((app(get(with_autometrics)), Box::new(page)))
+        },
+    },
+];
+
+/// Says its port, then how many requests it counted whenever it is asked.
+pub(crate) fn serve(name: &str) -> Result<()> {
+    let server = SERVERS.iter().find(|server| server.name == name);
+    let server = server.context("no such server")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let _inside = runtime.enter();
+    let (app, page) = (server.start)()?;
+    let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
+    println!("{}", listener.local_addr()?.port());
+    runtime.spawn(async move { axum::serve(listener, app).await });
+    child::answer(|_| Ok(counted(&page()).to_string()))
+}
+
+/// The sum of the series that count requests.
+fn counted(page: &str) -> u64 {
+    let names = [
+        "requests_total{",
+        "axum_http_requests_total{",
+        "function_calls_total{",
+    ];
+    page.lines()
+        .filter(|line| names.iter().any(|name| line.starts_with(name)))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum()
+}
+
+fn app(route: axum::routing::MethodRouter) -> Router {
+    Router::new().route("/hello", route)
+}
+
+async fn plain() -> &'static str {
+    "hello"
+}
+
+#[instrumented(endpoint = "/hello", method = "GET")]
+async fn ours() -> &'static str {
+    "hello"
+}
+
+#[autometrics(track_concurrency)]
+async fn with_autometrics() -> &'static str {
+    "hello"
+}
+
+struct Handles {
+    in_progress: metrics::Gauge,
+    requests: metrics::Counter,
+    latency: metrics::Histogram,
+}
+
+static HANDLES: LazyLock<Handles> = LazyLock::new(|| Handles {
+    in_progress: metrics::gauge!("requests_in_progress", "method" => "GET", "endpoint" => "/hello"),
+    requests: metrics::counter!("requests_total", "method" => "GET", "endpoint" => "/hello", "http_status" => "200", "outcome" => "ok"),
+    latency: metrics::histogram!("request_latency_seconds", "method" => "GET", "endpoint" => "/hello", "outcome" => "ok"),
+});
+
+async fn by_hand() -> &'static str {
+    let handles = &*HANDLES;
+    handles.in_progress.increment(1.0);
+    let start = Instant::now();
+    let answer = "hello";
+    handles.requests.increment(1);
+    handles.latency.record(start.elapsed().as_secs_f64());
+    handles.in_progress.decrement(1.0);
+    answer
+}
