@@ -11,7 +11,7 @@ use crate::exporter::Exporter;
 use crate::exporter::allow::AllowList;
 use crate::exporter::listener::{Listener, Target};
 use crate::names::MetricNames;
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, direct};
 use crate::settings::{self, DEFAULT_BUCKETS, DEFAULT_MAX_SERIES, Settings};
 use crate::zeros;
 
@@ -178,12 +178,16 @@ impl Builder {
         });
         let recorder = Recorder::new(Arc::clone(&settings));
         let exporter = Exporter::start(listener, allow, recorder.page())?;
-        settings::take_effect(settings, || metrics::set_global_recorder(recorder)).map_err(
-            |_refused| {
-                exporter.abort();
-                InitError::AlreadyInstalled
-            },
-        )?;
+        let families = recorder.families();
+        settings::take_effect(settings, || {
+            metrics::set_global_recorder(recorder)?;
+            direct::set_installed(families);
+            Ok(())
+        })
+        .map_err(|_refused: metrics::SetRecorderError<Recorder>| {
+            exporter.abort();
+            InitError::AlreadyInstalled
+        })?;
         #[cfg(any(feature = "axum", feature = "actix-web"))]
         crate::app_page::set(exporter.page());
         current::learn_global();

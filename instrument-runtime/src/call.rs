@@ -132,19 +132,28 @@ impl Call {
 
     /// `is_judged`: by the function of an `outcome = …` argument.
     fn finish(&mut self, outcome: Outcome, is_judged: bool) {
-        self.end(|_| outcome.end(), is_judged);
+        self.end(outcome.end(), is_judged);
     }
 
-    fn end(&mut self, end: impl FnOnce(State) -> End, is_judged: bool) {
-        let state = std::mem::replace(&mut self.state, State::Ended);
-        let (State::Polled(started) | State::Suspended(started)) = state else {
+    #[cold]
+    fn give_up(&mut self) {
+        let end = match self.state {
+            State::Polled(_) => End::panicked(self.protocol),
+            _ => End::cancelled(self.protocol),
+        };
+        self.end(end, false);
+    }
+
+    fn end(&mut self, end: End, is_judged: bool) {
+        let (State::Polled(started) | State::Suspended(started)) = self.state else {
             return;
         };
-        let (end, seconds) = (end(state), started.elapsed().as_secs_f64());
+        self.state = State::Ended;
+        let nanos = started.elapsed_nanos();
         match &self.series {
-            Counted::In(series) => series.ended(end, seconds),
+            Counted::In(series) => series.ended(end, nanos),
             #[cfg(feature = "_layer")]
-            Counted::WithRequest => request::handler_ended(end, seconds, is_judged),
+            Counted::WithRequest => request::handler_ended(end, nanos, is_judged),
             Counted::Unknown => {}
         }
         #[cfg(not(feature = "_layer"))]
@@ -153,15 +162,12 @@ impl Call {
 }
 
 impl Drop for Call {
+    #[inline]
     fn drop(&mut self) {
-        let protocol = self.protocol;
-        self.end(
-            |state| match state {
-                State::Polled(_) => End::panicked(protocol),
-                _ => End::cancelled(protocol),
-            },
-            false,
-        );
+        // Most calls have ended by now.
+        if let State::Polled(_) | State::Suspended(_) = self.state {
+            self.give_up();
+        }
     }
 }
 

@@ -52,7 +52,7 @@ enum Handler {
     Ended {
         claim: Claim,
         end: End,
-        seconds: f64,
+        nanos: u64,
         judged: bool,
     },
 }
@@ -152,11 +152,11 @@ impl Request {
             Handler::Ended {
                 claim: Claim::Likely(site, values),
                 end,
-                seconds,
+                nanos,
                 ..
             } => {
                 let own = site.series_of_call(values.as_deref());
-                own.ended_elsewhere(*end, *seconds);
+                own.ended_elsewhere(*end, *nanos);
             }
             Handler::Ended {
                 claim: Claim::Named,
@@ -176,12 +176,12 @@ impl Request {
         true
     }
 
-    fn handler_ended(&mut self, end: End, seconds: f64, judged: bool) {
+    fn handler_ended(&mut self, end: End, nanos: u64, judged: bool) {
         if let Handler::Active(claim) = std::mem::replace(&mut self.handler, Handler::None) {
             self.handler = Handler::Ended {
                 claim,
                 end,
-                seconds,
+                nanos,
                 judged,
             };
         }
@@ -222,7 +222,7 @@ impl Request {
     }
 
     fn end(&self, end: End) {
-        self.series.ended(end, self.started.elapsed().as_secs_f64());
+        self.series.ended(end, self.started.elapsed_nanos());
     }
 }
 
@@ -343,6 +343,6 @@ pub(crate) fn claim(role: Role, site: &'static CallSite, values: &mut Option<Box
 }
 
 /// `is_judged`: by the function of an `outcome = …` argument.
-pub(crate) fn handler_ended(end: End, seconds: f64, is_judged: bool) {
-    with_current(|request| request.handler_ended(end, seconds, is_judged));
+pub(crate) fn handler_ended(end: End, nanos: u64, is_judged: bool) {
+    with_current(|request| request.handler_ended(end, nanos, is_judged));
 }

@@ -8,6 +8,7 @@ use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 
 use crate::current;
 use crate::outcome::End;
+use crate::recorder::direct::{self, Thread};
 
 /// What a recorder is told of where the metrics come from.
 static METADATA: Metadata<'static> = Metadata::new(
@@ -21,7 +22,7 @@ static METADATA: Metadata<'static> = Metadata::new(
 pub(crate) struct Series {
     /// All but the end's: method, endpoint and the function's own.
     labels: Vec<Label>,
-    in_progress: Gauge,
+    in_progress: InProgress,
     /// Handles stay good, because they come from the global recorder.
     kept: bool,
     ends: EndNode,
@@ -35,8 +36,21 @@ struct EndNode(OnceLock<Box<(EndSeries, EndNode)>>);
 #[derive(Debug)]
 struct EndSeries {
     end: End,
-    requests: Counter,
-    latency: Histogram,
+    handles: EndHandles,
+}
+
+/// Straight to our own recorder where that is the global one; else what the
+/// facade gives.
+#[derive(Debug)]
+enum InProgress {
+    Direct(direct::InProgress),
+    Facade(Gauge),
+}
+
+#[derive(Debug)]
+enum EndHandles {
+    Direct(direct::Requests, direct::Latency),
+    Facade(Counter, Histogram),
 }
 
 impl Series {
@@ -55,8 +69,12 @@ impl Series {
             current::names().requests_in_progress.clone(),
             labels.clone(),
         );
+        let direct = kept.then(|| direct::in_progress(&key)).flatten();
         Self {
-            in_progress: recorder.register_gauge(&key, &METADATA),
+            in_progress: match direct {
+                Some(direct) => InProgress::Direct(direct),
+                None => InProgress::Facade(recorder.register_gauge(&key, &METADATA)),
+            },
             labels,
             kept,
             ends: EndNode::default(),
@@ -65,35 +83,42 @@ impl Series {
 
     #[inline]
     pub(crate) fn started(&self) {
-        self.in_progress.increment(1.0);
+        match &self.in_progress {
+            InProgress::Direct(gauge) => gauge.up(Thread::current()),
+            InProgress::Facade(gauge) => gauge.increment(1.0),
+        }
     }
 
     /// Takes a start back, for one that goes on in another series.
-    #[cfg(feature = "_layer")]
     pub(crate) fn moved_away(&self) {
-        self.in_progress.decrement(1.0);
+        self.in_progress.down();
     }
 
     /// Counts a call that never was in this gauge.
     #[cfg(feature = "_layer")]
-    pub(crate) fn ended_elsewhere(&self, end: End, seconds: f64) {
+    pub(crate) fn ended_elsewhere(&self, end: End, nanos: u64) {
         self.started();
-        self.ended(end, seconds);
+        self.ended(end, nanos);
     }
 
     #[inline]
-    pub(crate) fn ended(&self, end: End, seconds: f64) {
+    pub(crate) fn ended(&self, end: End, nanos: u64) {
         let mut node = &self.ends;
         while let Some(found) = node.0.get() {
             if found.0.end == end {
-                found.0.record(seconds);
-                self.in_progress.decrement(1.0);
+                found.0.record(&self.in_progress, nanos);
                 return;
             }
             node = &found.1;
         }
-        self.end_anew(node, end, |series| series.record(seconds));
-        self.in_progress.decrement(1.0);
+        let mut is_recorded = false;
+        self.end_anew(node, end, |series| {
+            series.record(&self.in_progress, nanos);
+            is_recorded = true;
+        });
+        if !is_recorded {
+            self.moved_away();
+        }
     }
 
     /// Has the series of an end before a call ends so.
@@ -143,19 +168,54 @@ impl Series {
             labels.push(Label::from_static_parts(names.labels.grpc_status, status));
         }
         let requests = Key::from_parts(names.requests_total.clone(), labels);
+        let direct = self.kept.then(|| {
+            Some(EndHandles::Direct(
+                direct::requests(&requests)?,
+                direct::latency(&latency)?,
+            ))
+        });
         EndSeries {
             end,
-            requests: recorder.register_counter(&requests, &METADATA),
-            latency: recorder.register_histogram(&latency, &METADATA),
+            handles: direct.flatten().unwrap_or_else(|| {
+                EndHandles::Facade(
+                    recorder.register_counter(&requests, &METADATA),
+                    recorder.register_histogram(&latency, &METADATA),
+                )
+            }),
         }
     }
 }
 
 impl EndSeries {
+    /// Counts a call, which leaves the gauge.
     #[inline]
-    fn record(&self, seconds: f64) {
-        self.requests.increment(1);
-        self.latency.record(seconds);
+    fn record(&self, in_progress: &InProgress, nanos: u64) {
+        match (&self.handles, in_progress) {
+            (EndHandles::Direct(requests, latency), InProgress::Direct(in_progress)) => {
+                direct::end(requests, latency, in_progress, Thread::current(), nanos);
+            }
+            (handles, in_progress) => {
+                match handles {
+                    EndHandles::Direct(requests, latency) => {
+                        direct::count(requests, latency, Thread::current(), nanos);
+                    }
+                    EndHandles::Facade(requests, latency) => {
+                        requests.increment(1);
+                        latency.record(nanos as f64 / 1e9);
+                    }
+                }
+                in_progress.down();
+            }
+        }
+    }
+}
+
+impl InProgress {
+    fn down(&self) {
+        match self {
+            Self::Direct(gauge) => gauge.down(Thread::current()),
+            Self::Facade(gauge) => gauge.decrement(1.0),
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! A sharded counter.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use metrics::CounterFn;
 
 use crate::recorder::family::{Instrument, Samples};
 use crate::recorder::registry::Series;
-use crate::recorder::shards::Words;
+use crate::recorder::shards::{Words, this_thread};
 
 #[derive(Debug)]
 pub(super) struct Counter {
@@ -15,6 +15,12 @@ pub(super) struct Counter {
 }
 
 impl Counter {
+    /// Where a thread counts.
+    #[inline]
+    pub(super) fn cell_of(&self, thread: usize) -> &AtomicU64 {
+        self.words.of_thread(thread).word(0)
+    }
+
     pub(super) fn value(&self) -> u64 {
         self.words
             .shards()
@@ -43,11 +49,8 @@ impl Instrument for Counter {
 impl CounterFn for Series<Counter> {
     #[inline]
     fn increment(&self, value: u64) {
-        self.instrument
-            .words
-            .here()
-            .word(0)
-            .fetch_add(value, Ordering::Relaxed);
+        let cell = self.instrument.cell_of(this_thread());
+        cell.fetch_add(value, Ordering::Relaxed);
     }
 
     /// Our own call sites only increment; this may be slow.

@@ -1,13 +1,13 @@
 //! A sharded gauge, made to go up and down by one.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use metrics::GaugeFn;
 
 use crate::recorder::family::{Instrument, Samples};
 use crate::recorder::registry::Series;
-use crate::recorder::shards::Words;
+use crate::recorder::shards::{Words, this_thread};
 
 /// Whole steps are counted in the shards. `set` and broken steps, which our own
 /// call sites never take, move the base under a lock.
@@ -34,11 +34,14 @@ impl Gauge {
     }
 
     #[inline]
-    fn step(&self, by: i64) {
-        self.words
-            .here()
-            .word(0)
-            .fetch_add(by as u64, Ordering::Relaxed);
+    fn step(&self, thread: usize, by: i64) {
+        self.cell_of(thread).fetch_add(by as u64, Ordering::Relaxed);
+    }
+
+    /// Where a thread counts its steps.
+    #[inline]
+    pub(super) fn cell_of(&self, thread: usize) -> &AtomicU64 {
+        self.words.of_thread(thread).word(0)
     }
 
     #[cold]
@@ -46,7 +49,7 @@ impl Gauge {
         // From 2^53 on, a float is no longer an exact number of steps.
         const WHOLE: f64 = 9_007_199_254_740_992.0;
         if value.abs() < WHOLE && value.trunc() == value {
-            self.step(value as i64);
+            self.step(this_thread(), value as i64);
         } else if value.is_finite() {
             self.base().value += value;
         }
@@ -87,7 +90,7 @@ impl GaugeFn for Series<Gauge> {
     #[inline]
     fn increment(&self, value: f64) {
         if value == 1.0 {
-            self.instrument.step(1);
+            self.instrument.step(this_thread(), 1);
         } else {
             self.instrument.add(value);
         }
@@ -96,7 +99,7 @@ impl GaugeFn for Series<Gauge> {
     #[inline]
     fn decrement(&self, value: f64) {
         if value == 1.0 {
-            self.instrument.step(-1);
+            self.instrument.step(this_thread(), -1);
         } else {
             self.instrument.add(-value);
         }

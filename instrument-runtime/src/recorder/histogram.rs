@@ -1,13 +1,13 @@
 //! A sharded histogram of seconds.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::HistogramFn;
 
 use crate::recorder::family::{Instrument, Samples};
 use crate::recorder::registry::Series;
-use crate::recorder::shards::Words;
+use crate::recorder::shards::{Shard, Words};
 
 /// A series' words in a shard: the sum in two, then the buckets.
 const SUM: usize = 0;
@@ -22,11 +22,32 @@ pub(super) struct Histogram {
     buckets: Arc<Buckets>,
 }
 
+/// Where one sample goes.
+pub(super) struct SampleCells<'a> {
+    shard: Shard<'a>,
+    sum: &'a AtomicU64,
+    bucket: &'a AtomicU64,
+}
+
+impl SampleCells<'_> {
+    #[inline]
+    pub(super) fn record(self, nanos: u64) {
+        let before = self.sum.fetch_add(nanos, Ordering::Relaxed);
+        if before.checked_add(nanos).is_none() {
+            let carried = self.shard.word(SUM_CARRIED);
+            carried.fetch_add(1, Ordering::Relaxed);
+        }
+        self.bucket.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// The bounds that all series of the metric share.
 #[derive(Debug)]
 pub(super) struct Buckets {
     /// Strictly rising; the bucket `+Inf` comes after them.
     bounds: Box<[f64]>,
+    /// The same in whole nanoseconds.
+    nanos: Box<[i64]>,
     /// For each bucket the label `le`.
     labels: Box<[Box<str>]>,
 }
@@ -37,6 +58,7 @@ impl Buckets {
         let infinite = Box::from("le=\"+Inf\"");
         Self {
             bounds: bounds.into(),
+            nanos: bounds.iter().map(|bound| whole_nanos(*bound)).collect(),
             labels: bounds.iter().map(label).chain([infinite]).collect(),
         }
     }
@@ -52,7 +74,38 @@ impl Buckets {
     }
 }
 
+/// The last whole nanosecond that is not past the bound.
+fn whole_nanos(bound: f64) -> i64 {
+    let nanos = bound * NANOS_PER_SECOND;
+    // A bound that was meant to be whole may not come out so: 0.0003 s do not.
+    let nearest = nanos.round();
+    let whole = if (nanos - nearest).abs() <= nearest.abs() * 1e-12 {
+        nearest
+    } else {
+        nanos.floor()
+    };
+    whole as i64
+}
+
 impl Histogram {
+    /// Where to record what took so many nanoseconds.
+    #[inline]
+    pub(super) fn cells_of(&self, thread: usize, nanos: u64) -> SampleCells<'_> {
+        let shard = self.words.of_thread(thread);
+        // 292 years at most, which no bound tells from more.
+        let signed = i64::try_from(nanos).unwrap_or(i64::MAX);
+        let bounds = &self.buckets.nanos;
+        let bucket = bounds
+            .iter()
+            .position(|bound| signed <= *bound)
+            .unwrap_or(bounds.len());
+        SampleCells {
+            shard,
+            sum: shard.word(SUM),
+            bucket: shard.word(FIRST_BUCKET + bucket),
+        }
+    }
+
     #[inline]
     fn record(&self, seconds: f64, times: u64) {
         let shard = self.words.here();
@@ -168,6 +221,33 @@ mod tests {
         assert_eq!(counts[0], 1);
         assert_eq!(counts[1..bounds.len()], vec![2; bounds.len() - 1]);
         assert_eq!(counts[bounds.len()], 1);
+    }
+
+    #[test]
+    fn nanoseconds_fall_where_seconds_do() {
+        let bounds = [-1.0, 0.0003, 0.0005, 0.075, 1.0 / 3.0, 2.5, 1e6];
+        let (seconds, nanos) = (histogram(&bounds), histogram(&bounds));
+        for sample in [
+            0,
+            299_999,
+            300_000,
+            300_001,
+            500_000,
+            500_001,
+            75_000_000,
+            75_000_001,
+            333_333_333,
+            333_333_334,
+            2_500_000_000,
+            2_500_000_001,
+            1_000_000_000_000_000,
+        ] {
+            seconds.record(sample as f64 / 1e9);
+            nanos.instrument.cells_of(0, sample).record(sample);
+        }
+        assert_eq!(nanos.instrument.read(), seconds.instrument.read());
+        nanos.instrument.cells_of(0, u64::MAX).record(u64::MAX);
+        assert_eq!(nanos.instrument.read().0[bounds.len()], 1);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! in the stock recorder whatever else the application records.
 
 mod counter;
+pub(crate) mod direct;
 mod family;
 mod gauge;
 mod histogram;
@@ -43,7 +44,7 @@ pub(crate) struct Page {
 
 /// The three metrics. A metric is one of them by its name and its kind.
 #[derive(Debug)]
-struct Families {
+pub(crate) struct Families {
     requests: Family<Counter>,
     latency: Family<Histogram>,
     in_progress: Family<Gauge>,
@@ -108,6 +109,10 @@ impl Recorder {
         };
         current::describe(&recorder, &settings.names);
         recorder
+    }
+
+    pub(crate) fn families(&self) -> Arc<Families> {
+        Arc::clone(&self.ours)
     }
 
     pub(crate) fn page(&self) -> Page {

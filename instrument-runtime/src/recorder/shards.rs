@@ -31,7 +31,7 @@ pub(super) fn shard_count() -> usize {
 
 /// This thread's number. Threads are numbered in turn, as each first records.
 #[inline]
-fn this_thread() -> usize {
+pub(super) fn this_thread() -> usize {
     const NONE: usize = usize::MAX;
     thread_local! {
         static NUMBER: Cell<usize> = const { Cell::new(NONE) };
@@ -75,7 +75,13 @@ impl Words {
     /// The shard that this thread writes to.
     #[inline]
     pub(super) fn here(&self) -> Shard<'_> {
-        self.shard(this_thread() & self.mask)
+        self.of_thread(this_thread())
+    }
+
+    /// The shard that the thread of this number writes to.
+    #[inline]
+    pub(super) fn of_thread(&self, thread: usize) -> Shard<'_> {
+        self.shard(thread & self.mask)
     }
 
     /// Every shard, for a reader.
