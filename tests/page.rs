@@ -56,6 +56,19 @@ impl Page {
         first
     }
 
+    /// The value of the series of this name with exactly these labels.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    #[must_use]
+    pub fn exactly(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let labels = labels
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.0[&(name.to_owned(), labels.collect())]
+    }
+
     /// The sum over the series of this name with at least these labels.
     #[must_use]
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
