@@ -9,6 +9,7 @@ use crate::current;
 use crate::error::InitError;
 use crate::exporter::Exporter;
 use crate::exporter::allow::AllowList;
+use crate::exporter::health;
 use crate::exporter::listener::{Listener, Target};
 use crate::names::MetricNames;
 use crate::recorder::Recorder;
@@ -286,11 +287,19 @@ fn check_names(names: &MetricNames) -> Result<(), InitError> {
         &names.request_latency_seconds,
         &names.requests_in_progress,
     ];
+    let of_latency = |name: &str| {
+        name.strip_prefix(&*names.request_latency_seconds)
+            .is_some_and(|suffix| matches!(suffix, "_bucket" | "_sum" | "_count"))
+    };
     for (index, name) in all.into_iter().enumerate() {
         let problem = if !is_name(name, "_:") {
             "is none: letters, digits, `_` and `:`, not beginning with a digit"
         } else if all[..index].contains(&name) {
             "is given to two metrics"
+        } else if of_latency(name) {
+            "is what the latency histogram calls its samples; choose another name"
+        } else if health::is_taken(name) {
+            "is a metric of the exporter itself; choose another name"
         } else {
             continue;
         };
@@ -349,7 +358,15 @@ mod tests {
     #[test]
     fn a_bad_metric_name_is_named() {
         let names = |name: &str| MetricNames::default().requests_total(name);
-        for name in ["", "9s", "a b", "requests_in_progress"] {
+        for name in [
+            "",
+            "9s",
+            "a b",
+            "requests_in_progress",
+            "request_latency_seconds_count",
+            "instrument_series",
+            "instrument_scrape_duration_seconds_sum",
+        ] {
             let message = message(check_names(&names(name)));
             assert!(message.contains("metric name"), "{message}");
         }
