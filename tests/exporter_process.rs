@@ -18,32 +18,32 @@ const ANSWER: &str = "answer: ";
 const TICKS_PER_SECOND: u64 = 100;
 
 #[derive(Debug)]
-pub struct Victim {
+pub(crate) struct Victim {
     child: Child,
     orders: ChildStdin,
     answers: mpsc::Receiver<String>,
-    pub addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
 }
 
 /// A process by its id, to look at from any thread.
 #[derive(Clone, Copy, Debug)]
-pub struct Process(u32);
+pub(crate) struct Process(u32);
 
 #[derive(Clone, Copy, Debug)]
-pub struct Usage {
-    pub threads: u64,
-    pub rss_kb: u64,
-    pub descriptors: usize,
-    pub cpu: Duration,
+pub(crate) struct Usage {
+    pub(crate) threads: u64,
+    pub(crate) rss_kb: u64,
+    pub(crate) descriptors: usize,
+    pub(crate) cpu: Duration,
 }
 
 impl Victim {
     /// The test binary must have a `child_serves` that calls [`obey`].
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::run("exec \"$0\" \"$@\"")
     }
 
-    pub fn with_descriptors(most: u32) -> Self {
+    pub(crate) fn with_descriptors(most: u32) -> Self {
         Self::run(&format!("ulimit -n {most}; exec \"$0\" \"$@\""))
     }
 
@@ -80,29 +80,29 @@ impl Victim {
         }
     }
 
-    pub fn order(&mut self, order: &str) {
+    pub(crate) fn order(&mut self, order: &str) {
         writeln!(self.orders, "{order}").expect("it listens");
     }
 
-    pub fn answer(&self) -> String {
+    pub(crate) fn answer(&self) -> String {
         self.answers.recv_timeout(DEADLINE).expect("an answer")
     }
 
-    pub fn ask(&mut self, order: &str) -> String {
+    pub(crate) fn ask(&mut self, order: &str) -> String {
         self.order(order);
         self.answer()
     }
 
-    pub fn process(&self) -> Process {
+    pub(crate) fn process(&self) -> Process {
         Process(self.child.id())
     }
 
-    pub fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         self.process().usage()
     }
 
     /// Waits until it has let go of what an attack made it take.
-    pub fn recovers(&self, before: Usage, more_kb: u64) -> Usage {
+    pub(crate) fn recovers(&self, before: Usage, more_kb: u64) -> Usage {
         let mut last = before;
         let is_back = || {
             last = self.usage();
@@ -124,7 +124,7 @@ impl Drop for Victim {
 }
 
 impl Process {
-    pub fn usage(self) -> Usage {
+    pub(crate) fn usage(self) -> Usage {
         let read =
             |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.0)).expect("it runs");
         let status = read("status");
@@ -158,7 +158,7 @@ async fn busy(tenant: u32) {
 }
 
 /// The child's whole life: it ends with its standard input.
-pub fn obey() {
+pub(crate) fn obey() {
     let exporter = instrument_runtime::builder("victim")
         .listen(([127, 0, 0, 1], 0))
         .max_series(10_000)

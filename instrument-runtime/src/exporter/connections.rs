@@ -21,6 +21,13 @@ const MAX_HELD_BYTES: usize = 32 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Connections(RefCell<Vec<Rc<Connection>>>);
 
+/// Which connections may make room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Idle {
+    Any,
+    ButNewest,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Connection {
     state: RefCell<State>,
@@ -40,7 +47,7 @@ enum State {
 impl Connections {
     /// Registers a new connection, closing another where there are too many.
     pub(crate) fn open(&self) -> Rc<Connection> {
-        if self.0.borrow().len() >= MAX_CONNECTIONS && !self.close_idle() {
+        if self.0.borrow().len() >= MAX_CONNECTIONS && !self.close_idle(Idle::Any) {
             self.close_oldest();
         }
         let connection = Rc::new(Connection::default());
@@ -54,10 +61,14 @@ impl Connections {
             .retain(|other| !Rc::ptr_eq(other, connection));
     }
 
-    /// Closes the oldest idle connection. `false` if none is idle.
-    pub(crate) fn close_idle(&self) -> bool {
+    /// Closes the oldest idle connection. `false` if there is none.
+    pub(crate) fn close_idle(&self, which: Idle) -> bool {
         let mut all = self.0.borrow_mut();
-        let oldest = all.iter().position(|other| other.is_idle());
+        let candidates = match which {
+            Idle::Any => all.len(),
+            Idle::ButNewest => all.len().saturating_sub(1),
+        };
+        let oldest = all[..candidates].iter().position(|other| other.is_idle());
         oldest
             .map(|oldest| all.remove(oldest).closed.notify_one())
             .is_some()
@@ -210,11 +221,25 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_can_be_spared() {
+        let connections = Connections::default();
+        assert!(!connections.close_idle(Idle::ButNewest));
+        let older = connections.open();
+        let newest = connections.open();
+        assert!(connections.close_idle(Idle::ButNewest));
+        assert!(!is_open(&connections, &older));
+        assert!(!connections.close_idle(Idle::ButNewest));
+        assert!(is_open(&connections, &newest));
+        assert!(connections.close_idle(Idle::Any));
+        assert!(!connections.close_idle(Idle::Any));
+    }
+
+    #[test]
     fn where_none_is_idle_the_oldest_makes_room() {
         let connections = Connections::default();
         let all: Vec<_> = (0..MAX_CONNECTIONS).map(|_| connections.open()).collect();
         all.iter().for_each(|connection| connection.asked());
-        assert!(!connections.close_idle());
+        assert!(!connections.close_idle(Idle::Any));
         connections.open();
         assert!(!is_open(&connections, &all[0]));
         assert!(is_open(&connections, &all[1]));

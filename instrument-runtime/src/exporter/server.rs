@@ -18,7 +18,7 @@ use tokio::task::{JoinSet, LocalSet, yield_now};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use crate::exporter::allow::AllowList;
-use crate::exporter::connections::{Connections, MAX_CONNECTIONS, Watched};
+use crate::exporter::connections::{Connection, Connections, Idle, MAX_CONNECTIONS, Watched};
 use crate::exporter::listener::{AsyncListener, Stream};
 use crate::exporter::renders::Renders;
 use crate::exporter::respond::respond;
@@ -35,9 +35,9 @@ const MAX_HEADER: usize = 16 * 1024;
 /// How long a shutdown waits for a request that may be on its way.
 const LAST_REQUEST: Duration = Duration::from_millis(100);
 /// After a failed accept that nothing can be done about.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// Of these, before an answer under way is broken off: a second.
-const MOST_PAUSES: u32 = 20;
+const MOST_PAUSES: u32 = 100;
 /// Between two rounds of upkeep.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -88,6 +88,7 @@ async fn serve(
         connection(
             stream,
             peer,
+            connections.open(),
             Rc::clone(allow),
             Rc::clone(renders),
             Rc::clone(&connections),
@@ -122,18 +123,21 @@ async fn serve(
             }
             // The peer was gone before we came to it.
             Some(Err(error)) if is_of_the_peer(&error) => {}
-            // No descriptor is left, most likely. One of ours will do; what
-            // follows the yield finds it closed.
-            Some(Err(_)) if connections.close_idle() => yield_now().await,
+            // No descriptor is left, most likely, which Linux also says when
+            // nobody waits. One of ours will do; the newest may not have been
+            // read yet. What follows a yield finds it closed.
             Some(Err(_)) if reserve.take().is_some() => {}
+            Some(Err(_)) if connections.close_idle(Idle::ButNewest) => yield_now().await,
             Some(Err(_)) => {
-                if pauses == MOST_PAUSES {
+                sleep(ACCEPT_PAUSE).await;
+                pauses += 1;
+                if connections.close_idle(Idle::Any) {
+                    yield_now().await;
+                } else if pauses >= MOST_PAUSES {
                     pauses = 0;
                     connections.close_oldest();
-                } else {
-                    pauses += 1;
+                    yield_now().await;
                 }
-                sleep(ACCEPT_PAUSE).await;
             }
         }
     }
@@ -170,12 +174,12 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
 async fn connection(
     stream: Stream,
     peer: Option<IpAddr>,
+    connection: Rc<Connection>,
     allow: Rc<AllowList>,
     renders: Rc<Renders>,
     connections: Rc<Connections>,
     stop: watch::Receiver<bool>,
 ) {
-    let connection = connections.open();
     let deadline = Rc::new(Cell::new(Instant::now() + HEADER_TIMEOUT + ANSWER_TIMEOUT));
     let service = service_fn(|request| {
         deadline.set(Instant::now() + ANSWER_TIMEOUT);
