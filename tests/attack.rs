@@ -2,6 +2,7 @@
 //! nothing is left of it afterwards.
 #![cfg(target_os = "linux")]
 
+#[allow(dead_code, reason = "each suite uses a part of it")]
 mod exporter_process;
 
 use std::io::{ErrorKind, Read, Write};

@@ -47,6 +47,11 @@ impl Victim {
         Self::run(&format!("ulimit -n {most}; exec \"$0\" \"$@\""))
     }
 
+    /// Serves on this address instead of a free port.
+    pub(crate) fn at(addr: SocketAddr) -> Self {
+        Self::run(&format!("EXPORTER_AT={addr} exec \"$0\" \"$@\""))
+    }
+
     fn run(script: &str) -> Self {
         let program = std::env::current_exe().expect("this program");
         let mut child = Command::new("sh")
@@ -159,8 +164,10 @@ async fn busy(tenant: u32) {
 
 /// The child's whole life: it ends with its standard input.
 pub(crate) fn obey() {
+    let at = std::env::var("EXPORTER_AT").unwrap_or_else(|_| "127.0.0.1:0".to_owned());
+    let at: SocketAddr = at.parse().expect("an address");
     let exporter = instrument_runtime::builder("victim")
-        .listen(([127, 0, 0, 1], 0))
+        .listen(at)
         .max_series(10_000)
         .install()
         .expect("installs");
