@@ -31,8 +31,8 @@ fn rss_kb() -> u64 {
     word.and_then(|word| word.parse().ok()).expect("VmRSS")
 }
 
-/// Calls on two threads, as many as that in all; every tenth with a label of
-/// its own that is not on the page yet, or past the bound.
+/// So many calls on two threads; two in ten with a label of their own, which
+/// is past the bound before long.
 fn observe(from: u64, calls: u64) {
     thread::scope(|scope| {
         for thread in 0..2 {
