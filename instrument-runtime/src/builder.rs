@@ -11,7 +11,7 @@ use crate::exporter::Exporter;
 use crate::exporter::allow::AllowList;
 use crate::exporter::health;
 use crate::exporter::listener::{Listener, Target};
-use crate::names::MetricNames;
+use crate::names::{LabelNames, MetricNames};
 use crate::recorder::Recorder;
 use crate::settings::{self, DEFAULT_BUCKETS, DEFAULT_MAX_SERIES, Settings};
 
@@ -157,7 +157,7 @@ impl Builder {
         }
         let allow = AllowList::parse(&self.allow)?;
         check_buckets(&self.buckets)?;
-        check_labels(&self.global_labels)?;
+        check_labels(&self.global_labels, &self.names)?;
         check_names(&self.names)?;
         if self.max_series == 0 {
             return Err(InitError::MaxSeries);
@@ -249,7 +249,7 @@ fn check_buckets(bounds: &[f64]) -> Result<(), InitError> {
     }
 }
 
-fn check_labels(labels: &[(String, String)]) -> Result<(), InitError> {
+fn check_labels(labels: &[(String, String)], names: &MetricNames) -> Result<(), InitError> {
     const RESERVED: [&str; 9] = [
         "app_name",
         "method",
@@ -261,12 +261,20 @@ fn check_labels(labels: &[(String, String)]) -> Result<(), InitError> {
         "le",
         "quantile",
     ];
+    let LabelNames {
+        method,
+        endpoint,
+        http_status,
+        grpc_status,
+        outcome,
+    } = names.labels;
+    let of_calls = [method, endpoint, http_status, grpc_status, outcome];
     for (index, (name, _)) in labels.iter().enumerate() {
         let problem = if !is_name(name, "_") {
             "is no label name: letters, digits and `_`, not beginning with a digit"
         } else if name.starts_with("__") {
             "begins with `__`, which Prometheus keeps for itself; choose another name"
-        } else if RESERVED.contains(&name.as_str()) {
+        } else if RESERVED.contains(&&**name) || of_calls.contains(&&**name) {
             "is written by the exporter itself; choose another name"
         } else if labels[..index].iter().any(|(other, _)| other == name) {
             "is given twice"
@@ -345,14 +353,18 @@ mod tests {
 
     #[test]
     fn a_bad_label_is_named() {
+        let names = MetricNames::default();
         let label = |name: &str| vec![(name.to_owned(), String::new())];
         for name in ["", "1st", "a-b", "é", "__name", "app_name", "le", "outcome"] {
-            let message = message(check_labels(&label(name)));
+            let message = message(check_labels(&label(name), &names));
             assert!(message.contains(&format!("{name:?}")), "{message}");
         }
-        assert!(check_labels(&label("region")).is_ok());
+        assert!(check_labels(&label("region"), &names).is_ok());
+        let route = label("http_route");
+        assert!(check_labels(&route, &names).is_ok());
+        assert!(check_labels(&route, &MetricNames::opentelemetry()).is_err());
         let twice = [label("a"), label("a")].concat();
-        assert!(message(check_labels(&twice)).contains("twice"));
+        assert!(message(check_labels(&twice, &names)).contains("twice"));
     }
 
     #[test]
