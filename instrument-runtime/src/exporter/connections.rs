@@ -7,9 +7,11 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::exporter::renders::Rendered;
 
@@ -21,15 +23,9 @@ const MAX_HELD_BYTES: usize = 32 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Connections(RefCell<Vec<Rc<Connection>>>);
 
-/// Which connections may make room.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Idle {
-    Any,
-    ButNewest,
-}
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Connection {
+    opened: Instant,
     state: RefCell<State>,
     closed: Notify,
 }
@@ -47,10 +43,14 @@ enum State {
 impl Connections {
     /// Registers a new connection, closing another where there are too many.
     pub(crate) fn open(&self) -> Rc<Connection> {
-        if self.0.borrow().len() >= MAX_CONNECTIONS && !self.close_idle(Idle::Any) {
+        if self.0.borrow().len() >= MAX_CONNECTIONS && !self.close_idle(Duration::ZERO) {
             self.close_oldest();
         }
-        let connection = Rc::new(Connection::default());
+        let connection = Rc::new(Connection {
+            opened: Instant::now(),
+            state: RefCell::default(),
+            closed: Notify::new(),
+        });
         self.0.borrow_mut().push(Rc::clone(&connection));
         connection
     }
@@ -61,14 +61,13 @@ impl Connections {
             .retain(|other| !Rc::ptr_eq(other, connection));
     }
 
-    /// Closes the oldest idle connection. `false` if there is none.
-    pub(crate) fn close_idle(&self, which: Idle) -> bool {
+    /// Closes the oldest idle connection, if it has had this long to ask.
+    /// `false` if there is none.
+    pub(crate) fn close_idle(&self, least_age: Duration) -> bool {
         let mut all = self.0.borrow_mut();
-        let candidates = match which {
-            Idle::Any => all.len(),
-            Idle::ButNewest => all.len().saturating_sub(1),
-        };
-        let oldest = all[..candidates].iter().position(|other| other.is_idle());
+        let oldest = all
+            .iter()
+            .position(|other| other.is_idle() && other.opened.elapsed() >= least_age);
         oldest
             .map(|oldest| all.remove(oldest).closed.notify_one())
             .is_some()
@@ -220,18 +219,21 @@ mod tests {
         assert!(!is_open(&connections, &all[1]));
     }
 
-    #[test]
-    fn the_newest_can_be_spared() {
+    #[tokio::test(start_paused = true)]
+    async fn a_new_connection_can_be_given_time() {
+        const TIME: Duration = Duration::from_millis(10);
         let connections = Connections::default();
-        assert!(!connections.close_idle(Idle::ButNewest));
+        assert!(!connections.close_idle(Duration::ZERO));
         let older = connections.open();
-        let newest = connections.open();
-        assert!(connections.close_idle(Idle::ButNewest));
+        tokio::time::advance(TIME).await;
+        let newer = connections.open();
+        assert!(connections.close_idle(TIME));
         assert!(!is_open(&connections, &older));
-        assert!(!connections.close_idle(Idle::ButNewest));
-        assert!(is_open(&connections, &newest));
-        assert!(connections.close_idle(Idle::Any));
-        assert!(!connections.close_idle(Idle::Any));
+        assert!(!connections.close_idle(TIME));
+        assert!(is_open(&connections, &newer));
+        tokio::time::advance(TIME).await;
+        assert!(connections.close_idle(TIME));
+        assert!(!connections.close_idle(Duration::ZERO));
     }
 
     #[test]
@@ -239,7 +241,7 @@ mod tests {
         let connections = Connections::default();
         let all: Vec<_> = (0..MAX_CONNECTIONS).map(|_| connections.open()).collect();
         all.iter().for_each(|connection| connection.asked());
-        assert!(!connections.close_idle(Idle::Any));
+        assert!(!connections.close_idle(Duration::ZERO));
         connections.open();
         assert!(!is_open(&connections, &all[0]));
         assert!(is_open(&connections, &all[1]));
@@ -247,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_flush_before_the_answer_ends_nothing() {
-        let connection = Connection::default();
+        let connection = Connections::default().open();
         connection.asked();
         connection.flushed();
         assert!(!connection.is_idle());

@@ -18,8 +18,8 @@ use tokio::task::{JoinSet, LocalSet, yield_now};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use crate::exporter::allow::AllowList;
-use crate::exporter::connections::{Connection, Connections, Idle, MAX_CONNECTIONS, Watched};
-use crate::exporter::listener::{AsyncListener, Stream};
+use crate::exporter::connections::{Connection, Connections, MAX_CONNECTIONS, Watched};
+use crate::exporter::listener::{AsyncListener, Reserve, Stream};
 use crate::exporter::renders::Renders;
 use crate::exporter::respond::respond;
 use crate::recorder::Page;
@@ -34,7 +34,10 @@ const GRACE: Duration = Duration::from_secs(5);
 const MAX_HEADER: usize = 16 * 1024;
 /// How long a shutdown waits for a request that may be on its way.
 const LAST_REQUEST: Duration = Duration::from_millis(100);
-/// After a failed accept that nothing can be done about.
+/// Descriptors that are kept for when there is none left.
+const RESERVES: usize = 2;
+/// After a failed accept that nothing can be done about; also what a new
+/// connection has, then, to send its request.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// Of these, before an answer under way is broken off: a second.
 const MOST_PAUSES: u32 = 100;
@@ -96,7 +99,7 @@ async fn serve(
         )
     };
     let mut stopped = pin!(stopped(stop.clone()));
-    let mut reserve = None;
+    let mut reserve: Vec<Reserve> = Vec::new();
     let mut pauses = 0;
     loop {
         let mut accept = pin!(listener.accept());
@@ -107,8 +110,8 @@ async fn serve(
             while let Poll::Ready(Some(_)) = tasks.poll_join_next(context) {}
             let accepted = accept.as_mut().poll(context);
             // Only while nobody waits: one who does may need what it takes.
-            if accepted.is_pending() && reserve.is_none() {
-                reserve = listener.duplicate().ok();
+            if accepted.is_pending() && reserve.len() < RESERVES {
+                reserve.extend(listener.duplicate());
             }
             accepted.map(Some)
         });
@@ -123,17 +126,16 @@ async fn serve(
             }
             // The peer was gone before we came to it.
             Some(Err(error)) if is_of_the_peer(&error) => {}
-            // No descriptor is left, most likely, which Linux also says when
-            // nobody waits. One of ours will do; the newest may not have been
-            // read yet. What follows a yield finds it closed.
-            Some(Err(_)) if reserve.take().is_some() => {}
-            Some(Err(_)) if connections.close_idle(Idle::ButNewest) => yield_now().await,
+            // No descriptor is left, most likely. Linux says so whether or not
+            // somebody waits: one reserve goes to who does, the other finds out
+            // that nobody else does.
+            Some(Err(_)) if reserve.pop().is_some() => {}
+            // What follows the yield finds it closed.
+            Some(Err(_)) if connections.close_idle(ACCEPT_PAUSE) => yield_now().await,
             Some(Err(_)) => {
                 sleep(ACCEPT_PAUSE).await;
                 pauses += 1;
-                if connections.close_idle(Idle::Any) {
-                    yield_now().await;
-                } else if pauses >= MOST_PAUSES {
+                if pauses >= MOST_PAUSES {
                     pauses = 0;
                     connections.close_oldest();
                     yield_now().await;
