@@ -135,11 +135,18 @@ fn victim(series: u32) -> (Victim, Usage) {
     for _ in 0..3 {
         scrape(victim.addr);
     }
-    let settled = wait_for("closed connections", || {
-        let (one, other) = (victim.usage(), victim.usage());
-        (one.descriptors == other.descriptors).then_some(other)
-    });
+    let settled = settled(&victim);
     (victim, settled)
+}
+
+/// Waits until the connections of the last scrapes are gone.
+fn settled(victim: &Victim) -> Usage {
+    wait_for("closed connections", || {
+        let before = victim.usage();
+        thread::sleep(Duration::from_millis(50));
+        let after = victim.usage();
+        (before.descriptors == after.descriptors).then_some(after)
+    })
 }
 
 /// Lets an attack go on for long enough to scrape meanwhile.
@@ -287,6 +294,28 @@ fn a_hundred_scrapers_at_once() {
     victim.recovers(before, SLACK_KB);
 }
 
+/// They all arrive while a page is made, so that the exporter meets them in one
+/// go and can tell the one that asks only by looking.
+#[test]
+fn a_scrape_amid_a_flood() {
+    let _turn = one_at_a_time();
+    let (victim, before) = victim(LARGE);
+    for _ in 0..5 {
+        let mut first = connect(victim.addr);
+        first.write_all(PLAIN.as_bytes()).expect("sends");
+        thread::sleep(Duration::from_millis(2));
+        let mut amid = connect(victim.addr);
+        amid.write_all(PLAIN.as_bytes()).expect("sends");
+        let flood: Vec<TcpStream> = (0..127).map(|_| connect(victim.addr)).collect();
+        for stream in [&mut first, &mut amid] {
+            body(&read_all(stream));
+        }
+        drop(flood);
+        settled(&victim);
+    }
+    victim.recovers(before, SLACK_KB);
+}
+
 #[test]
 fn a_starved_application() {
     let _turn = one_at_a_time();
@@ -420,6 +449,7 @@ fn no_descriptor_at_all() {
     for _ in 0..3 {
         scrape(victim.addr);
     }
+    settled(&victim);
     let taken: usize = victim
         .ask("take-descriptors")
         .parse()
