@@ -94,12 +94,12 @@ fn a_call_allocates_nothing_once_its_series_are_known() {
 /// more fails. Set them anew when a compiler or a change for the better moves
 /// them.
 const INSTRUCTIONS: [(&str, fn(u64) -> u64, u64); 3] = [
-    ("bare", |number| ready(bare(number)).unwrap_or(0), 445),
-    ("literal", |number| ready(literal(number)), 9999),
+    ("bare", |number| ready(bare(number)).unwrap_or(0), 450),
+    ("literal", |number| ready(literal(number)), 390),
     (
         "dynamic",
         |number| ready(dynamic(number, "some kind")),
-        1050,
+        1450,
     ),
 ];
 

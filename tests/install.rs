@@ -1,10 +1,16 @@
-//! Refused installations leave nothing behind; a good one follows in the same
-//! process, and a second one is refused.
+//! Refused installations leave nothing behind: after each reason that there is,
+//! a good one follows in the same process, and a second one is refused.
 
+#[cfg(target_os = "linux")]
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+#[cfg(target_os = "linux")]
+use std::sync::Mutex;
+use std::sync::OnceLock;
 
-use instrument_runtime::{InitError, MetricNames, builder, instrumented};
+use instrument_runtime::{Builder, InitError, MetricNames, builder, instrumented};
 use instrument_tests::page::scrape;
+use instrument_tests::wait_for;
 
 #[instrumented(endpoint = "/test", method = "GET")]
 async fn test() -> &'static str {
@@ -136,4 +142,196 @@ fn child_installs_from_the_environment() {
         }
         Err(error) => println!("{error}"),
     }
+}
+
+/// What is refused, by the name of its case, and as what.
+type Case = (&'static str, fn() -> Builder, fn(&InitError) -> bool);
+
+fn any() -> Builder {
+    builder("webapp_1").listen(([127, 0, 0, 1], 0))
+}
+
+/// Where somebody listens, for as long as the process lives.
+fn occupied() -> SocketAddr {
+    static OCCUPIED: OnceLock<TcpListener> = OnceLock::new();
+    let listener = OCCUPIED.get_or_init(|| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    listener.local_addr().expect("its address")
+}
+
+const PORT: &str = "OTEL_EXPORTER_PROMETHEUS_PORT";
+const HOST: &str = "OTEL_EXPORTER_PROMETHEUS_HOST";
+
+const CASES: &[Case] = &[
+    (
+        "taken-port",
+        || any().listen(occupied()),
+        |error| matches!(error, InitError::Listen { addr, .. } if *addr == occupied()),
+    ),
+    (
+        "no-address-of-ours",
+        || any().listen(([192, 0, 2, 1], 0)),
+        |error| matches!(error, InitError::Listen { .. }),
+    ),
+    #[cfg(unix)]
+    (
+        "no-folder",
+        || any().listen_unix("/no/such/folder/socket"),
+        |error| matches!(error, InitError::ListenUnix { .. }),
+    ),
+    #[cfg(unix)]
+    (
+        "taken-socket",
+        || {
+            let path = std::env::temp_dir().join(format!("taken-{}", std::process::id()));
+            let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+            // It stays for as long as the process does.
+            std::mem::forget(listener);
+            any().listen_unix(path)
+        },
+        |error| match error {
+            InitError::ListenUnix { path, .. } => {
+                std::fs::remove_file(path).expect("a socket's file");
+                error.to_string().contains("another process")
+            }
+            _ => false,
+        },
+    ),
+    (
+        "port-is-no-number",
+        || builder("from the environment"),
+        |error| matches!(error, InitError::Environment { variable, .. } if *variable == PORT),
+    ),
+    #[cfg(unix)]
+    (
+        "host-is-no-text",
+        || builder("from the environment"),
+        |error| matches!(error, InitError::Environment { variable, .. } if *variable == HOST),
+    ),
+    (
+        "allow",
+        || any().allow("10.0.0.0/8").allow("10.0.0"),
+        |error| matches!(error, InitError::Allow { value } if value == "10.0.0"),
+    ),
+    (
+        "global-label",
+        || {
+            any()
+                .global_label("region", "eu")
+                .global_label("app_name", "x")
+        },
+        |error| matches!(error, InitError::GlobalLabel { name, .. } if name == "app_name"),
+    ),
+    (
+        "buckets",
+        || any().buckets(&[0.5, f64::NAN]),
+        |error| matches!(error, InitError::Buckets { problem } if problem.contains("NaN")),
+    ),
+    (
+        "metric-name",
+        || any().names(MetricNames::default().requests_in_progress("in progress")),
+        |error| matches!(error, InitError::MetricName { name, .. } if name == "in progress"),
+    ),
+    (
+        "metric-name-of-the-exporter",
+        || any().names(MetricNames::default().requests_total("instrument_scrapes_total")),
+        |error| matches!(error, InitError::MetricName { .. }),
+    ),
+    (
+        "max-series",
+        || any().max_series(0),
+        |error| matches!(error, InitError::MaxSeries),
+    ),
+    #[cfg(target_os = "linux")]
+    (
+        "no-thread",
+        || {
+            // The port takes the last descriptor, and the thread's own event
+            // loop finds none.
+            leave_one_descriptor();
+            any()
+        },
+        |error| {
+            drop(TAKEN.lock().map(|mut files| files.clear()));
+            matches!(error, InitError::Thread { .. })
+        },
+    ),
+];
+
+/// The files that were opened so that no more can be.
+#[cfg(target_os = "linux")]
+static TAKEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+#[cfg(target_os = "linux")]
+fn leave_one_descriptor() {
+    let mut files = TAKEN.lock().expect("nobody panicked");
+    while let Ok(file) = File::open("/dev/null") {
+        files.push(file);
+    }
+    drop(files.pop().expect("many"));
+}
+
+#[test]
+fn a_good_installation_follows_each_refusal() {
+    let program = std::env::current_exe().expect("this program");
+    for (case, ..) in CASES {
+        let mut command = std::process::Command::new("sh");
+        command
+            .args(["-c", "ulimit -n 100; exec \"$0\" \"$@\""])
+            .arg(&program)
+            .args(["--exact", "child_is_refused_and_installs"])
+            .args(["--ignored", "--nocapture"])
+            .env("CASE", case)
+            .env_remove(HOST)
+            .env_remove(PORT);
+        match *case {
+            "port-is-no-number" => command.env(PORT, "-1"),
+            #[cfg(unix)]
+            "host-is-no-text" => {
+                use std::os::unix::ffi::OsStrExt;
+                command.env(HOST, std::ffi::OsStr::from_bytes(b"\xff"))
+            }
+            _ => &mut command,
+        };
+        let output = command.output().expect("runs");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        println!("{}", printed.trim());
+        assert!(
+            output.status.success() && printed.contains(&format!("{case}: ")),
+            "{case}: {printed} {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
+#[ignore = "run by a_good_installation_follows_each_refusal in a process of its own"]
+fn child_is_refused_and_installs() {
+    let name = std::env::var("CASE").expect("the case");
+    let (_, refused, is_right) = CASES
+        .iter()
+        .find(|(case, ..)| *case == name)
+        .expect("a case of this name");
+    let before = threads();
+    let error = refused().install().expect_err("it is refused");
+    assert!(is_right(&error), "{error:?}");
+    println!("{name}: {error}");
+    assert!(!error.to_string().is_empty());
+    wait_for("the end of its thread", || {
+        (threads() == before).then_some(())
+    });
+
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async { test().await });
+    let exporter = any().install().expect("a good one");
+    runtime.block_on(async { test().await });
+    let addr = exporter.local_addr().expect("a TCP listener");
+    let page = scrape(addr).expect("a page");
+    assert_eq!(
+        page.value("requests_total", &[("app_name", "webapp_1")]),
+        Some(1.0)
+    );
+    let again = any().install().expect_err("a second one");
+    assert!(matches!(again, InitError::AlreadyInstalled), "{again:?}");
+    // The first one is none the worse for it.
+    scrape(addr).expect("a page");
 }

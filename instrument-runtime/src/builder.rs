@@ -9,8 +9,9 @@ use crate::current;
 use crate::error::InitError;
 use crate::exporter::Exporter;
 use crate::exporter::allow::AllowList;
+use crate::exporter::health;
 use crate::exporter::listener::{Listener, Target};
-use crate::names::MetricNames;
+use crate::names::{LabelNames, MetricNames};
 use crate::recorder::{Recorder, direct};
 use crate::settings::{self, DEFAULT_BUCKETS, DEFAULT_MAX_SERIES, Settings};
 use crate::zeros;
@@ -157,7 +158,7 @@ impl Builder {
         }
         let allow = AllowList::parse(&self.allow)?;
         check_buckets(&self.buckets)?;
-        check_labels(&self.global_labels)?;
+        check_labels(&self.global_labels, &self.names)?;
         check_names(&self.names)?;
         if self.max_series == 0 {
             return Err(InitError::MaxSeries);
@@ -189,7 +190,7 @@ impl Builder {
             InitError::AlreadyInstalled
         })?;
         #[cfg(any(feature = "axum", feature = "actix-web"))]
-        crate::app_page::set(exporter.page());
+        crate::app_page::set(exporter.clone());
         current::learn_global();
         zeros::show();
         clock::calibrate();
@@ -256,7 +257,7 @@ fn check_buckets(bounds: &[f64]) -> Result<(), InitError> {
     }
 }
 
-fn check_labels(labels: &[(String, String)]) -> Result<(), InitError> {
+fn check_labels(labels: &[(String, String)], names: &MetricNames) -> Result<(), InitError> {
     const RESERVED: [&str; 9] = [
         "app_name",
         "method",
@@ -268,12 +269,20 @@ fn check_labels(labels: &[(String, String)]) -> Result<(), InitError> {
         "le",
         "quantile",
     ];
+    let LabelNames {
+        method,
+        endpoint,
+        http_status,
+        grpc_status,
+        outcome,
+    } = names.labels;
+    let of_calls = [method, endpoint, http_status, grpc_status, outcome];
     for (index, (name, _)) in labels.iter().enumerate() {
         let problem = if !is_name(name, "_") {
             "is no label name: letters, digits and `_`, not beginning with a digit"
         } else if name.starts_with("__") {
             "begins with `__`, which Prometheus keeps for itself; choose another name"
-        } else if RESERVED.contains(&name.as_str()) {
+        } else if RESERVED.contains(&&**name) || of_calls.contains(&&**name) {
             "is written by the exporter itself; choose another name"
         } else if labels[..index].iter().any(|(other, _)| other == name) {
             "is given twice"
@@ -294,11 +303,19 @@ fn check_names(names: &MetricNames) -> Result<(), InitError> {
         &names.request_latency_seconds,
         &names.requests_in_progress,
     ];
+    let of_latency = |name: &str| {
+        name.strip_prefix(&*names.request_latency_seconds)
+            .is_some_and(|suffix| matches!(suffix, "_bucket" | "_sum" | "_count"))
+    };
     for (index, name) in all.into_iter().enumerate() {
         let problem = if !is_name(name, "_:") {
             "is none: letters, digits, `_` and `:`, not beginning with a digit"
         } else if all[..index].contains(&name) {
             "is given to two metrics"
+        } else if of_latency(name) {
+            "is what the latency histogram calls its samples; choose another name"
+        } else if health::is_taken(name) {
+            "is a metric of the exporter itself; choose another name"
         } else {
             continue;
         };
@@ -344,20 +361,32 @@ mod tests {
 
     #[test]
     fn a_bad_label_is_named() {
+        let names = MetricNames::default();
         let label = |name: &str| vec![(name.to_owned(), String::new())];
         for name in ["", "1st", "a-b", "é", "__name", "app_name", "le", "outcome"] {
-            let message = message(check_labels(&label(name)));
+            let message = message(check_labels(&label(name), &names));
             assert!(message.contains(&format!("{name:?}")), "{message}");
         }
-        assert!(check_labels(&label("region")).is_ok());
+        assert!(check_labels(&label("region"), &names).is_ok());
+        let route = label("http_route");
+        assert!(check_labels(&route, &names).is_ok());
+        assert!(check_labels(&route, &MetricNames::opentelemetry()).is_err());
         let twice = [label("a"), label("a")].concat();
-        assert!(message(check_labels(&twice)).contains("twice"));
+        assert!(message(check_labels(&twice, &names)).contains("twice"));
     }
 
     #[test]
     fn a_bad_metric_name_is_named() {
         let names = |name: &str| MetricNames::default().requests_total(name);
-        for name in ["", "9s", "a b", "requests_in_progress"] {
+        for name in [
+            "",
+            "9s",
+            "a b",
+            "requests_in_progress",
+            "request_latency_seconds_count",
+            "instrument_series",
+            "instrument_scrape_duration_seconds_sum",
+        ] {
             let message = message(check_names(&names(name)));
             assert!(message.contains("metric name"), "{message}");
         }

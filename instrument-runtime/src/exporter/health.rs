@@ -1,7 +1,22 @@
-//! The exporter's own metrics, at the end of its page.
+//! The exporter's own metrics, on its page among the others.
 
 use std::fmt::Write;
 use std::time::Duration;
+
+/// The names below, in their order.
+const SERIES: &str = "instrument_series";
+const SCRAPES: &str = "instrument_scrapes_total";
+const DURATION: &str = "instrument_scrape_duration_seconds";
+const DURATION_SUM: &str = "instrument_scrape_duration_seconds_sum";
+const DURATION_COUNT: &str = "instrument_scrape_duration_seconds_count";
+
+/// Where on a sorted page they stand.
+pub(crate) const FIRST: &str = DURATION;
+
+/// Whether a metric of this name would meet one of these on the page.
+pub(crate) fn is_taken(name: &str) -> bool {
+    [DURATION, DURATION_SUM, DURATION_COUNT, SCRAPES, SERIES].contains(&name)
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Health {
@@ -11,28 +26,47 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// Counts a render that answers `scrapes` of them and took `elapsed`, and
-    /// writes all so far below the page.
-    pub(crate) fn append(&mut self, page: &mut String, scrapes: usize, elapsed: Duration) {
+    /// Counts a render that answers `scrapes` of them and took `elapsed`.
+    pub(crate) fn count(&mut self, scrapes: usize, elapsed: Duration) {
         self.scrapes += scrapes as u64;
         self.renders += 1;
         self.seconds += elapsed.as_secs_f64();
+    }
+
+    pub(crate) fn text(&self, series: usize) -> String {
         let Self {
             scrapes,
             renders,
             seconds,
         } = self;
-        // Writing to a string does not fail.
-        let _ = write!(
-            page,
-            "# HELP instrument_scrape_duration_seconds Time to make a page, in seconds; scrapes \
-             that wait at the same time share one.\n\
-             # TYPE instrument_scrape_duration_seconds summary\n\
-             instrument_scrape_duration_seconds_sum {seconds}\n\
-             instrument_scrape_duration_seconds_count {renders}\n\
-             # HELP instrument_scrapes_total Scrapes of this page.\n\
-             # TYPE instrument_scrapes_total counter\n\
-             instrument_scrapes_total {scrapes}\n"
+        let mut text = format!(
+            "# HELP {DURATION} Time to make a page, in seconds; scrapes that wait at the same time \
+             share one.\n\
+             # TYPE {DURATION} summary\n\
+             {DURATION_SUM} {seconds}\n\
+             {DURATION_COUNT} {renders}\n\
+             # HELP {SCRAPES} Scrapes of this page.\n\
+             # TYPE {SCRAPES} counter\n\
+             {SCRAPES} {scrapes}\n"
         );
+        write_series(&mut text, series);
+        text
     }
+}
+
+/// What a page shows that nobody scraped: one the application asked for.
+pub(crate) fn series_text(series: usize) -> String {
+    let mut text = String::new();
+    write_series(&mut text, series);
+    text
+}
+
+fn write_series(text: &mut String, series: usize) {
+    // Writing to a string does not fail.
+    let _ = write!(
+        text,
+        "# HELP {SERIES} Series of the metrics of calls, each of which has a bound of its own.\n\
+         # TYPE {SERIES} gauge\n\
+         {SERIES} {series}\n"
+    );
 }

@@ -1,7 +1,7 @@
 //! Where the page is served: bound before anything else is set up, so that a
 //! taken port changes nothing.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -129,6 +129,22 @@ impl AsyncListener {
         })
     }
 
+    /// A second descriptor of the same socket.
+    pub(crate) fn duplicate(&self) -> io::Result<Reserve> {
+        #[cfg(unix)]
+        {
+            use std::os::fd::AsFd;
+            let socket = match self {
+                Self::Tcp(listener) => listener.as_fd(),
+                Self::Unix(listener, _) => listener.as_fd(),
+                Self::None => return Err(io::ErrorKind::Unsupported.into()),
+            };
+            socket.try_clone_to_owned().map(Reserve)
+        }
+        #[cfg(not(unix))]
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// The next connection and, over TCP, who opened it.
     pub(crate) async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match self {
@@ -145,6 +161,13 @@ impl AsyncListener {
         }
     }
 }
+
+/// A descriptor that is kept to be given up, so that one connection at least
+/// can be accepted when the process has none left.
+#[cfg(unix)]
+pub(crate) struct Reserve(#[expect(dead_code)] std::os::fd::OwnedFd);
+#[cfg(not(unix))]
+pub(crate) struct Reserve;
 
 pub(crate) enum Stream {
     Tcp(tokio::net::TcpStream),
@@ -186,6 +209,20 @@ impl AsyncWrite for Stream {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         delegate!(self, stream => stream.poll_write(cx, buf))
+    }
+
+    /// With it the server sends a page from where it is, and copies it for no
+    /// connection.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, stream => stream.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -3,7 +3,7 @@
 
 pub(crate) mod allow;
 mod connections;
-mod health;
+pub(crate) mod health;
 pub(crate) mod listener;
 pub(crate) mod renders;
 pub(crate) mod respond;
@@ -87,14 +87,16 @@ impl Exporter {
     }
 
     /// The page, in Prometheus's text format 0.0.4: these metrics and whatever
-    /// else the application recorded through the `metrics` facade.
+    /// else the application recorded through the `metrics` facade. What the
+    /// exporter tells of its own scrapes is on the page that it serves only.
     #[must_use]
     pub fn render(&self) -> String {
-        self.page.render()
+        self.page
+            .render_with(health::FIRST, || health::series_text(self.page.series()))
     }
 
-    /// Takes no more scrapes, answers those under way (for 5 seconds at most)
-    /// and stops; then the port is free.
+    /// Takes no more connections, answers the scrapes under way (for 5 seconds
+    /// at most) and stops; then the port is free.
     ///
     /// Calls are counted as before, and [`render`](Self::render) shows them.
     /// Works in any async runtime; a second call waits for the first.
@@ -103,11 +105,6 @@ impl Exporter {
         let mut running = self.running.clone();
         // Nothing is ever sent: the channel closes when the thread ends.
         while running.changed().await.is_ok() {}
-    }
-
-    #[cfg(any(feature = "axum", feature = "actix-web"))]
-    pub(crate) fn page(&self) -> Page {
-        self.page.clone()
     }
 
     /// Undoes a start; only for one that nobody has seen yet.

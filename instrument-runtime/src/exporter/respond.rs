@@ -1,6 +1,5 @@
 //! What the endpoint answers.
 
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -12,18 +11,19 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::exporter::allow::AllowList;
-use crate::exporter::renders::Renders;
+use crate::exporter::renders::{Rendered, Renders};
 
 /// The text format's media type, version 0.0.4.
 pub(crate) const PAGE_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
+/// The answer and, where it is one, the page that it shows.
 pub(crate) async fn respond(
-    request: Request<Incoming>,
+    request: &Request<Incoming>,
     peer: Option<IpAddr>,
     allow: &AllowList,
-    renders: Rc<Renders>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+    renders: &Renders,
+) -> (Response<Full<Bytes>>, Option<Rc<Rendered>>) {
     let path = request.uri().path();
     let response = if !allow.allows(peer) {
         text(
@@ -40,16 +40,15 @@ pub(crate) async fn respond(
         response
     } else if path == "/health" {
         text(StatusCode::OK, "ok\n")
+    } else if let Some(rendered) = renders.next().await {
+        return (page(request.headers(), &rendered), Some(rendered));
     } else {
-        page(request.headers(), &renders).await
+        text(StatusCode::SERVICE_UNAVAILABLE, "503: shutting down\n")
     };
-    Ok(response)
+    (response, None)
 }
 
-async fn page(headers: &HeaderMap, renders: &Renders) -> Response<Full<Bytes>> {
-    let Some(rendered) = renders.next().await else {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "503: shutting down\n");
-    };
+fn page(headers: &HeaderMap, rendered: &Rendered) -> Response<Full<Bytes>> {
     let gzip = if accepts_gzip(headers) {
         rendered.gzip()
     } else {

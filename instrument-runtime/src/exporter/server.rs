@@ -1,7 +1,9 @@
 //! The accept loop and the connections, on the exporter's own thread.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -12,12 +14,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::{JoinSet, LocalSet, yield_now};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use crate::exporter::allow::AllowList;
-use crate::exporter::connections::Connections;
-use crate::exporter::listener::{AsyncListener, Stream};
+use crate::exporter::connections::{Connection, Connections, MAX_CONNECTIONS, Watched};
+use crate::exporter::listener::{AsyncListener, Reserve, Stream};
 use crate::exporter::renders::Renders;
 use crate::exporter::respond::respond;
 use crate::recorder::Page;
@@ -30,8 +32,15 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(5);
 /// Of a request's head, in bytes.
 const MAX_HEADER: usize = 16 * 1024;
-/// After a failed accept, most likely for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a shutdown waits for a request that may be on its way.
+const LAST_REQUEST: Duration = Duration::from_millis(100);
+/// Descriptors that are kept for when there is none left.
+const RESERVES: usize = 2;
+/// After a failed accept that nothing can be done about; also what a new
+/// connection has, then, to send its request.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+/// Of these, before an answer under way is broken off: a second.
+const MOST_PAUSES: u32 = 100;
 /// Between two rounds of upkeep.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -78,39 +87,84 @@ async fn serve(
 ) {
     let connections = Rc::new(Connections::default());
     let mut tasks = JoinSet::new();
+    let accepted = |(stream, peer)| {
+        connection(
+            stream,
+            peer,
+            connections.open(),
+            Rc::clone(allow),
+            Rc::clone(renders),
+            Rc::clone(&connections),
+            stop.clone(),
+        )
+    };
     let mut stopped = pin!(stopped(stop.clone()));
+    let mut reserve: Vec<Reserve> = Vec::new();
+    let mut pauses = 0;
     loop {
         let mut accept = pin!(listener.accept());
-        let accepted = poll_fn(|context| {
+        let next = poll_fn(|context| {
             if stopped.as_mut().poll(context).is_ready() {
                 return Poll::Ready(None);
             }
             while let Poll::Ready(Some(_)) = tasks.poll_join_next(context) {}
-            accept.as_mut().poll(context).map(Some)
-        });
-        match accepted.await {
-            None => break,
-            Some(Ok((stream, peer))) => {
-                let connection = connection(
-                    stream,
-                    peer,
-                    Rc::clone(allow),
-                    Rc::clone(renders),
-                    Rc::clone(&connections),
-                    stop.clone(),
-                );
-                tasks.spawn_local(connection);
+            let accepted = accept.as_mut().poll(context);
+            // Only while nobody waits: one who does may need what it takes.
+            if accepted.is_pending() && reserve.len() < RESERVES {
+                reserve.extend(listener.duplicate());
             }
+            accepted.map(Some)
+        });
+        match next.await {
+            None => break,
+            Some(Ok(stream)) => {
+                pauses = 0;
+                tasks.spawn_local(accepted(stream));
+                // Its request is read before others, who may be many, can make
+                // it look idle.
+                yield_now().await;
+            }
+            // The peer was gone before we came to it.
+            Some(Err(error)) if is_of_the_peer(&error) => {}
+            // No descriptor is left, most likely. Linux says so whether or not
+            // somebody waits: one reserve goes to who does, the other finds out
+            // that nobody else does.
+            Some(Err(_)) if reserve.pop().is_some() => {}
+            // What follows the yield finds it closed.
+            Some(Err(_)) if connections.close_idle(ACCEPT_PAUSE) => yield_now().await,
             Some(Err(_)) => {
-                // One of ours may be the descriptor that is missing.
-                connections.close_one();
                 sleep(ACCEPT_PAUSE).await;
+                pauses += 1;
+                if pauses >= MOST_PAUSES {
+                    pauses = 0;
+                    connections.close_oldest();
+                    yield_now().await;
+                }
             }
         }
     }
+    // Who has connected by now may have asked already.
+    for _ in 0..MAX_CONNECTIONS {
+        // The runtime looks at its sockets in between.
+        yield_now().await;
+        let mut accept = pin!(listener.accept());
+        let next = poll_fn(|context| Poll::Ready(accept.as_mut().poll(context)));
+        let Poll::Ready(Ok(stream)) = next.await else {
+            break;
+        };
+        tasks.spawn_local(accepted(stream));
+    }
     // The port is free from here on.
-    drop(listener);
+    drop((listener, reserve));
     let _ = timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
+}
+
+fn is_of_the_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }
 
 /// Ends when the exporter is to stop.
@@ -122,49 +176,65 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
 async fn connection(
     stream: Stream,
     peer: Option<IpAddr>,
+    connection: Rc<Connection>,
     allow: Rc<AllowList>,
     renders: Rc<Renders>,
     connections: Rc<Connections>,
     stop: watch::Receiver<bool>,
 ) {
-    let connection = connections.open();
     let deadline = Rc::new(Cell::new(Instant::now() + HEADER_TIMEOUT + ANSWER_TIMEOUT));
     let service = service_fn(|request| {
         deadline.set(Instant::now() + ANSWER_TIMEOUT);
-        let busy = connection.busy();
+        connection.asked();
         let (allow, renders) = (Rc::clone(&allow), Rc::clone(&renders));
+        let (connection, connections) = (Rc::clone(&connection), Rc::clone(&connections));
         async move {
-            let _busy = busy;
-            respond(request, peer, &allow, renders).await
+            let (response, page) = respond(&request, peer, &allow, &renders).await;
+            connection.answered(page);
+            connections.bound_pages();
+            Ok::<_, Infallible>(response)
         }
     });
+    let watched = Watched {
+        stream,
+        connection: Rc::clone(&connection),
+    };
     let mut served = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(MAX_HEADER)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(watched), service)
     );
-    let mut stopped = pin!(stopped(stop));
     let mut closed = pin!(connection.closed());
     let mut expired = pin!(sleep_until(deadline.get()));
-    let mut stopping = false;
-    poll_fn(|context| {
-        if !stopping && stopped.as_mut().poll(context).is_ready() {
-            stopping = true;
-            served.as_mut().graceful_shutdown();
+    let mut stopping = pin!(async {
+        stopped(stop).await;
+        if connection.is_idle() {
+            sleep(LAST_REQUEST).await;
         }
+    });
+    let mut last = false;
+    poll_fn(|context| {
         // How a peer broke off is no matter of ours.
         if served.as_mut().poll(context).is_ready() || closed.as_mut().poll(context).is_ready() {
             return Poll::Ready(());
         }
-        while expired.as_mut().poll(context).is_ready() {
-            if deadline.get() <= Instant::now() {
+        if !last && stopping.as_mut().poll(context).is_ready() {
+            if connection.is_idle() {
                 return Poll::Ready(());
             }
+            last = true;
+            served.as_mut().graceful_shutdown();
+            if served.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+        }
+        // A request may have brought it forward as well as put it off.
+        if expired.deadline() != deadline.get() {
             expired.as_mut().reset(deadline.get());
         }
-        Poll::Pending
+        expired.as_mut().poll(context)
     })
     .await;
     connections.remove(&connection);

@@ -20,6 +20,7 @@ use metrics::{Key, KeyName, Metadata, SharedString, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::current;
+use crate::exporter::health;
 use crate::recorder::counter::Counter;
 use crate::recorder::family::{Family, WriteFamily};
 use crate::recorder::gauge::Gauge;
@@ -124,8 +125,10 @@ impl Recorder {
 }
 
 impl Page {
-    /// The exposition text: families by name, series by labels.
-    pub(crate) fn render(&self) -> String {
+    /// The exposition text: families by name, series by labels. What `own`
+    /// tells, after everything else is written, stands where a family called
+    /// `place` would.
+    pub(crate) fn render_with(&self, place: &str, own: impl FnOnce() -> String) -> String {
         enum Part<'a> {
             Ours(&'a dyn WriteFamily),
             Stock(StockFamily<'a>),
@@ -145,18 +148,23 @@ impl Page {
         // and a page on which a family stands twice is refused as a whole.
         let others = merge::families(&stock)
             .into_iter()
-            .filter(|family| !self.ours.uses(family.name))
+            .filter(|family| !self.ours.uses(family.name) && !health::is_taken(family.name))
             .map(Part::Stock);
         let mut parts: Vec<Part<'_>> = ours.chain(others).collect();
         parts.sort_by(|one, other| one.name().cmp(other.name()));
 
         let mut page = String::with_capacity(stock.len());
+        let mut at = None;
         for part in parts {
+            if part.name() >= place {
+                at.get_or_insert(page.len());
+            }
             match part {
                 Part::Ours(family) => family.write(&mut page),
                 Part::Stock(family) => family.write(&mut page),
             }
         }
+        page.insert_str(at.unwrap_or(page.len()), &own());
         page
     }
 
@@ -167,7 +175,6 @@ impl Page {
     }
 
     /// How many series the three metrics have.
-    #[allow(dead_code, reason = "the exporter is to show it among its own metrics")]
     pub(crate) fn series(&self) -> usize {
         let Families {
             requests,

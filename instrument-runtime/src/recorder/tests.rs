@@ -19,6 +19,12 @@ fn recorder(max_series: usize) -> Recorder {
     }))
 }
 
+impl Page {
+    fn render(&self) -> String {
+        self.render_with("", String::new)
+    }
+}
+
 fn lines<'a>(page: &'a str, start: &str) -> Vec<&'a str> {
     page.lines()
         .filter(|line| line.starts_with(start))

@@ -1,0 +1,518 @@
+//! Whoever does what to the endpoint: a plain scrape is answered meanwhile, and
+//! nothing is left of it afterwards.
+#![cfg(target_os = "linux")]
+
+#[allow(dead_code, reason = "each suite uses a part of it")]
+mod exporter_process;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use exporter_process::{Usage, Victim};
+use instrument_tests::page::Page;
+use instrument_tests::{DEADLINE, wait_for};
+
+/// For a plain scrape, whatever else goes on. Prometheus gives up after 10
+/// seconds unless told otherwise.
+const BOUND: Duration = Duration::from_secs(5);
+/// What the allocator may keep for later.
+const SLACK_KB: u64 = 24 * 1024;
+const PLAIN: &str = "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+const HALF: &str = "GET /metrics HTTP/1.1\r\nhost: x\r\nx-half: ";
+
+/// The attacks load the machine, so that each has it for itself.
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn connect(addr: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&addr, DEADLINE).expect("connects");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a time-out");
+    stream
+        .set_write_timeout(Some(DEADLINE))
+        .expect("a time-out");
+    stream
+}
+
+/// Everything up to the end of the stream, however it ends.
+fn read_all(stream: &mut TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut all) {
+        assert_ne!(error.kind(), ErrorKind::WouldBlock, "no end in time");
+    }
+    all
+}
+
+/// The body of the answer, which must be whole.
+fn body(answer: &[u8]) -> String {
+    let answer = std::str::from_utf8(answer).expect("text");
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no head in {answer:?}"));
+    let head = head.to_lowercase();
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    assert!(
+        head.contains(&format!("content-length: {}", body.len())),
+        "{} bytes of {head}",
+        body.len()
+    );
+    body.to_owned()
+}
+
+fn scrape(addr: SocketAddr) -> String {
+    let mut stream = connect(addr);
+    stream.write_all(PLAIN.as_bytes()).expect("sends");
+    body(&read_all(&mut stream))
+}
+
+struct Report {
+    scrapes: usize,
+    worst: Duration,
+    peak_kb: u64,
+    cpu: Duration,
+}
+
+/// Scrapes one after another for as long as the attack goes on, three times at
+/// least, and prints what that was like.
+fn while_scraped(what: &str, victim: &Victim, attack: impl FnOnce(SocketAddr)) -> Report {
+    let over = AtomicBool::new(false);
+    let (addr, process) = (victim.addr, victim.process());
+    let before = process.usage();
+    let mut report = Report {
+        scrapes: 0,
+        worst: Duration::ZERO,
+        peak_kb: before.rss_kb,
+        cpu: Duration::ZERO,
+    };
+    let began = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while report.scrapes < 3 || !over.load(Ordering::Relaxed) {
+                let asked = Instant::now();
+                let page = scrape(addr);
+                report.worst = report.worst.max(asked.elapsed());
+                assert!(page.contains("\ninstrument_series "), "no page");
+                report.scrapes += 1;
+                report.peak_kb = report.peak_kb.max(process.usage().rss_kb);
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        // Not to scrape forever when the attack itself fails.
+        struct Over<'a>(&'a AtomicBool);
+        impl Drop for Over<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let _over = Over(&over);
+        attack(addr);
+    });
+    let Usage { rss_kb, cpu, .. } = process.usage();
+    report.peak_kb = report.peak_kb.max(rss_kb);
+    report.cpu = cpu - before.cpu;
+    println!(
+        "{what}: {} scrapes in {:.1?}, the worst in {:.1?}; CPU {:?}; RSS {} kB, at most {} kB",
+        report.scrapes,
+        began.elapsed(),
+        report.worst,
+        report.cpu,
+        before.rss_kb,
+        report.peak_kb,
+    );
+    assert!(report.worst < BOUND, "a scrape took {:?}", report.worst);
+    report
+}
+
+/// A victim that has been scraped, so that what it needs for it is there.
+fn victim(series: u32) -> (Victim, Usage) {
+    let mut victim = Victim::start();
+    victim.ask(&format!("series {series}"));
+    for _ in 0..3 {
+        scrape(victim.addr);
+    }
+    let settled = settled(&victim);
+    (victim, settled)
+}
+
+/// Waits until the connections of the last scrapes are gone.
+fn settled(victim: &Victim) -> Usage {
+    wait_for("closed connections", || {
+        let before = victim.usage();
+        thread::sleep(Duration::from_millis(50));
+        let after = victim.usage();
+        (before.descriptors == after.descriptors).then_some(after)
+    })
+}
+
+/// Lets an attack go on for long enough to scrape meanwhile.
+fn go_on() {
+    thread::sleep(Duration::from_millis(500));
+}
+
+#[test]
+fn half_sent_requests() {
+    let _turn = one_at_a_time();
+    let (victim, before) = victim(100);
+    while_scraped("500 half-sent requests", &victim, |addr| {
+        let mut held: Vec<TcpStream> = (0..500).map(|_| connect(addr)).collect();
+        for stream in &mut held {
+            // The oldest have made room by now.
+            let _ = stream.write_all(HALF.as_bytes());
+        }
+        for _ in 0..5 {
+            thread::sleep(Duration::from_millis(100));
+            for stream in &mut held {
+                let _ = stream.write_all(b"x");
+            }
+        }
+    });
+    victim.recovers(before, SLACK_KB);
+}
+
+#[test]
+fn idle_connections() {
+    let _turn = one_at_a_time();
+    let (victim, before) = victim(100);
+    while_scraped("1,000 idle connections", &victim, |addr| {
+        let held: Vec<TcpStream> = (0..1_000).map(|_| connect(addr)).collect();
+        go_on();
+        let taken = victim.usage().descriptors;
+        assert!(taken < 200, "{taken} descriptors");
+        drop(held);
+    });
+    victim.recovers(before, SLACK_KB);
+}
+
+#[test]
+fn a_megabyte_of_headers() {
+    let _turn = one_at_a_time();
+    let (victim, before) = victim(100);
+    let one = format!("x-long: {}\r\n", "x".repeat(1_000_000));
+    let many: String = (0..20_000)
+        .map(|number| format!("x-{number}: {number:040}\r\n"))
+        .collect();
+    let report = while_scraped("50 times 1 MB of headers", &victim, |addr| {
+        for headers in [&one, &many].into_iter().cycle().take(50) {
+            let mut stream = connect(addr);
+            let request = format!("GET /metrics HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
+            // Cut off somewhere, most likely.
+            let _ = stream.write_all(request.as_bytes());
+            let answer = read_all(&mut stream);
+            assert!(
+                answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"),
+                "{}",
+                String::from_utf8_lossy(&answer)
+            );
+        }
+    });
+    assert!(report.peak_kb < before.rss_kb + SLACK_KB);
+    victim.recovers(before, SLACK_KB);
+}
+
+#[test]
+fn pipelined_requests_and_garbage() {
+    let _turn = one_at_a_time();
+    let (victim, before) = victim(100);
+    let keep = PLAIN.replace("connection: close\r\n", "");
+    let garbage: Vec<u8> = (0..100_000_u32)
+        .map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    let answers = |answer: &[u8], status: &[u8]| {
+        let starts = answer.windows(status.len());
+        starts.filter(|start| *start == status).count()
+    };
+    while_scraped("pipelined requests and garbage", &victim, |addr| {
+        for _ in 0..20 {
+            let mut stream = connect(addr);
+            let _ = stream.write_all(&[keep.repeat(20).as_bytes(), &garbage].concat());
+            let answer = read_all(&mut stream);
+            let pages = answers(&answer, b"HTTP/1.1 200");
+            assert!(pages <= 20, "{pages} pages");
+
+            let mut stream = connect(addr);
+            let _ = stream.write_all(&garbage);
+            assert_eq!(answers(&read_all(&mut stream), b"HTTP/1.1 200"), 0);
+        }
+        // Ten thousand requests, of whose answers nobody reads one.
+        let mut deaf = connect(addr);
+        deaf.set_write_timeout(Some(Duration::from_millis(300)))
+            .expect("a time-out");
+        let _ = deaf.write_all(keep.repeat(10_000).as_bytes());
+        go_on();
+    });
+    victim.recovers(before, SLACK_KB);
+}
+
+#[test]
+fn a_hundred_scrapers_at_once() {
+    let _turn = one_at_a_time();
+    let (victim, before) = victim(2_000);
+    const SCRAPERS: usize = 100;
+    let counts = || {
+        let page = Page::parse(&scrape(victim.addr));
+        let of = |name| page.value(name, &[]).expect(name);
+        (
+            of("instrument_scrapes_total"),
+            of("instrument_scrape_duration_seconds_count"),
+            of("instrument_scrape_duration_seconds_sum"),
+        )
+    };
+    let (scrapes, renders, seconds) = counts();
+    let addr = victim.addr;
+    let at_once = Barrier::new(SCRAPERS);
+    let mut asked_and_sent: Vec<Duration> = Vec::new();
+    thread::scope(|scope| {
+        let all: Vec<_> = (0..SCRAPERS)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut stream = connect(addr);
+                    at_once.wait();
+                    let asked = Instant::now();
+                    stream.write_all(PLAIN.as_bytes()).expect("sends");
+                    body(&read_all(&mut stream));
+                    asked.elapsed()
+                })
+            })
+            .collect();
+        asked_and_sent.extend(all.into_iter().map(|one| one.join().expect("is answered")));
+    });
+    let (scrapes_after, renders_after, seconds_after) = counts();
+    let (scrapes, renders) = (scrapes_after - scrapes, renders_after - renders);
+    let worst = asked_and_sent.iter().max().expect("a hundred");
+    println!(
+        "{scrapes} scrapes at once: {renders} renders in {:.3} s, the worst scrape in {worst:.1?}",
+        seconds_after - seconds
+    );
+    assert_eq!(scrapes, SCRAPERS as f64 + 1.0);
+    assert!(renders <= 20.0, "{renders} renders");
+    assert!(*worst < BOUND, "{worst:?}");
+    victim.recovers(before, SLACK_KB);
+}
+
+/// They all arrive while a page is made, so that the exporter meets them in one
+/// go and can tell the one that asks only by looking.
+#[test]
+fn a_scrape_amid_a_flood() {
+    let _turn = one_at_a_time();
+    let (victim, before) = victim(LARGE);
+    for _ in 0..5 {
+        let mut first = connect(victim.addr);
+        first.write_all(PLAIN.as_bytes()).expect("sends");
+        thread::sleep(Duration::from_millis(2));
+        let mut amid = connect(victim.addr);
+        amid.write_all(PLAIN.as_bytes()).expect("sends");
+        let flood: Vec<TcpStream> = (0..127).map(|_| connect(victim.addr)).collect();
+        for stream in [&mut first, &mut amid] {
+            body(&read_all(stream));
+        }
+        drop(flood);
+        settled(&victim);
+    }
+    victim.recovers(before, SLACK_KB);
+}
+
+#[test]
+fn a_starved_application() {
+    let _turn = one_at_a_time();
+    let (mut victim, before) = victim(100);
+    let workers = 2 * thread::available_parallelism().map_or(1, usize::from);
+    victim.ask(&format!("starve {workers}"));
+    while_scraped("a starved application", &victim, |_| {
+        thread::sleep(Duration::from_secs(1));
+    });
+    victim.ask("feed");
+    victim.recovers(before, SLACK_KB);
+}
+
+/// A page of 8 MB or more, so that no socket takes all of it at once.
+const LARGE: u32 = 3_500;
+
+/// Takes one byte of each answer.
+fn sip(readers: &mut [TcpStream]) {
+    for reader in readers {
+        // Those that were left behind have an end instead.
+        let _ = reader.read(&mut [0]);
+    }
+}
+
+#[test]
+fn readers_of_one_byte_a_second() {
+    let _turn = one_at_a_time();
+    let (victim, before) = victim(LARGE);
+    let page_kb = scrape(victim.addr).len() as u64 / 1024;
+    println!("a page of {page_kb} kB");
+    let report = while_scraped("200 readers of a byte a second", &victim, |addr| {
+        let mut readers = Vec::new();
+        for _ in 0..200 {
+            let mut reader = connect(addr);
+            reader.write_all(PLAIN.as_bytes()).expect("sends");
+            readers.push(reader);
+            // Each asks after the page that the last one got was made, if it
+            // has one.
+            sip(readers.last_mut().map_or(&mut [], std::slice::from_mut));
+        }
+        for _ in 0..3 {
+            sip(&mut readers);
+            thread::sleep(Duration::from_secs(1));
+        }
+    });
+    // Neither a page for each reader nor a copy of it.
+    let most = before.rss_kb + 32 * 1024 + 4 * page_kb + SLACK_KB;
+    assert!(report.peak_kb < most, "more than {most} kB");
+    victim.recovers(before, 2 * page_kb + SLACK_KB);
+}
+
+/// Both bounds in one wait, beside the other attacks, since it does nothing
+/// for most of its time.
+#[test]
+fn who_stalls_is_left() {
+    let (victim, before) = victim(LARGE);
+    let began = Instant::now();
+    let mut half = connect(victim.addr);
+    half.write_all(HALF.as_bytes()).expect("sends");
+    let mut writer = half.try_clone().expect("a descriptor");
+    let mut deaf = connect(victim.addr);
+    deaf.write_all(PLAIN.as_bytes()).expect("sends");
+    thread::scope(|scope| {
+        let drips = scope.spawn(|| {
+            while began.elapsed() < Duration::from_secs(40) && writer.write_all(b"x").is_ok() {
+                thread::sleep(Duration::from_millis(500));
+            }
+            began.elapsed()
+        });
+        read_all(&mut half);
+        let half_for = began.elapsed();
+        drips.join().expect("no panic");
+        assert!(
+            (15.0..29.0).contains(&half_for.as_secs_f64()),
+            "{half_for:?}"
+        );
+        println!("half a request was waited for {half_for:.1?}");
+    });
+    // The other has an answer that it does not take. Its end shows in the
+    // victim, since whoever reads here takes the answer.
+    wait_for("the end of the answer", || {
+        (victim.usage().descriptors <= before.descriptors).then_some(())
+    });
+    let deaf_for = began.elapsed();
+    println!("an answer was held for {deaf_for:.1?}");
+    assert!(
+        (25.0..45.0).contains(&deaf_for.as_secs_f64()),
+        "{deaf_for:?}"
+    );
+    drop(deaf);
+    scrape(victim.addr);
+}
+
+#[test]
+fn few_descriptors_and_many_connections() {
+    let _turn = one_at_a_time();
+    let victim = Victim::with_descriptors(64);
+    scrape(victim.addr);
+    let before = victim.usage();
+    let report = while_scraped("300 connections on 64 descriptors", &victim, |addr| {
+        let mut held: Vec<TcpStream> = (0..300).map(|_| connect(addr)).collect();
+        for stream in &mut held {
+            let _ = stream.write_all(HALF.as_bytes());
+        }
+        thread::sleep(Duration::from_secs(2));
+    });
+    assert!(report.cpu < Duration::from_secs(1), "{:?}", report.cpu);
+    victim.recovers(before, SLACK_KB);
+
+    // They make room for each other at once, as many as come: a pause for each
+    // would be 0.6 s in all. The best of three, for the machine's sake.
+    let rounds = [(); 3].map(|()| {
+        let began = Instant::now();
+        let held: Vec<TcpStream> = (0..125).map(|_| connect(victim.addr)).collect();
+        for mut stream in held.iter().take(60) {
+            assert_eq!(stream.read(&mut [0; 8]).unwrap_or(0), 0);
+        }
+        let took = began.elapsed();
+        drop(held);
+        victim.recovers(before, SLACK_KB);
+        took
+    });
+    println!("60 of 125 made room in {rounds:.1?}");
+    assert!(rounds.iter().min() < Some(&Duration::from_millis(400)));
+}
+
+#[test]
+fn no_descriptor_at_all() {
+    let _turn = one_at_a_time();
+    let mut victim = Victim::with_descriptors(64);
+    for _ in 0..3 {
+        scrape(victim.addr);
+    }
+    settled(&victim);
+    let taken: usize = victim
+        .ask("take-descriptors")
+        .parse()
+        .expect("their number");
+    assert!(taken > 30, "{taken} descriptors");
+    // Before anything is measured: the last descriptor goes to and fro.
+    scrape(victim.addr);
+    let before = victim.usage();
+    while_scraped("no descriptor but the reserves", &victim, |addr| {
+        let _idle: Vec<TcpStream> = (0..100).map(|_| connect(addr)).collect();
+        go_on();
+    });
+
+    // Nobody else waits, so there is time to ask.
+    let mut slow = connect(victim.addr);
+    thread::sleep(Duration::from_millis(300));
+    slow.write_all(PLAIN.as_bytes()).expect("sends");
+    body(&read_all(&mut slow));
+
+    // Answers under way on as many connections as there can be, and others
+    // that wait in vain: that must not keep a core busy.
+    victim.ask(&format!("series {LARGE}"));
+    let deaf = [(); 2].map(|()| {
+        let mut deaf = connect(victim.addr);
+        deaf.write_all(PLAIN.as_bytes()).expect("sends");
+        assert_eq!(deaf.read(&mut [0]).expect("an answer begins"), 1);
+        deaf
+    });
+    let waiting: Vec<TcpStream> = (0..20).map(|_| connect(victim.addr)).collect();
+    let (began, cpu) = (Instant::now(), victim.usage().cpu);
+    thread::sleep(Duration::from_millis(800));
+    let cpu = victim.usage().cpu - cpu;
+    println!(
+        "out of descriptors: {cpu:?} of CPU in {:.1?}",
+        began.elapsed()
+    );
+    assert!(cpu < Duration::from_millis(300), "{cpu:?}");
+    // They are given up in the end.
+    let asked = Instant::now();
+    scrape(victim.addr);
+    println!("a scrape behind them took {:.1?}", asked.elapsed());
+    assert!(asked.elapsed() < BOUND);
+
+    drop((deaf, waiting));
+
+    // Whoever waits, an answer has a second at least to be taken.
+    let mut reader = connect(victim.addr);
+    reader.write_all(PLAIN.as_bytes()).expect("sends");
+    let mut answer = vec![0; 1];
+    reader.read_exact(&mut answer).expect("an answer begins");
+    let waiting: Vec<TcpStream> = (0..20).map(|_| connect(victim.addr)).collect();
+    thread::sleep(Duration::from_millis(200));
+    reader.read_to_end(&mut answer).expect("the rest");
+    body(&answer);
+    drop(waiting);
+
+    victim.ask("free-descriptors");
+    while_scraped("descriptors are back", &victim, |_| go_on());
+    assert_eq!(victim.usage().threads, before.threads);
+}
+
+#[test]
+#[ignore = "run by the attacks in a process of its own"]
+fn child_serves() {
+    exporter_process::obey();
+}

@@ -1,0 +1,30 @@
+//! What `promtool check metrics` has to say of a page.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use instrument_tests::program::is_installed;
+
+/// Its remarks; `None` where promtool is missing, which CI does not allow.
+pub(crate) fn remarks(page: &str) -> Option<String> {
+    if !is_installed("promtool") {
+        return None;
+    }
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool runs");
+    let mut stdin = promtool.stdin.take().expect("a piped stdin");
+    stdin.write_all(page.as_bytes()).expect("promtool reads");
+    drop(stdin);
+    let output = promtool.wait_with_output().expect("promtool ends");
+    let said = [output.stdout, output.stderr].concat();
+    let mut remarks = String::from_utf8_lossy(&said).into_owned();
+    if !output.status.success() {
+        remarks += &format!("promtool: {}", output.status);
+    }
+    Some(remarks)
+}

@@ -1,0 +1,151 @@
+//! The end of an exporter: what is under way is finished, nothing new begins,
+//! and the port is free.
+#![cfg(target_os = "linux")]
+
+#[allow(dead_code, reason = "each suite uses a part of it")]
+mod exporter_process;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use exporter_process::Victim;
+use instrument_tests::page::{Page, scrape};
+use instrument_tests::{DEADLINE, wait_for};
+
+const REQUEST: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
+/// A page of some 10 MB, more than the sockets between take at once.
+const LARGE: &str = "series 4000";
+
+fn connect(addr: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(addr).expect("connects");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a time-out");
+    stream
+}
+
+/// Waits until nobody can connect any more.
+fn refused(addr: SocketAddr) {
+    wait_for("a closed port", || {
+        let error = TcpStream::connect(addr).err()?;
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        Some(())
+    });
+}
+
+/// The page of an answer that must be whole.
+fn page(answer: &[u8]) -> Page {
+    let answer = std::str::from_utf8(answer).expect("text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let length = format!("content-length: {}", body.len());
+    assert!(head.contains(&length), "{head}\nand {} bytes", body.len());
+    Page::parse(body)
+}
+
+#[test]
+fn an_answer_under_way_is_finished_and_nothing_else_begins() {
+    let mut victim = Victim::start();
+    victim.ask(LARGE);
+    let addr = victim.addr;
+    let mut under_way = connect(addr);
+    under_way.write_all(REQUEST).expect("sends");
+    let mut answer = vec![0; 1];
+    under_way.read_exact(&mut answer).expect("it begins");
+
+    let asked = Instant::now();
+    victim.order("shutdown");
+    refused(addr);
+    // Whoever comes next can have the port while the answer still goes out.
+    let next = TcpListener::bind(addr).expect("a free port");
+    under_way.read_to_end(&mut answer).expect("the rest");
+    assert_eq!(victim.answer(), "done");
+    println!("{} bytes and the end: {:?}", answer.len(), asked.elapsed());
+    assert_eq!(page(&answer).series("requests_total"), 4_000);
+    drop(next);
+    assert_eq!(victim.ask("take-port"), "taken");
+}
+
+#[test]
+fn a_request_that_has_been_sent_is_answered() {
+    // It may still be on its way, so that one round proves little.
+    for _ in 0..20 {
+        let mut victim = Victim::start();
+        victim.ask("series 10");
+        let mut kept = connect(victim.addr);
+        kept.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+            .expect("sends");
+        let mut health = [0; 16];
+        kept.read_exact(&mut health).expect("an answer");
+        assert!(health.starts_with(b"HTTP/1.1 200"));
+
+        let mut fresh = connect(victim.addr);
+        fresh.write_all(REQUEST).expect("sends");
+        kept.write_all(REQUEST).expect("sends");
+        victim.order("shutdown");
+        for stream in [&mut fresh, &mut kept] {
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).expect("an answer");
+            let text = String::from_utf8_lossy(&answer);
+            // The rest of the other answer may come first.
+            page(&answer[text.rfind("HTTP/1.1").expect("a head")..]);
+        }
+        assert_eq!(victim.answer(), "done");
+    }
+}
+
+#[test]
+fn who_asks_nothing_delays_nothing() {
+    let mut victim = Victim::start();
+    let mut idle = connect(victim.addr);
+    let mut half = connect(victim.addr);
+    half.write_all(&REQUEST[..10]).expect("sends");
+    // Both are accepted before this is answered.
+    scrape(victim.addr).expect("a page");
+    let asked = Instant::now();
+    assert_eq!(victim.ask("shutdown"), "done");
+    let took = asked.elapsed();
+    println!("with an idle connection and half a request: {took:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    for stream in [&mut idle, &mut half] {
+        assert_eq!(stream.read(&mut [0; 8]).unwrap_or(0), 0);
+    }
+}
+
+#[test]
+fn who_reads_nothing_is_left_in_the_end() {
+    let mut victim = Victim::start();
+    victim.ask(LARGE);
+    let mut deaf = connect(victim.addr);
+    deaf.write_all(REQUEST).expect("sends");
+    deaf.read_exact(&mut [0]).expect("it begins");
+    let asked = Instant::now();
+    assert_eq!(victim.ask("shutdown"), "done");
+    let took = asked.elapsed();
+    println!("with an answer that nobody reads: {took:?}");
+    assert!(
+        (3.0..15.0).contains(&took.as_secs_f64()),
+        "{took:?}, which should be 5 s"
+    );
+}
+
+#[test]
+fn another_exporter_can_have_the_port_at_once() {
+    let mut victim = Victim::start();
+    let addr = victim.addr;
+    // Closed from the other side, it would keep the port in TIME_WAIT.
+    let mut kept = connect(addr);
+    kept.write_all(REQUEST).expect("sends");
+    kept.read_exact(&mut [0; 16]).expect("an answer");
+    assert_eq!(victim.ask("shutdown"), "done");
+    let successor = Victim::at(addr);
+    assert_eq!(successor.addr, addr);
+    let page = scrape(addr).expect("a page");
+    assert_eq!(page.value("instrument_scrapes_total", &[]), Some(1.0));
+    assert_eq!(victim.ask("shutdown"), "done", "a second time");
+}
+
+#[test]
+#[ignore = "run by the others in a process of its own"]
+fn child_serves() {
+    exporter_process::obey();
+}

@@ -1,0 +1,143 @@
+//! An application that nobody scrapes: what it observes must not pile up.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures::executor::block_on;
+use instrument_runtime::{Exporter, instrumented};
+use instrument_tests::page::Page;
+use metrics::{counter, gauge, histogram};
+
+#[instrumented(endpoint = "/soak", method = "GET")]
+async fn soak(number: u64) -> Result<u64, u64> {
+    if number.is_multiple_of(10) {
+        Err(number)
+    } else {
+        Ok(number)
+    }
+}
+
+#[instrumented(endpoint = "/tenant", method = "GET", labels(tenant = tenant))]
+async fn labelled(tenant: u64) -> u64 {
+    tenant
+}
+
+fn rss_kb() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("a status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let word = line.and_then(|line| line.split_whitespace().next());
+    word.and_then(|word| word.parse().ok()).expect("VmRSS")
+}
+
+/// So many calls on two threads; two in ten with a label of their own, which
+/// is past the bound before long.
+fn observe(from: u64, calls: u64) {
+    thread::scope(|scope| {
+        for thread in 0..2 {
+            scope.spawn(move || {
+                for number in (from + thread..from + calls).step_by(2) {
+                    if number % 10 < 2 {
+                        block_on(labelled(number));
+                    } else {
+                        let _ = block_on(soak(number));
+                    }
+                }
+            });
+        }
+    });
+}
+
+fn install() -> Exporter {
+    instrument_runtime::builder("soak")
+        .listen(([127, 0, 0, 1], 0))
+        .install()
+        .expect("installs")
+}
+
+fn stays_flat(calls: u64, most_kb: u64) {
+    let exporter = install();
+    // As many label sets as there can be, and both threads' shards.
+    let warm = 100_000;
+    observe(0, warm);
+    let before = rss_kb();
+    let (began, mut peak) = (Instant::now(), before);
+    let rounds = 10;
+    for round in 0..rounds {
+        observe(warm + round * (calls / rounds), calls / rounds);
+        peak = peak.max(rss_kb());
+    }
+    println!(
+        "{calls} calls in {:.1?} without a scrape: RSS {before} kB before, {peak} kB at most",
+        began.elapsed()
+    );
+    assert!(peak <= before + most_kb, "{before} kB became {peak} kB");
+
+    let page = Page::parse(&exporter.render());
+    let all = (warm + calls) as f64;
+    assert_eq!(page.sum("requests_total", &[]), all);
+    assert_eq!(page.sum("request_latency_seconds_count", &[]), all);
+    assert_eq!(page.sum("requests_in_progress", &[]), 0.0);
+}
+
+#[test]
+fn two_million_calls_leave_nothing_behind() {
+    child("child_calls_for_a_while");
+}
+
+/// The application's own histograms are the stock recorder's, which keeps each
+/// sample until the exporter's upkeep: every 5 seconds, scraped or not.
+#[test]
+fn the_applications_own_samples_are_folded() {
+    child("child_records_for_a_while");
+}
+
+fn child(test: &str) {
+    let status = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .status()
+        .expect("runs");
+    assert!(status.success(), "{test}: {status}");
+}
+
+#[test]
+#[ignore = "run by two_million_calls_leave_nothing_behind in a process of its own"]
+fn child_calls_for_a_while() {
+    stays_flat(2_000_000, 2 * 1024);
+}
+
+#[test]
+#[ignore = "takes minutes without --release: cargo test --release --test exporter_soak -- \
+            --ignored --exact fifty_million_calls_leave_nothing_behind --nocapture"]
+fn fifty_million_calls_leave_nothing_behind() {
+    stays_flat(50_000_000, 2 * 1024);
+}
+
+#[test]
+#[ignore = "run by the_applications_own_samples_are_folded in a process of its own"]
+fn child_records_for_a_while() {
+    let _exporter = install();
+    let before = rss_kb();
+    let began = Instant::now();
+    let mut samples = 0_u64;
+    let mut peak = before;
+    // Long enough for two rounds of upkeep and as many again.
+    while began.elapsed().as_secs() < 21 {
+        for _ in 0..1_000 {
+            counter!("of_the_application_total").increment(1);
+            gauge!("of_the_application").set(1.0);
+            histogram!("of_the_application_seconds").record(0.25);
+            samples += 1;
+        }
+        peak = peak.max(rss_kb());
+        thread::sleep(Duration::from_millis(30));
+    }
+    println!("{samples} samples of the application's own: RSS {before} kB, at most {peak} kB");
+    // Each takes 16 bytes or more until it is folded.
+    let kept_kb = samples * 16 / 1024;
+    assert!(
+        peak < before + kept_kb,
+        "{peak} kB, of which {kept_kb} kB samples"
+    );
+}

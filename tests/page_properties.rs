@@ -1,0 +1,256 @@
+//! Whatever text callers put into a label, the page gives it back: nothing is
+//! changed, and no two values become one or one two.
+//!
+//! More cases, chosen anew each time: `PROPTEST_CASES=2000 cargo test --release
+//! --test page_properties`.
+
+mod exporter_promtool;
+
+use futures::executor::block_on;
+use instrument_runtime::{Exporter, instrumented};
+use instrument_tests::page::Page;
+use metrics::{counter, gauge, histogram};
+use proptest::prelude::*;
+use proptest::test_runner::{RngSeed, TestRunner};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Unless told otherwise by PROPTEST_CASES.
+const CASES: u32 = 64;
+/// promtool is started once in so many.
+const PROMTOOL_EVERY: usize = 8;
+/// Bytes of a value that stand on the page as they are.
+const WHOLE: usize = 256;
+
+#[instrumented(endpoint = "/own", method = "GET", labels(first = first, second = second))]
+async fn own(first: &str, second: &str) {
+    assert!(first.len() + second.len() < usize::MAX);
+}
+
+fn value() -> impl Strategy<Value = String> {
+    let hostile = prop::sample::select(vec![
+        "\"",
+        "\\",
+        "\n",
+        "\r",
+        "\0",
+        "\\n",
+        "\\\"",
+        "\\\\",
+        "\",",
+        "\"} 5\n",
+        "{",
+        "}",
+        ",",
+        "=",
+        " ",
+        "\t",
+        "#",
+        "# TYPE requests_total gauge\n",
+        ",le=\"0.5\"",
+        "overflow",
+        "\u{7f}",
+        "\u{85}",
+        "\u{2028}",
+        "\u{202e}",
+        "\u{2066}",
+        "\u{feff}",
+        "\u{0301}",
+        "\u{10ffff}",
+        "é",
+        "語",
+        "🦀",
+        "…",
+        "a",
+        "n",
+    ]);
+    let pieces = prop::collection::vec(hostile, 0..12).prop_map(|pieces| pieces.concat());
+    let any_chars =
+        prop::collection::vec(any::<char>(), 0..40).prop_map(|chars| chars.into_iter().collect());
+    let controls = prop::collection::vec(prop::char::range('\0', '\u{9f}'), 0..40)
+        .prop_map(|chars| chars.into_iter().collect());
+    let about_the_bound =
+        (pieces.clone(), 245..270_usize).prop_map(|(end, length)| "x".repeat(length) + &end);
+    let long = (pieces.clone(), any::<char>(), 200..3_000_usize)
+        .prop_map(|(start, c, length)| start + &c.to_string().repeat(length));
+    prop_oneof![
+        4 => pieces,
+        2 => any_chars,
+        2 => controls,
+        2 => any::<String>(),
+        2 => about_the_bound,
+        1 => long,
+    ]
+}
+
+/// A value and others that are easily taken for it.
+fn alike(value: &str) -> [String; 6] {
+    [
+        value.to_owned(),
+        value.replace('\\', "\\\\"),
+        value.replace('"', "\\\""),
+        value.replace('\n', "\\n"),
+        format!("{value} "),
+        value.trim().to_owned(),
+    ]
+}
+
+/// A call's labels: two values, or the one of a series by the facade itself.
+type Labels = (String, Option<String>);
+
+#[derive(Debug)]
+struct Recorded {
+    exporter: Exporter,
+    calls: BTreeMap<Labels, u64>,
+    /// The labels of this case's calls, as the page shows them.
+    touched: BTreeSet<Labels>,
+    cases: usize,
+}
+
+impl Recorded {
+    fn record(&mut self, labels: Labels) {
+        match &labels {
+            (first, Some(second)) => block_on(own(first, second)),
+            (only, None) => {
+                counter!("requests_total", "only" => only.clone()).increment(1);
+                gauge!("requests_in_progress", "only" => only.clone()).increment(0);
+                histogram!("request_latency_seconds", "only" => only.clone()).record(0.5);
+            }
+        }
+        self.touched.insert(labels_shown(&labels));
+        *self.calls.entry(labels).or_default() += 1;
+    }
+
+    /// The page has one series for each label set; of this case's the counts
+    /// are looked at too, for the others would take far longer than the calls.
+    fn check(&mut self) -> Result<(), TestCaseError> {
+        let text = self.exporter.render();
+        let page = Page::parse(&text);
+        for name in [
+            "requests_total",
+            "request_latency_seconds_count",
+            "requests_in_progress",
+        ] {
+            let is_gauge = name == "requests_in_progress";
+            let mut expected = Counts::new();
+            for (labels, calls) in &self.calls {
+                let labels = labels_shown(labels);
+                let is_counted = !is_gauge && self.touched.contains(&labels);
+                let count = if is_counted { *calls } else { 0 };
+                expected.entry(labels).or_default().push(count);
+            }
+            let mut found = Counts::new();
+            for labels in page.labels(name) {
+                let Some(first) = labels.get("first").or(labels.get("only")) else {
+                    continue;
+                };
+                let second = labels.get("second").map(|second| unmarked(second));
+                let shown = (unmarked(first), second);
+                let count = if self.touched.contains(&shown) {
+                    let all: Vec<(&str, &str)> = labels.iter().map(|(n, v)| (&**n, &**v)).collect();
+                    page.value(name, &all).expect("it is there") as u64
+                } else {
+                    0
+                };
+                found.entry(shown).or_default().push(count);
+            }
+            for counts in expected.values_mut().chain(found.values_mut()) {
+                counts.sort_unstable();
+            }
+            // Said of the one that is wrong, since there are thousands.
+            let differs = |labels: &&Labels| expected.get(*labels) != found.get(*labels);
+            let wrong = expected.keys().chain(found.keys()).find(differs);
+            if let Some(labels) = wrong {
+                let (expected, found) = (expected.get(labels), found.get(labels));
+                return Err(TestCaseError::fail(format!(
+                    "{name} of {labels:?} is {found:?} and not {expected:?}"
+                )));
+            }
+        }
+        self.touched.clear();
+        self.cases += 1;
+        if self.cases.is_multiple_of(PROMTOOL_EVERY) {
+            let remarks = exporter_promtool::remarks(&text).unwrap_or_default();
+            prop_assert_eq!(remarks, "");
+        }
+        Ok(())
+    }
+}
+
+/// The counts of each label set. Long values that begin alike share an entry
+/// here, as they are told apart by a hash alone.
+type Counts = BTreeMap<Labels, Vec<u64>>;
+
+fn labels_shown((first, second): &Labels) -> Labels {
+    (shown(first), second.as_deref().map(shown))
+}
+
+/// A value as the page shows it, but for the hash that a long one ends in.
+fn shown(value: &str) -> String {
+    if value.len() <= WHOLE {
+        return value.to_owned();
+    }
+    let whole = value.char_indices().map(|(at, c)| at + c.len_utf8());
+    let end = whole.take_while(|end| *end <= WHOLE).last().unwrap_or(0);
+    format!("{}…", &value[..end])
+}
+
+/// The same from the page's side.
+fn unmarked(label: &str) -> String {
+    if label.len() <= WHOLE {
+        return label.to_owned();
+    }
+    let (start, hash) = label.split_at(label.len() - 16);
+    assert!(hash.bytes().all(|c| c.is_ascii_hexdigit()), "{label:?}");
+    start.to_owned()
+}
+
+#[test]
+fn the_page_gives_back_what_was_put_in() {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    let config = ProptestConfig {
+        cases: asked
+            .as_ref()
+            .map_or(CASES, |cases| cases.parse().expect("a number")),
+        rng_seed: if asked.is_some() {
+            RngSeed::Random
+        } else {
+            RngSeed::Fixed(1)
+        },
+        failure_persistence: None,
+        // A smaller case would be recorded on top of the larger ones.
+        max_shrink_iters: 0,
+        ..ProptestConfig::default()
+    };
+    let exporter = instrument_runtime::builder("a\"b\\c\nd\u{202e}")
+        .without_listener()
+        .global_label("region", "\\\"")
+        .buckets(&[1.0])
+        .max_series(1_000_000)
+        .install()
+        .expect("installs");
+    let recorded = RefCell::new(Recorded {
+        exporter,
+        calls: BTreeMap::new(),
+        touched: BTreeSet::new(),
+        cases: 0,
+    });
+    let case = (value(), value(), any::<bool>());
+    let result = TestRunner::new(config).run(&case, |(one, other, by_facade)| {
+        let mut recorded = recorded.borrow_mut();
+        for first in alike(&one) {
+            if by_facade {
+                recorded.record((first, None));
+            } else {
+                recorded.record((first.clone(), Some(other.clone())));
+                recorded.record((other.clone(), Some(first)));
+            }
+        }
+        recorded.check()
+    });
+    let Recorded { calls, cases, .. } = recorded.into_inner();
+    println!("{cases} cases, {} label sets", calls.len());
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}
