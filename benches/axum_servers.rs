@@ -39,11 +39,22 @@ pub(crate) const SERVERS: &[Server] = &[
     Server {
         name: "ours",
         counts: true,
+        start: || Ok((app(get(ours)), our_page()?)),
+    },
+    Server {
+        name: "ours, the layer alone",
+        counts: true,
         start: || {
-            let exporter = instrument_runtime::builder("bench")
-                .without_listener()
-                .install()?;
-            Ok((app(get(ours)), Box::new(move || exporter.render())))
+            let app = app(get(plain)).layer(instrument_runtime::axum::layer());
+            Ok((app, our_page()?))
+        },
+    },
+    Server {
+        name: "ours, attribute and layer",
+        counts: true,
+        start: || {
+            let app = app(get(ours)).layer(instrument_runtime::axum::layer());
+            Ok((app, our_page()?))
         },
     },
     Server {
@@ -110,6 +121,13 @@ fn counted(page: &str) -> u64 {
         .filter(|line| names.iter().any(|name| line.starts_with(name)))
         .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
         .sum()
+}
+
+fn our_page() -> Result<Page> {
+    let exporter = instrument_runtime::builder("bench")
+        .without_listener()
+        .install()?;
+    Ok(Box::new(move || exporter.render()))
 }
 
 fn app(route: axum::routing::MethodRouter) -> Router {

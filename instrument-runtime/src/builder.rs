@@ -192,6 +192,8 @@ impl Builder {
         #[cfg(any(feature = "axum", feature = "actix-web"))]
         crate::app_page::set(exporter.clone());
         current::learn_global();
+        #[cfg(feature = "process")]
+        crate::process::describe();
         zeros::show();
         clock::calibrate();
         Ok(exporter)

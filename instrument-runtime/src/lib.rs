@@ -29,6 +29,8 @@
 //! Behind features, the whole of a request, with the method, the matched route
 //! and the status that went out, and those that reached no handler:
 //!
+//! (`process` adds the process's own metrics to the page.)
+//!
 //! | feature | layer | the page as a handler |
 //! |---|---|---|
 //! | `axum` | `axum::layer()` | `axum::metrics` |
@@ -59,6 +61,8 @@ mod http_status;
 mod method;
 mod names;
 mod outcome;
+#[cfg(feature = "process")]
+mod process;
 mod recorder;
 #[cfg(feature = "_layer")]
 mod request;

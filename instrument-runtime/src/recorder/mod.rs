@@ -142,6 +142,8 @@ impl Page {
             }
         }
 
+        #[cfg(feature = "process")]
+        crate::process::collect();
         let stock = self.stock.render();
         let ours = self.ours.all().into_iter().map(Part::Ours);
         // The application may use one of our names for another kind of metric,
