@@ -1,7 +1,9 @@
 //! The folder of targets over HTTP, for a Prometheus that cannot read it.
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 
 use axum::Router;
 use axum::extract::State;
@@ -16,6 +18,27 @@ pub fn routes(folder: impl Into<PathBuf>) -> Router {
     Router::new()
         .route("/targets", get(targets))
         .with_state(Arc::new(folder.into()))
+}
+
+/// Serves [`routes`] on a free port, for as long as the program runs.
+///
+/// # Errors
+///
+/// When it cannot listen.
+pub fn spawn(folder: impl Into<PathBuf>) -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    let addr = listener.local_addr()?;
+    let routes = routes(folder);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    thread::spawn(move || {
+        runtime.block_on(async {
+            axum::serve(tokio::net::TcpListener::from_std(listener)?, routes).await
+        })
+    });
+    Ok(addr)
 }
 
 async fn targets(State(folder): State<Arc<PathBuf>>) -> Response {
