@@ -55,10 +55,12 @@ fn main() -> anyhow::Result<()> {
     println!("4 instances are up, {} after Prometheus", seconds(took));
     if stay {
         println!("requests until Ctrl+C");
-        while !is_stopped() {
-            if let Err(error) = send(proxy.addr, RATE, RATE) {
-                ensure!(is_stopped(), error);
-            }
+        // Twenty seconds at each of these rates, so that there is something to see.
+        for rate in [60, 90, 30].into_iter().cycle() {
+            match send(proxy.addr, rate * 20, rate) {
+                _ if is_stopped() => break,
+                answered => answered?,
+            };
         }
         return Ok(());
     }
