@@ -10,7 +10,6 @@ use flate2::write::GzEncoder;
 use hyper::body::Bytes;
 use tokio::sync::{Notify, oneshot};
 
-use crate::discovery::departure::Scrape;
 use crate::exporter::health::Health;
 use crate::recorder::Page;
 
@@ -61,7 +60,7 @@ impl Renders {
 
     /// A page that is made after this call. `None` once the exporter stops.
     pub(crate) async fn next(&self) -> Option<Rc<Rendered>> {
-        let scrape = Scrape::begin();
+        let scrape = crate::discovery::departure::Scrape::begin();
         let (sender, receiver) = oneshot::channel();
         self.waiting.borrow_mut().push(sender);
         self.asked.notify_one();
