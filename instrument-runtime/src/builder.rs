@@ -3,9 +3,11 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::clock;
 use crate::current;
+use crate::discovery::{Discovery, departure};
 use crate::error::InitError;
 use crate::exporter::Exporter;
 use crate::exporter::allow::AllowList;
@@ -67,6 +69,8 @@ pub fn builder(app_name: impl Into<String>) -> Builder {
         global_labels: Vec::new(),
         names: MetricNames::default(),
         max_series: DEFAULT_MAX_SERIES,
+        discovery: Discovery::default(),
+        last_scrape: Duration::ZERO,
     }
 }
 
@@ -83,6 +87,8 @@ pub struct Builder {
     global_labels: Vec<(String, String)>,
     names: MetricNames,
     max_series: usize,
+    discovery: Discovery,
+    last_scrape: Duration,
 }
 
 impl Builder {
@@ -144,6 +150,63 @@ impl Builder {
         self
     }
 
+    /// Makes Prometheus find this instance: writes a file of its own into this
+    /// folder, in the format of Prometheus's file-based discovery, once the
+    /// listener is bound, and removes it on [`Exporter::shutdown`].
+    ///
+    /// The target has the labels `app_name`, `instance` (the address) and, where
+    /// [`build_version`](Self::build_version) is set, `version`; the process's id
+    /// is there for relabelling as `__meta_pid`. In Prometheus:
+    ///
+    /// ```yaml
+    /// scrape_configs:
+    ///   - job_name: webapp
+    ///     honor_labels: true # `app_name` is on the target and on its series
+    ///     file_sd_configs: [{ files: ["targets/*.json"] }]
+    /// ```
+    ///
+    /// The folder must exist; it may be shared by many instances, also from
+    /// several containers, and hold other files. The file appears whole or not at
+    /// all. A process that ends without `shutdown`, by SIGKILL for one, leaves its
+    /// file behind; call `shutdown` after your server's graceful end on SIGTERM.
+    /// The next instance to start in the folder removes what such a one left: a
+    /// live one holds a lock on its file, which ends with the process. A folder
+    /// on a network must therefore support `flock`.
+    ///
+    /// Where Prometheus cannot read the folder, [`http_sd`](crate::http_sd)
+    /// serves it.
+    #[cfg(unix)]
+    pub fn file_sd(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.discovery.folder = Some(folder.into());
+        self
+    }
+
+    /// Where others reach the page, as `host:port`; for
+    /// [`file_sd`](Self::file_sd). Without it the listener's own address is told,
+    /// unless that is all of them (`0.0.0.0`), when `install` asks for it.
+    #[cfg(unix)]
+    pub fn advertise(mut self, address: impl Into<String>) -> Self {
+        self.discovery.advertise = Some(address.into());
+        self
+    }
+
+    /// The label `version` of this instance's target: mostly
+    /// `env!("CARGO_PKG_VERSION")` of the application.
+    #[cfg(unix)]
+    pub fn build_version(mut self, version: impl Into<String>) -> Self {
+        self.discovery.build_version = Some(version.into());
+        self
+    }
+
+    /// [`Exporter::shutdown`] first waits for one more scrape, for at most this
+    /// long, so that what was counted since the scrape before is not lost. A
+    /// little more than Prometheus's scrape interval will do; zero, the default,
+    /// waits for none. Without a listener there is nothing to wait for.
+    pub fn last_scrape(mut self, at_most: Duration) -> Self {
+        self.last_scrape = at_most;
+        self
+    }
+
     /// Binds, starts the exporter's thread and sets the recorder; all of it or
     /// nothing.
     ///
@@ -169,6 +232,14 @@ impl Builder {
         };
 
         let listener = Listener::bind(target)?;
+        let last_scrape = match listener {
+            Listener::None => Duration::ZERO,
+            _ => self.last_scrape,
+        };
+        // Dropped by whatever refuses below, and with it the target's file.
+        let presence = self
+            .discovery
+            .publish(&self.app_name, listener.local_addr())?;
         let mut global_labels = vec![("app_name".to_owned(), self.app_name)];
         global_labels.extend(self.global_labels);
         let settings = Arc::new(Settings {
@@ -189,6 +260,7 @@ impl Builder {
             exporter.abort();
             InitError::AlreadyInstalled
         })?;
+        departure::prepare(presence, last_scrape);
         #[cfg(any(feature = "axum", feature = "actix-web"))]
         crate::app_page::set(exporter.clone());
         current::learn_global();

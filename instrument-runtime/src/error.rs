@@ -88,6 +88,44 @@ pub enum InitError {
     #[error("`.max_series(0)` leaves no series; the least is 1")]
     MaxSeries,
 
+    /// This instance's target cannot be written.
+    #[error(
+        "cannot write this instance's target into `.file_sd({:?})`: {source}; the folder must exist \
+         and be writable",
+        folder
+    )]
+    FileSd {
+        /// The folder that was asked for.
+        folder: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// Nobody could be told where this instance is.
+    #[error(
+        "`.file_sd({folder:?})` needs an address that others reach, and {}; add \
+         `.advertise(\"host:port\")`",
+        match local_addr {
+            Some(addr) => format!("the page listens on all of them ({addr})"),
+            None => "the page has no TCP listener".to_owned(),
+        }
+    )]
+    NotAdvertised {
+        /// The folder of the targets.
+        folder: PathBuf,
+        /// Where the page is served.
+        local_addr: Option<SocketAddr>,
+    },
+
+    /// An advertised address that Prometheus could not scrape.
+    #[error("`.advertise({value:?})` {problem}")]
+    Advertise {
+        /// What was given.
+        value: String,
+        /// What is wrong with it, and the way out.
+        problem: &'static str,
+    },
+
     /// The exporter's thread could not start.
     #[error("cannot start the exporter's thread: {source}")]
     Thread {

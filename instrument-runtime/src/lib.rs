@@ -25,6 +25,8 @@
 //! - [`init`] and [`builder`] install the metrics and serve them; an [`Exporter`]
 //!   is what comes back.
 //! - [`MetricNames`] are what they are called.
+//! - [`Builder::file_sd`] and `http_sd` let Prometheus find the instances of a
+//!   fleet as they come and go.
 //!
 //! Behind features, the whole of a request, with the method, the matched route
 //! and the status that went out, and those that reached no handler:
@@ -54,6 +56,7 @@ mod call;
 mod call_site;
 mod clock;
 mod current;
+mod discovery;
 mod error;
 mod exporter;
 mod http_status;
@@ -79,6 +82,8 @@ mod values;
 mod zeros;
 
 pub use builder::{Builder, builder, init};
+#[cfg(unix)]
+pub use discovery::http_sd;
 pub use error::InitError;
 pub use exporter::Exporter;
 pub use http_status::HttpStatus;

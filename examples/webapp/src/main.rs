@@ -4,20 +4,26 @@
 //! `WEBAPP_ADDR` sets where it listens (`127.0.0.1:8080`). The page is on
 //! `127.0.0.1:9464`, or where the standard variables
 //! `OTEL_EXPORTER_PROMETHEUS_HOST` and `OTEL_EXPORTER_PROMETHEUS_PORT` say.
+//! `WEBAPP_NAME` is its name (`webapp_1`). With `WEBAPP_FILE_SD` set to a folder,
+//! Prometheus finds it there, and its end waits for one more scrape.
 
 mod error;
 mod handlers;
 mod shutdown;
 
+use std::time::Duration;
+
 use anyhow::Context;
 use axum::Router;
 use axum::middleware::map_response;
 use axum::routing::get;
+use instrument_runtime::Builder;
 use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let exporter = instrument_runtime::init("webapp_1")?;
+    let name = std::env::var("WEBAPP_NAME").unwrap_or_else(|_| "webapp_1".to_owned());
+    let exporter = metrics(&name).install()?;
 
     let app = Router::new()
         .route("/test", get(handlers::test))
@@ -32,7 +38,7 @@ async fn main() -> anyhow::Result<()> {
         format!("cannot listen on {addr}; set WEBAPP_ADDR to another host:port")
     })?;
     let addr = listener.local_addr()?;
-    println!("webapp_1 listens on http://{addr}; try");
+    println!("{name} listens on http://{addr}; try");
     println!("  curl http://{addr}/test            # answers \"test\"");
     println!("  curl http://{addr}/test1           # fails: 500");
     println!("  curl http://{addr}/nowhere         # 404, under endpoint=\"unmatched\"");
@@ -45,6 +51,18 @@ async fn main() -> anyhow::Result<()> {
         .with_graceful_shutdown(shutdown::signal())
         .await?;
     exporter.shutdown().await;
-    println!("webapp_1 has stopped");
+    println!("{name} has stopped");
     Ok(())
+}
+
+fn metrics(name: &str) -> Builder {
+    let builder = instrument_runtime::builder(name);
+    #[cfg(unix)]
+    if let Some(folder) = std::env::var_os("WEBAPP_FILE_SD") {
+        return builder
+            .file_sd(folder)
+            .build_version(env!("CARGO_PKG_VERSION"))
+            .last_scrape(Duration::from_secs(10));
+    }
+    builder
 }

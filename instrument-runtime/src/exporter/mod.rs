@@ -17,6 +17,7 @@ use std::thread;
 
 use tokio::sync::watch;
 
+use crate::discovery::departure;
 use crate::error::InitError;
 use crate::exporter::allow::AllowList;
 use crate::exporter::listener::{AsyncListener, Listener};
@@ -98,6 +99,10 @@ impl Exporter {
     /// Takes no more connections, answers the scrapes under way (for 5 seconds
     /// at most) and stops; then the port is free.
     ///
+    /// Before that, an instance of a fleet waits for its
+    /// [`last_scrape`](crate::Builder::last_scrape) and takes away the target that
+    /// [`file_sd`](crate::Builder#method.file_sd) wrote.
+    ///
     /// Calls are counted as before, and [`render`](Self::render) shows them.
     /// Works in any async runtime; a second call waits for the first.
     pub async fn shutdown(&self) {
@@ -138,7 +143,9 @@ fn serve(
     match started {
         Ok((runtime, listener)) => {
             let _ = ready.send(Ok(()));
-            runtime.block_on(server::run(listener, allow, page, stop));
+            let (left, stop_server) = watch::channel(false);
+            runtime.spawn(departure::take_leave(stop, left));
+            runtime.block_on(server::run(listener, allow, page, stop_server));
         }
         Err(error) => {
             let _ = ready.send(Err(error));

@@ -87,10 +87,13 @@ impl Renders {
 
     /// A page that is made after this call. `None` once the exporter stops.
     pub(crate) async fn next(&self) -> Option<Rc<Rendered>> {
+        let scrape = crate::discovery::departure::Scrape::begin();
         let (sender, receiver) = oneshot::channel();
         self.waiting.borrow_mut().push(sender);
         self.asked.notify_one();
-        receiver.await.ok()
+        let rendered = receiver.await.ok()?;
+        scrape.answered();
+        Some(rendered)
     }
 
     /// Makes pages for as long as it is polled.

@@ -1,0 +1,222 @@
+//! A real Prometheus, and what it answers.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+
+use crate::process::Process;
+use crate::{free_port, wait_for};
+
+/// A series' labels.
+pub type Labels = BTreeMap<String, String>;
+
+/// What Prometheus scrapes, or tries to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    /// `host:port`.
+    pub instance: String,
+    /// `up`, `down` or, before the first scrape, `unknown`.
+    pub health: String,
+    /// The job that it was found for.
+    pub job: String,
+    /// Everything it was found with.
+    pub labels: Labels,
+}
+
+/// A running Prometheus; dropping it stops it.
+#[derive(Debug)]
+pub struct Prometheus {
+    _process: Process,
+    /// Where its pages and its API are.
+    pub addr: SocketAddr,
+}
+
+impl Prometheus {
+    /// Starts one that finds its targets in a folder, and evaluates the
+    /// project's rules. What is in `more` stands below the scrape
+    /// configurations.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub fn start(folder: &Path, targets: &Path, more: &str) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let rules = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../deploy/prometheus/rules.yml"
+        );
+        let targets = targets.display();
+        fs::write(
+            folder.join("prometheus.yml"),
+            format!(
+                "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
+                 rule_files: ['{rules}']\n\
+                 scrape_configs:\n\
+                 - job_name: webapp\n\
+                 \x20 honor_labels: true\n\
+                 \x20 file_sd_configs: [{{files: ['{targets}/*.json']}}]\n\
+                 {more}"
+            ),
+        )?;
+        let addr = free_port()?;
+        let log = folder.join("prometheus.log");
+        let mut process = Process::start(
+            Command::new("prometheus")
+                .current_dir(folder)
+                .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
+                .arg(format!("--web.listen-address={addr}"))
+                .arg("--log.level=warn")
+                .stdout(Stdio::null())
+                .stderr(File::create(&log)?),
+            Duration::from_secs(5),
+        )?;
+        wait_for("Prometheus", Duration::from_secs(30), || {
+            if !process.is_running() {
+                return Some(false);
+            }
+            let ready = ureq::get(&format!("http://{addr}/-/ready")).call();
+            ready.is_ok().then_some(true)
+        })
+        .and_then(|(runs, _)| match runs {
+            true => Ok(()),
+            false => bail!("Prometheus has ended"),
+        })
+        .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
+        Ok(Self {
+            _process: process,
+            addr,
+        })
+    }
+
+    /// The answer to an instant query.
+    ///
+    /// # Errors
+    ///
+    /// What Prometheus says is wrong with it.
+    pub fn query(&self, query: &str) -> anyhow::Result<Vec<(Labels, f64)>> {
+        let answer = self.ask("query", &[("query", query)])?;
+        let series = answer["result"].as_array().context("no list of series")?;
+        let read = |series: &Value| {
+            let value = series["value"][1].as_str()?.parse().ok()?;
+            Some((labels(&series["metric"]), value))
+        };
+        series
+            .iter()
+            .map(read)
+            .collect::<Option<_>>()
+            .with_context(|| format!("no vector: {query}"))
+    }
+
+    /// The one number that a query is answered with.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or more.
+    pub fn number(&self, query: &str) -> anyhow::Result<f64> {
+        match &self.query(query)?[..] {
+            [(_, value)] => Ok(*value),
+            other => bail!("{query}: {} series, not one", other.len()),
+        }
+    }
+
+    /// What it scrapes now.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub fn targets(&self) -> anyhow::Result<Vec<Target>> {
+        let answer = self.ask("targets", &[("state", "active")])?;
+        let targets = answer["activeTargets"].as_array().context("no targets")?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut targets: Vec<Target> = targets
+            .iter()
+            .map(|target| Target {
+                instance: text(&target["labels"]["instance"]),
+                health: text(&target["health"]),
+                job: text(&target["scrapePool"]),
+                labels: labels(&target["discoveredLabels"]),
+            })
+            .collect();
+        targets.sort();
+        Ok(targets)
+    }
+
+    /// Waits until it scrapes these instances for the job `webapp`, each with
+    /// success, and no others.
+    ///
+    /// # Errors
+    ///
+    /// When that does not come about in time.
+    pub fn wait_for_targets<'a>(
+        &self,
+        instances: impl IntoIterator<Item = &'a crate::Instance>,
+        at_most: Duration,
+    ) -> anyhow::Result<Duration> {
+        let mut expected: Vec<String> = instances
+            .into_iter()
+            .map(|instance| instance.metrics.to_string())
+            .collect();
+        expected.sort();
+        let (_, took) = wait_for("exactly these targets", at_most, || {
+            let targets = self.targets().ok()?;
+            let mut found = targets.iter().filter(|target| target.job == "webapp");
+            let all_up = found.clone().all(|target| target.health == "up");
+            let found: Vec<&str> = found
+                .by_ref()
+                .map(|target| target.instance.as_str())
+                .collect();
+            (all_up && found == expected).then_some(())
+        })
+        .with_context(|| format!("expected {expected:?}, found {:?}", self.targets()))?;
+        Ok(took)
+    }
+
+    /// Waits until a query is answered with this number.
+    ///
+    /// # Errors
+    ///
+    /// When it is not, in time; says what it is instead.
+    pub fn wait_for_number(
+        &self,
+        query: &str,
+        expected: f64,
+        at_most: Duration,
+    ) -> anyhow::Result<Duration> {
+        let is_it = || self.number(query).is_ok_and(|number| number == expected);
+        let waited = wait_for("the sum", at_most, || is_it().then_some(()));
+        let (_, took) = waited
+            .with_context(|| format!("{query}: {:?}, not {expected}", self.number(query).ok()))?;
+        Ok(took)
+    }
+
+    fn ask(&self, what: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
+        let mut answer = ureq::get(&format!("http://{}/api/v1/{what}", self.addr))
+            .config()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(10)))
+            .build()
+            .query_pairs(parameters.iter().copied())
+            .call()?;
+        let mut answer: Value = serde_json::from_str(&answer.body_mut().read_to_string()?)?;
+        ensure!(
+            answer["status"] == "success",
+            "{parameters:?}: {}",
+            answer["error"]
+        );
+        Ok(answer["data"].take())
+    }
+}
+
+fn labels(object: &Value) -> Labels {
+    let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
+    object
+        .as_object()
+        .map(|labels| labels.iter().filter_map(text).collect())
+        .unwrap_or_default()
+}

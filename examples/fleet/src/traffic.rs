@@ -1,0 +1,83 @@
+//! Requests through the proxy, each counted where it was sent.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, ensure};
+
+use crate::is_stopped;
+
+/// How many clients there are.
+const CLIENTS: u32 = 8;
+/// Of a hundred requests: what they ask for, under which endpoint they are counted,
+/// and what is answered.
+const MIX: [(u32, &str, &str, u16); 4] = [
+    (80, "/test", "/test", 200),
+    (14, "/test1", "/test1", 500),
+    (5, "/nowhere", "unmatched", 404),
+    (1, "/slow", "/slow", 200),
+];
+
+/// What was sent and answered as it should be, by endpoint.
+pub type Sent = BTreeMap<&'static str, u32>;
+
+/// Sends this many requests at this rate a second, as far as they are answered
+/// that fast.
+///
+/// # Errors
+///
+/// When one is not answered as the application answers it.
+pub fn send(proxy: SocketAddr, requests: u32, per_second: u32) -> anyhow::Result<Sent> {
+    let next = AtomicU32::new(0);
+    let sent = Mutex::new(Sent::new());
+    let started = Instant::now();
+    let client = || -> anyhow::Result<()> {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(10)))
+            .build()
+            .into();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= requests {
+                return Ok(());
+            }
+            ensure!(!is_stopped(), "told to stop");
+            let due = started + Duration::from_secs(1) * number / per_second.max(1);
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            let (path, endpoint, expected) = pick(number);
+            let mut answer = agent
+                .get(format!("http://{proxy}{path}"))
+                .call()
+                .with_context(|| format!("request {number}, {path}"))?;
+            let status = answer.status().as_u16();
+            // To the end, so that the connection is used again.
+            answer.body_mut().read_to_string()?;
+            ensure!(status == expected, "{path}: {status}, not {expected}");
+            let mut sent = sent.lock().map_err(|_| anyhow!("a client panicked"))?;
+            *sent.entry(endpoint).or_default() += 1;
+        }
+    };
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
+        clients
+            .into_iter()
+            .try_for_each(|client| client.join().map_err(|_| anyhow!("a client panicked"))?)
+    })?;
+    sent.into_inner().map_err(|_| anyhow!("a client panicked"))
+}
+
+fn pick(number: u32) -> (&'static str, &'static str, u16) {
+    let mut of_hundred = number % 100;
+    for (share, path, endpoint, status) in MIX {
+        if of_hundred < share {
+            return (path, endpoint, status);
+        }
+        of_hundred -= share;
+    }
+    unreachable!("the shares add up to a hundred")
+}

@@ -1,0 +1,354 @@
+//! Instances that come and go behind a proxy: Prometheus finds them, loses them,
+//! and its sums are what was sent.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fleet::{Instance, Labels, Prometheus, Proxy, Sent, build_webapp, registry, send, wait_for};
+use instrument_runtime::InitError;
+use instrument_tests::program::is_installed;
+use serde_json::Value;
+
+/// Within this Prometheus is to have noticed.
+const NOTICED: Duration = Duration::from_secs(15);
+/// Requests a second.
+const RATE: u32 = 100;
+
+#[test]
+fn prometheus_adds_up_a_fleet_that_changes() {
+    if !is_installed("nginx") || !is_installed("prometheus") {
+        return;
+    }
+    let program = build_webapp().expect("builds");
+    let folder = tempfile::tempdir().expect("a folder");
+    let targets = folder.path().join("targets");
+    fs::create_dir(&targets).expect("a folder");
+    let start = |port| Instance::start(&program, &targets, port).expect("an instance");
+
+    let mut instances: Vec<Instance> = (0..4).map(|_| start(0)).collect();
+    let mut proxy = Proxy::start(&folder.path().join("nginx"), &instances).expect("nginx");
+    let registry = registry::spawn(&targets).expect("a registry");
+    let prometheus = Prometheus::start(
+        &folder.path().join("prometheus"),
+        &targets,
+        // Found again over HTTP, and not scraped a second time within the test.
+        &format!(
+            "- job_name: over-http\n\
+             \x20 honor_labels: true\n\
+             \x20 scrape_interval: 1h\n\
+             \x20 http_sd_configs: [{{url: 'http://{registry}/targets', refresh_interval: 1s}}]\n\
+             \x20 metric_relabel_configs: [{{regex: .+, source_labels: [__name__], action: drop}}]\n"
+        ),
+    )
+    .expect("Prometheus");
+    prometheus
+        .wait_for_targets(&instances, NOTICED)
+        .expect("4 targets");
+    for target in prometheus.targets().expect("targets") {
+        let label = |name: &str| target.labels.get(name).map(String::as_str);
+        assert_eq!(label("app_name"), Some("webapp"), "{target:?}");
+        assert_eq!(label("version"), Some("0.1.0"), "{target:?}");
+        assert_eq!(label("instance"), label("__address__"), "{target:?}");
+        assert!(label("__meta_pid").is_some(), "{target:?}");
+    }
+
+    // All alive: the plain sum is what was sent, by endpoint and in all.
+    let mut sent = vec![send(proxy.addr, 1_000, RATE).expect("answers")];
+    prometheus
+        .wait_for_number("sum(requests_total)", 1_000.0, NOTICED)
+        .expect("each once");
+    assert_counted(&prometheus, &total(&sent), "requests_total");
+    assert_counted(&prometheus, &total(&sent), "request_latency_seconds_count");
+    let exported = prometheus.query(r#"{exported_app_name!=""}"#);
+    assert_eq!(exported.expect("an answer"), []);
+
+    // Killed: its file stays, is not served over HTTP, and goes with the next start.
+    let mut killed = instances.remove(0);
+    killed.kill().expect("killed");
+    assert_eq!(files(&targets), 4, "it had no time to remove its file");
+    assert_eq!(served(registry), addresses(&instances));
+    instances.extend([start(0), start(0)]);
+    let replaced = Instant::now();
+    assert_eq!(files(&targets), 5, "the dead one's is gone, two are new");
+    assert_eq!(served(registry), addresses(&instances));
+    proxy.set_instances(&instances).expect("nginx reloads");
+    prometheus
+        .wait_for_targets(&instances, NOTICED)
+        .expect("one target less, two more");
+    println!(
+        "killed and replaced: noticed after {:?}",
+        replaced.elapsed()
+    );
+    wait_for("the same targets over HTTP", NOTICED, || {
+        let targets = prometheus.targets().ok()?;
+        let mut found: Vec<String> = targets
+            .into_iter()
+            .filter(|target| target.job == "over-http")
+            .map(|target| target.instance)
+            .collect();
+        found.sort();
+        (found == addresses(&instances)).then_some(())
+    })
+    .expect("the same targets");
+
+    // Told to end under traffic: nothing is lost, nothing counted twice.
+    let mut leaving = instances.remove(0);
+    let (answers, took) = thread::scope(|scope| {
+        let traffic = scope.spawn(|| send(proxy.addr, 1_000, RATE));
+        prometheus
+            .wait_for_number("sum(requests_total) > bool 1200", 1.0, NOTICED)
+            .expect("traffic");
+        let told = Instant::now();
+        leaving.terminate().expect("told");
+        assert!(leaving.wait().expect("ends").success());
+        assert_eq!(files(&targets), 4, "it has taken its file away");
+        prometheus
+            .wait_for_targets(&instances, NOTICED.saturating_sub(told.elapsed()))
+            .expect("one target less");
+        (traffic.join().expect("no panic"), told.elapsed())
+    });
+    sent.push(answers.expect("answers"));
+    println!("ended under traffic: noticed after {took:?}");
+    let all = "sum(last_over_time(requests_total[10m]))";
+    prometheus
+        .wait_for_number(all, 2_000.0, NOTICED)
+        .expect("each once");
+    assert_counted(
+        &prometheus,
+        &total(&sent),
+        "last_over_time(requests_total[10m])",
+    );
+    assert_eq!(proxy.requests().expect("a log"), 2_000);
+
+    // Restarted where it was: its counters begin again at 0.
+    let mut restarting = instances.remove(0);
+    let port = restarting.metrics.port();
+    restarting.terminate().expect("told");
+    assert!(restarting.wait().expect("ends").success());
+    instances.push(start(port));
+    let restarted = instances.last().expect("just pushed").metrics;
+    assert_eq!(restarted, restarting.metrics);
+    proxy.set_instances(&instances).expect("nginx reloads");
+    prometheus
+        .wait_for_targets(&instances, NOTICED)
+        .expect("the same targets");
+    sent.push(send(proxy.addr, 400, RATE).expect("answers"));
+
+    documented_queries(&prometheus, &instances, &sent, &restarted.to_string());
+}
+
+/// Each query of `deploy/queries.md`, under its heading, against what happened.
+fn documented_queries(
+    prometheus: &Prometheus,
+    instances: &[Instance],
+    sent: &[Sent],
+    restarted: &str,
+) {
+    let in_all: f64 = sum(&total(sent));
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/queries.md");
+    let queries = queries(&fs::read_to_string(document).expect("the document"));
+    assert_eq!(queries.len(), 12, "a new query needs a check of its own");
+    // A scrape that follows the last answer.
+    prometheus
+        .wait_for_number("sum(requests_in_progress)", 0.0, NOTICED)
+        .expect("nothing in flight");
+    let scrapes = "min(count_over_time(up{job='webapp'}[3s])) >= bool 3";
+    prometheus
+        .wait_for_number(scrapes, 1.0, NOTICED)
+        .expect("scrapes");
+
+    for (heading, query) in &queries {
+        let answer = prometheus.query(query).expect(heading);
+        println!("{heading}: {answer:?}");
+        let one = || match &answer[..] {
+            [(_, value)] => *value,
+            _ => panic!("{heading}: {answer:?}"),
+        };
+        let by = |label: &str| -> Vec<(String, f64)> {
+            let name = |labels: &Labels| labels.get(label).cloned().unwrap_or_default();
+            let mut found: Vec<_> = answer.iter().map(|(l, value)| (name(l), *value)).collect();
+            found.sort_by(|one, other| one.0.cmp(&other.0));
+            found
+        };
+        let names =
+            |label: &str| -> Vec<String> { by(label).into_iter().map(|(name, _)| name).collect() };
+        let endpoints = ["/slow", "/test", "/test1", "unmatched"];
+        // The last minute is no more and no less than the rates allow.
+        let plausible = |rate: f64| (0.5..=f64::from(RATE)).contains(&rate);
+        match heading.as_str() {
+            "Requests per second" => assert!(plausible(one()), "{answer:?}"),
+            "Requests per second by endpoint" => {
+                assert_eq!(names("endpoint"), endpoints);
+                let sum = by("endpoint").iter().map(|(_, rate)| rate).sum();
+                assert!(plausible(sum), "{answer:?}");
+            }
+            "Requests per second by instance" => {
+                for address in addresses(instances) {
+                    let rate = by("instance")
+                        .into_iter()
+                        .find(|(name, _)| *name == address);
+                    assert!(rate.is_some_and(|(_, rate)| rate > 0.0), "{answer:?}");
+                }
+            }
+            // 14 of 100.
+            "Error ratio" => assert!((0.12..0.16).contains(&one()), "{answer:?}"),
+            "p95 latency by endpoint, over all instances" => {
+                assert_eq!(names("endpoint"), endpoints);
+                for (endpoint, p95) in by("endpoint") {
+                    let bounds = if endpoint == "/slow" {
+                        1.0..=5.0
+                    } else {
+                        0.0..=0.5
+                    };
+                    assert!(bounds.contains(&p95), "{endpoint}: {p95}");
+                }
+            }
+            "Mean latency by endpoint" => {
+                let slow = &by("endpoint")[0];
+                assert!((2.0..4.0).contains(&slow.1), "{slow:?}");
+            }
+            "In flight" => assert_eq!(one(), 0.0),
+            "Requests in a while, restarts included" => {
+                // An estimate, and of a fleet that is a minute old.
+                assert!((one() / in_all - 1.0).abs() < 0.1, "{} of {in_all}", one());
+            }
+            // Here one address did come back, and its first life is hidden.
+            "Every request of instances with addresses of their own" => {
+                assert!(one() < in_all, "{} of {in_all}", one());
+            }
+            "Requests of instances that have left" => assert!(one() > 0.0),
+            "Instances that answer" => assert_eq!(one(), instances.len() as f64),
+            "Restarts on the same address" => {
+                let expected: Vec<(String, f64)> = addresses(instances)
+                    .into_iter()
+                    .map(|address| (address == restarted, address))
+                    .map(|(was, address)| (address, f64::from(u8::from(was))))
+                    .collect();
+                let alive = |name: &String| expected.iter().any(|(alive, _)| alive == name);
+                let found: Vec<_> = by("instance")
+                    .into_iter()
+                    .filter(|(name, _)| alive(name))
+                    .collect();
+                assert_eq!(found, expected);
+            }
+            other => panic!("no check for {other:?}"),
+        }
+    }
+}
+
+/// Headings with the queries below them.
+fn queries(document: &str) -> Vec<(String, String)> {
+    let mut heading = "";
+    let mut found = Vec::new();
+    let mut lines = document.lines();
+    while let Some(line) = lines.next() {
+        if let Some(text) = line.strip_prefix("## ") {
+            heading = text;
+        } else if line == "```promql" {
+            let query: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            found.push((heading.to_owned(), query.join("\n")));
+        }
+    }
+    found
+}
+
+fn assert_counted(prometheus: &Prometheus, sent: &Sent, series: &str) {
+    for (endpoint, expected) in sent {
+        let labels = format!("{{endpoint='{endpoint}'}}");
+        let of_endpoint = match series.split_once('[') {
+            Some((start, rest)) => format!("{start}{labels}[{rest}"),
+            None => format!("{series}{labels}"),
+        };
+        let found = prometheus.number(&format!("sum({of_endpoint})"));
+        assert_eq!(
+            found.expect(endpoint),
+            f64::from(*expected),
+            "{of_endpoint}"
+        );
+    }
+}
+
+fn total(parts: &[Sent]) -> Sent {
+    let mut total = Sent::new();
+    for (endpoint, requests) in parts.iter().flatten() {
+        *total.entry(endpoint).or_default() += requests;
+    }
+    total
+}
+
+fn sum(sent: &Sent) -> f64 {
+    sent.values().copied().map(f64::from).sum()
+}
+
+fn files(targets: &Path) -> usize {
+    fs::read_dir(targets).expect("a folder").count()
+}
+
+fn addresses(instances: &[Instance]) -> Vec<String> {
+    let mut addresses: Vec<String> = instances
+        .iter()
+        .map(|instance| instance.metrics.to_string())
+        .collect();
+    addresses.sort();
+    addresses
+}
+
+/// What the registry answers.
+fn served(registry: std::net::SocketAddr) -> Vec<String> {
+    let mut answer = ureq::get(&format!("http://{registry}/targets"))
+        .call()
+        .expect("200");
+    assert_eq!(answer.headers()["content-type"], "application/json");
+    let text = answer.body_mut().read_to_string().expect("text");
+    let groups: Value = serde_json::from_str(&text).expect("JSON");
+    let mut found: Vec<String> = groups
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|group| group["targets"][0].as_str().expect("a target").to_owned())
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_refused_install_leaves_no_target_and_no_port() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = free.local_addr().expect("an address");
+    drop(free);
+    let builder = || instrument_runtime::builder("refused").listen(addr);
+    let check = |error: InitError, says: &str| {
+        let message = error.to_string();
+        assert!(message.contains(says), "{message}");
+        assert_eq!(files(folder.path()), 0, "{message}");
+        TcpListener::bind(addr).expect("the port is free again");
+    };
+
+    let missing = folder.path().join("missing");
+    let refused = builder().file_sd(&missing).install();
+    check(refused.expect_err("refused"), &missing.to_string_lossy());
+    let refused = builder()
+        .file_sd(folder.path())
+        .advertise("nowhere")
+        .install();
+    check(refused.expect_err("refused"), "\"nowhere\"");
+    let refused = builder()
+        .listen(([0, 0, 0, 0], addr.port()))
+        .file_sd(folder.path())
+        .install();
+    let name = folder.path().to_string_lossy();
+    check(refused.expect_err("refused"), &name);
+    let refused = instrument_runtime::builder("refused")
+        .without_listener()
+        .file_sd(folder.path())
+        .install();
+    check(refused.expect_err("refused"), &name);
+
+    metrics::set_global_recorder(metrics::NoopRecorder).expect("the first recorder");
+    let refused = builder().file_sd(folder.path()).install();
+    check(refused.expect_err("refused"), "installed in this process");
+}

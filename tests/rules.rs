@@ -1,0 +1,205 @@
+//! The files of `deploy/` as far as they can be checked without what they are
+//! for: configurations and rules by promtool, the proxies' by the proxies, the
+//! rest for its form and for what the files say of each other.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use instrument_tests::program::is_installed;
+use serde_json::Value;
+
+fn deploy() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy")
+}
+
+fn promtool(arguments: &[&str]) {
+    if !is_installed("promtool") {
+        return;
+    }
+    let output = Command::new("promtool")
+        .args(arguments)
+        .current_dir(deploy().join("prometheus"))
+        .output()
+        .expect("promtool runs");
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+}
+
+#[test]
+fn the_rules_are_rules() {
+    promtool(&["check", "rules", "--lint-fatal", "rules.yml"]);
+}
+
+#[test]
+fn the_rules_do_what_their_cases_say() {
+    promtool(&["test", "rules", "rules_test.yml"]);
+}
+
+#[test]
+fn the_configurations_are_configurations() {
+    promtool(&["check", "config", "prometheus.yml"]);
+    promtool(&["check", "config", "discovery.yml"]);
+}
+
+#[test]
+fn every_rule_has_a_case() {
+    let rules = yaml(&deploy().join("prometheus/rules.yml"));
+    let cases = fs::read_to_string(deploy().join("prometheus/rules_test.yml")).expect("the cases");
+    let mut rules_found = 0;
+    for group in list(&rules["groups"]) {
+        for rule in list(&group["rules"]) {
+            let name = rule["record"].as_str().or(rule["alert"].as_str());
+            let name = name.expect("a name");
+            assert!(cases.contains(name), "no case for {name}");
+            rules_found += 1;
+        }
+    }
+    assert!(rules_found >= 14, "{rules_found}");
+}
+
+#[test]
+fn haproxy_takes_its_configuration() {
+    if !is_installed("haproxy") {
+        return;
+    }
+    let output = Command::new("haproxy")
+        .args(["-c", "-f"])
+        .arg(deploy().join("../examples/fleet/haproxy.cfg"))
+        .env("LISTEN", "127.0.0.1:8080")
+        .env("INSTANCE_1", "127.0.0.1:8081")
+        .env("INSTANCE_2", "127.0.0.1:8082")
+        .output()
+        .expect("haproxy runs");
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn every_file_is_what_its_name_says() {
+    let mut folders = vec![deploy()];
+    let mut parsed = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            match extension {
+                _ if path.is_dir() => {
+                    folders.push(path);
+                    continue;
+                }
+                Some("yml" | "yaml") => drop(yaml(&path)),
+                Some("json") => drop(json(&path)),
+                _ => continue,
+            }
+            parsed += 1;
+        }
+    }
+    assert!(parsed >= 10, "{parsed}");
+}
+
+#[test]
+fn the_containers_fit_together() {
+    let compose = yaml(&deploy().join("compose.yml"));
+    let services = compose["services"].as_object().expect("services");
+    let mut mounts = Vec::new();
+    for (name, service) in services {
+        for mount in service["volumes"].as_array().into_iter().flatten() {
+            let mount = mount.as_str().expect("a mount");
+            let mut parts = mount.split(':');
+            let source = parts.next().expect("a source");
+            let target = parts.next().expect("a target").to_owned();
+            if source.starts_with('.') {
+                assert!(deploy().join(source).exists(), "{name}: no {source}");
+            }
+            mounts.push((deploy().join(source), target));
+        }
+    }
+    let dockerfile = fs::read_to_string(deploy().join("Dockerfile")).expect("a Dockerfile");
+    let build = &services["app"]["build"];
+    assert_eq!(build["dockerfile"], "deploy/Dockerfile");
+    let context = build["context"].as_str().expect("a context");
+    assert!(deploy().join(context).join("Cargo.toml").exists());
+    assert!(dockerfile.contains("\nUSER "), "not as root");
+
+    // Prometheus asks for the service by its name, on the page's port.
+    let prometheus = yaml(&deploy().join("prometheus/prometheus.yml"));
+    let discovery = &prometheus["scrape_configs"][0]["dns_sd_configs"][0];
+    let name = discovery["names"][0].as_str().expect("a name");
+    assert!(services.contains_key(name), "no service {name}");
+    assert!(dockerfile.contains(&format!("EXPOSE 8080 {}", discovery["port"])));
+
+    // Grafana asks Prometheus by its name, and finds the dashboard.
+    let sources = yaml(&deploy().join("grafana/provisioning/datasources/prometheus.yml"));
+    let url = sources["datasources"][0]["url"].as_str().expect("a URL");
+    let host = url
+        .strip_prefix("http://")
+        .and_then(|url| url.split(':').next());
+    assert!(services.contains_key(host.expect("a host")), "{url}");
+    let providers = yaml(&deploy().join("grafana/provisioning/dashboards/dashboards.yml"));
+    let path = providers["providers"][0]["options"]["path"].as_str();
+    let (folder, _) = mounts
+        .iter()
+        .find(|(_, target)| Some(target.as_str()) == path)
+        .expect("the dashboards are mounted");
+    assert!(folder.join("requests.json").exists());
+}
+
+#[test]
+fn the_manifests_fit_together() {
+    let of = |file: &str| yaml(&deploy().join("kubernetes").join(file));
+    let deployment = of("deployment.yml");
+    let pod = &deployment["spec"]["template"];
+    let labels = pod["metadata"]["labels"].as_object().expect("labels");
+    let carries = |selector: &Value| {
+        let selector = selector.as_object().expect("a selector");
+        assert!(!selector.is_empty());
+        selector
+            .iter()
+            .all(|(name, value)| labels.get(name) == Some(value))
+    };
+    assert!(carries(&deployment["spec"]["selector"]["matchLabels"]));
+    let container = &pod["spec"]["containers"][0];
+    let port = |name: &Value| {
+        let ports = list(&container["ports"]);
+        let found = ports.iter().find(|port| port["name"] == *name);
+        found.expect("a named port")["containerPort"].clone()
+    };
+
+    let service = of("service.yml");
+    assert!(carries(&service["spec"]["selector"]));
+    assert_eq!(port(&service["spec"]["ports"][0]["targetPort"]), 8080);
+
+    let monitor = of("podmonitor.yml");
+    assert!(carries(&monitor["spec"]["selector"]["matchLabels"]));
+    let endpoint = &monitor["spec"]["podMetricsEndpoints"][0];
+    let metrics = port(&endpoint["port"]);
+    // The rules ask for `job="webapp"`.
+    let job = monitor["spec"]["jobLabel"].as_str().expect("a label");
+    assert_eq!(labels[job], "webapp");
+
+    let annotations = &pod["metadata"]["annotations"];
+    assert_eq!(annotations["prometheus.io/scrape"], "true");
+    assert_eq!(annotations["prometheus.io/path"], "/metrics");
+    assert_eq!(annotations["prometheus.io/port"], metrics.to_string());
+    port(&container["readinessProbe"]["tcpSocket"]["port"]);
+    port(&container["livenessProbe"]["httpGet"]["port"]);
+
+    let all = of("kustomization.yaml");
+    for resource in list(&all["resources"]) {
+        let file = resource.as_str().expect("a file");
+        assert!(deploy().join("kubernetes").join(file).exists(), "{file}");
+    }
+}
+
+fn yaml(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    serde_norway::from_str(&text).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+}
+
+fn json(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+}
+
+fn list(value: &Value) -> &Vec<Value> {
+    value.as_array().expect("a list")
+}
