@@ -100,8 +100,15 @@ fn a_hostile_label_is_bounded_and_loses_no_count() {
         }
     }
     assert_eq!(page.sum("of_the_application_total", &[("a", "b")]), 7.0);
-    assert_eq!(exporter.render(), text);
+    assert_eq!(of_the_calls(&exporter.render()), of_the_calls(&text));
     promtool_approves(&text);
+}
+
+/// Without the process's own metrics, which move by themselves.
+fn of_the_calls(page: &str) -> String {
+    page.split_inclusive('\n')
+        .filter(|line| !line.contains("process_"))
+        .collect()
 }
 
 fn promtool_approves(page: &str) {
