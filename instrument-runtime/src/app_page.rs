@@ -6,20 +6,21 @@ use http::HeaderMap;
 use hyper::body::Bytes;
 use tokio::sync::Mutex;
 
-use crate::exporter::Exporter;
+use crate::exporter::render;
 use crate::exporter::renders::gzip;
 use crate::exporter::respond::accepts_gzip;
+use crate::recorder::Page;
 
-static EXPORTER: OnceLock<Exporter> = OnceLock::new();
+static PAGE: OnceLock<Page> = OnceLock::new();
 /// One page is made at a time, however many ask.
 static RENDERING: Mutex<()> = Mutex::const_new(());
 
 pub(crate) const NOT_INSTALLED: &str =
     "503: no metrics; call `instrument_runtime::init` at the start of the program\n";
 
-pub(crate) fn set(exporter: Exporter) {
+pub(crate) fn set(page: Page) {
     // A process has one installation.
-    let _ = EXPORTER.set(exporter);
+    let _ = PAGE.set(page);
 }
 
 pub(crate) struct Encoded {
@@ -29,10 +30,10 @@ pub(crate) struct Encoded {
 
 /// `None` while nothing is installed.
 pub(crate) async fn encoded(accepts_gzip: bool) -> Option<Encoded> {
-    let exporter = EXPORTER.get()?;
+    let page = PAGE.get()?;
     let _one_at_a_time = RENDERING.lock().await;
     let render = move || {
-        let body = Bytes::from(exporter.render());
+        let body = Bytes::from(render(page));
         match accepts_gzip.then(|| gzip(&body)).flatten() {
             Some(body) => Encoded {
                 body,

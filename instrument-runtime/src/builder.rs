@@ -262,7 +262,7 @@ impl Builder {
         })?;
         departure::prepare(presence, last_scrape);
         #[cfg(any(feature = "axum", feature = "actix-web"))]
-        crate::app_page::set(exporter.clone());
+        crate::app_page::set(exporter.page());
         current::learn_global();
         #[cfg(feature = "process")]
         crate::process::describe();

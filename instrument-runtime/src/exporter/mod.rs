@@ -92,8 +92,12 @@ impl Exporter {
     /// exporter tells of its own scrapes is on the page that it serves only.
     #[must_use]
     pub fn render(&self) -> String {
-        self.page
-            .render_with(health::FIRST, || health::series_text(self.page.series()))
+        render(&self.page)
+    }
+
+    #[cfg(any(feature = "axum", feature = "actix-web"))]
+    pub(crate) fn page(&self) -> Page {
+        self.page.clone()
     }
 
     /// Takes no more connections, answers the scrapes under way (for 5 seconds
@@ -119,6 +123,11 @@ impl Exporter {
             thread::yield_now();
         }
     }
+}
+
+/// A page that nobody scraped.
+pub(crate) fn render(page: &Page) -> String {
+    page.render_with(health::FIRST, || health::series_text(page.series()))
 }
 
 /// The thread's whole life.

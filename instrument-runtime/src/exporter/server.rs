@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
@@ -167,10 +167,12 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     )
 }
 
-/// Ends when the exporter is to stop.
+/// Ends when the exporter is to stop. Dropping it, the sender with it, is no such
+/// wish.
 async fn stopped(mut stop: watch::Receiver<bool>) {
-    // The sender outlives the thread's work; without one there is no reason to stay.
-    let _ = stop.wait_for(|stop| *stop).await;
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        pending::<()>().await;
+    }
 }
 
 async fn connection(
