@@ -89,6 +89,14 @@ impl Page {
             .map(|(_, labels)| labels)
     }
 
+    /// The labels and the value of each series of this name.
+    pub fn samples<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a Labels, f64)> {
+        self.0
+            .iter()
+            .filter(move |((found, _), _)| found == name)
+            .map(|((_, labels), value)| (labels, *value))
+    }
+
     fn matching(&self, name: &str, labels: &[(&str, &str)]) -> impl Iterator<Item = f64> {
         self.0
             .iter()

@@ -26,14 +26,14 @@ use std::task::{Context, Poll, ready as ready_or_return};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
-use actix_web::{Error, HttpRequest, HttpResponse};
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 use pin_project_lite::pin_project;
 
 use crate::app_page;
 use crate::exporter::respond::PAGE_TYPE;
 use crate::method;
 use crate::outcome::{Outcome, Protocol};
-use crate::request::{Route, Slot, Start};
+use crate::request::{Counted, Route, Slot, Start};
 
 mod statuses;
 
@@ -45,8 +45,12 @@ mod statuses;
 /// `endpoint="unmatched"`; with its real method (one of the nine of RFC 9110 and
 /// RFC 5789, or `_OTHER`) and the status that went out. Its latency ends with the
 /// response's head. A request that got no response is `cancelled`
-/// (`http_status="499"`), or `panicked` (`500`). actix-web lets a handler finish
-/// when its client has gone; such a request counts as it was answered.
+/// (`http_status="499"`), or `panicked` (`500`).
+///
+/// By default actix-web lets a handler run on when its client has hung up, and the
+/// request is counted with what it answers. With
+/// [`HttpServer::h1_allow_half_closed(false)`](actix_web::HttpServer::h1_allow_half_closed)
+/// it is `cancelled`.
 #[must_use]
 pub fn middleware() -> Instrumented {
     Instrumented { _private: () }
@@ -92,12 +96,14 @@ where
     }
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
+        let is_counted = request.extensions_mut().insert(Counted).is_some();
         ResponseFuture {
             slot: Slot::new(Start {
                 method: method::label(request.method().as_str()),
                 route: request.match_pattern().map(Route::Owned),
                 candidate: None,
                 protocol: Protocol::Http,
+                is_counted,
             }),
             inner: self.inner.call(request),
         }

@@ -57,13 +57,14 @@ enum Handler {
     },
 }
 
-/// How a call came by the request.
+/// A call that has the request, and where it is counted if it turns out not to
+/// be the handler.
 #[derive(Debug)]
-enum Claim {
-    /// Its attribute names a method.
-    Named,
-    /// It looks like a handler; this is where it is counted if it was none.
-    Likely(&'static CallSite, Option<Box<Values>>),
+struct Claim {
+    /// Its attribute names a method, so it is.
+    is_named: bool,
+    site: &'static CallSite,
+    values: Option<Box<Values>>,
 }
 
 /// What a function is to a request in whose course it is called.
@@ -100,6 +101,7 @@ impl Request {
             route,
             candidate,
             protocol,
+            is_counted: _,
         } = start;
         let series = series_of(method, route.as_deref().unwrap_or(UNMATCHED));
         series.started();
@@ -115,11 +117,42 @@ impl Request {
         })
     }
 
-    /// What an inner layer found out about the route.
+    /// What a router within the layer found out about the route.
     pub(crate) fn refine(&mut self, route: Option<Route>) {
-        if self.route.is_none() && route.is_some() && matches!(self.handler, Handler::None) {
-            self.route = route;
-            self.move_to_route();
+        if self.route.is_some() || route.is_none() {
+            return;
+        }
+        match &self.handler {
+            // An active one is the router itself, or calls it.
+            Handler::None | Handler::Active(_) => {}
+            Handler::Ended { claim, .. } if claim.is_named => return,
+            // A router comes before its handlers.
+            Handler::Ended { .. } => self.release(),
+        }
+        self.route = route;
+        let series = match &self.handler {
+            Handler::Active(claim) => self.series_with(claim.site, claim.values.as_deref()),
+            _ => series_of(self.method, self.endpoint()),
+        };
+        self.move_to(series);
+    }
+
+    fn endpoint(&self) -> &str {
+        self.route.as_deref().unwrap_or(UNMATCHED)
+    }
+
+    fn series_with(&self, site: &'static CallSite, values: Option<&Values>) -> SeriesRef {
+        site.series_of_request(self.method, self.route.as_deref(), values)
+    }
+
+    /// The call that ended was a function on the way, and is counted as one.
+    fn release(&mut self) {
+        if let Handler::Ended {
+            claim, end, nanos, ..
+        } = std::mem::replace(&mut self.handler, Handler::None)
+        {
+            let own = claim.site.series_of_call(claim.values.as_deref());
+            own.ended_elsewhere(end, nanos);
         }
     }
 
@@ -127,11 +160,6 @@ impl Request {
     fn refine_to_candidate(&mut self) {
         let candidate = self.candidate.take();
         self.refine(candidate);
-    }
-
-    fn move_to_route(&mut self) {
-        let endpoint = self.route.as_deref().unwrap_or(UNMATCHED);
-        self.move_to(series_of(self.method, endpoint));
     }
 
     /// Whether a call that starts is the request's handler from now on.
@@ -149,29 +177,18 @@ impl Request {
         };
         match &self.handler {
             Handler::None => {}
-            Handler::Ended {
-                claim: Claim::Likely(site, values),
-                end,
-                nanos,
-                ..
-            } => {
-                let own = site.series_of_call(values.as_deref());
-                own.ended_elsewhere(*end, *nanos);
-            }
-            Handler::Ended {
-                claim: Claim::Named,
-                ..
-            } if is_named => {}
+            Handler::Ended { claim, .. } if !claim.is_named => self.release(),
+            Handler::Ended { .. } if is_named => {}
             Handler::Ended { .. } | Handler::Active(_) => return false,
         }
         if self.route.is_none() {
             self.route = self.candidate.take();
         }
-        self.move_to(site.series_of_request(self.method, self.route.as_deref(), values.as_deref()));
-        self.handler = Handler::Active(if is_named {
-            Claim::Named
-        } else {
-            Claim::Likely(site, values.take())
+        self.move_to(self.series_with(site, values.as_deref()));
+        self.handler = Handler::Active(Claim {
+            is_named,
+            site,
+            values: values.take(),
         });
         true
     }
@@ -233,7 +250,14 @@ pub(crate) struct Start {
     pub(crate) route: Option<Route>,
     pub(crate) candidate: Option<Route>,
     pub(crate) protocol: Protocol,
+    /// By a layer outside of this one.
+    pub(crate) is_counted: bool,
 }
+
+/// What a layer puts into a request, so that one within it knows the same
+/// request from another one: a handler's own, to some other service.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted;
 
 /// A request from before its first poll to its end, in the future that answers
 /// it. Dropping it ends it.
@@ -263,10 +287,12 @@ impl Slot {
 
     /// Polls what answers the request.
     pub(crate) fn poll<T>(&mut self, poll: impl FnOnce() -> T) -> T {
-        if let Some(mut start) = self.start.take()
-            && with_current(|request| request.refine(start.route.take())).is_none()
-        {
-            self.request = Some(Request::start(start));
+        if let Some(start) = self.start.take() {
+            if start.is_counted {
+                with_current(|request| request.refine(start.route));
+            } else {
+                self.request = Some(Request::start(start));
+            }
         }
         if self.request.is_some() {
             within(&mut self.request, poll)

@@ -33,7 +33,7 @@ use tower_service::Service;
 
 use crate::method;
 use crate::outcome::{Outcome, Protocol};
-use crate::request::{Route, Slot, Start};
+use crate::request::{Counted, Route, Slot, Start};
 use crate::tell::GrpcSide;
 
 /// The layer for `Server::builder().layer(…)`, outside of all others.
@@ -85,7 +85,8 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let is_counted = request.extensions_mut().insert(Counted).is_some();
         let path = request.uri().path();
         let route = Some(Route::Owned(path.to_owned()));
         let (route, candidate, learned) = if is_answered(path) {
@@ -99,6 +100,7 @@ where
                 route,
                 candidate,
                 protocol: Protocol::Grpc,
+                is_counted,
             }),
             new_path: learned,
             inner: self.inner.call(request),

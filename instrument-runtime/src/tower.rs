@@ -47,7 +47,7 @@ use tower_service::Service;
 
 use crate::method;
 use crate::outcome::{Outcome, Protocol};
-use crate::request::{self, Route, Slot, Start};
+use crate::request::{self, Counted, Route, Slot, Start};
 
 /// The layer for a service of `http::Request`s.
 ///
@@ -107,13 +107,15 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let is_counted = request.extensions_mut().insert(Counted).is_some();
         ResponseFuture {
             slot: Slot::new(Start {
                 method: method::label(request.method().as_str()),
                 route: (self.route)(request.extensions()),
                 candidate: None,
                 protocol: Protocol::Http,
+                is_counted,
             }),
             inner: self.inner.call(request),
         }

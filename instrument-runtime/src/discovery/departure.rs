@@ -1,6 +1,7 @@
 //! The end of an instance, in the order that loses nothing: a last scrape, no
 //! target any more, no page any more.
 
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -39,8 +40,10 @@ pub(crate) fn prepare(presence: Option<Presence>, last_scrape: Duration) {
 
 /// Waits for the word to stop and passes it on when the time has come.
 pub(crate) async fn take_leave(mut told: watch::Receiver<bool>, stop: watch::Sender<bool>) {
-    // Without the sender there is nobody left to stop it.
-    let _ = told.wait_for(|stop| *stop).await;
+    if told.wait_for(|stop| *stop).await.is_err() {
+        // Every `Exporter` was dropped, which is no word to stop.
+        pending::<()>().await;
+    }
     let departure = {
         let mut departure = DEPARTURE.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(

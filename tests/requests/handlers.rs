@@ -1,0 +1,392 @@
+//! What the three applications have in common: the handlers that take nothing
+//! of a framework's, and what happens around every handler.
+
+use std::future::pending;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt;
+use instrument_runtime::{HttpStatus, Outcome, instrumented};
+
+/// The handlers by their paths, for `GET` and `HEAD`; `$with` makes routes of them.
+macro_rules! routes {
+    ($with:ident) => {
+        $with! {
+            "/plain" => plain;
+            "/named" => named;
+            "/quiet" => quiet;
+            "/missing" => missing;
+            "/broken" => broken;
+            "/mapped" => mapped;
+            "/mapped/away" => mapped_away;
+            "/early" => early;
+            "/guarded" => guarded;
+            "/slow" => slow;
+            "/slow/named" => slow_named;
+            "/slow/quiet" => slow_quiet;
+            "/checked" => checked;
+            "/checked/named" => checked_named;
+            "/helped" => helped;
+            "/helped/quiet" => helped_quiet;
+            "/audited" => audited;
+            "/caught" => caught;
+            "/caught/quiet" => panics_quiet;
+            "/panics" => panics;
+            "/panics/within" => panics_within;
+            "/panics/quiet" => panics_quiet;
+            "/gone/before" => gone_before;
+            "/gone/in" => gone_in;
+            "/gone/within" => gone_within;
+            "/gone/in/quiet" => gone_in_quiet;
+            "/gone/after" => gone_after;
+            "/stream" => stream;
+            "/upgrade" => upgrade;
+            "/redirect" => redirect;
+            "/nothing-to-say" => nothing_to_say;
+            "/large" => large;
+            "/judged" => judged;
+            "/judged/missing" => judged_missing;
+        }
+    };
+}
+pub(crate) use routes;
+
+/// A response in no framework's terms.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) header: Option<(&'static str, &'static str)>,
+    pub(crate) body: Body,
+}
+
+#[derive(Debug)]
+pub(crate) enum Body {
+    Text(String),
+    /// Its first chunk comes at once, no other ever.
+    Endless(&'static str),
+}
+
+impl Answer {
+    pub(crate) fn text(text: impl Into<String>) -> Self {
+        Self {
+            status: 200,
+            header: None,
+            body: Body::Text(text.into()),
+        }
+    }
+
+    pub(crate) fn status(status: u16) -> Self {
+        Self {
+            status,
+            ..Self::text("")
+        }
+    }
+}
+
+impl HttpStatus for Answer {
+    fn http_status(&self) -> u16 {
+        self.status
+    }
+}
+
+/// An error that knows its status.
+#[derive(Debug)]
+pub(crate) struct Problem(pub(crate) u16);
+
+impl HttpStatus for Problem {
+    fn http_status(&self) -> u16 {
+        self.0
+    }
+}
+
+/// An error that every framework answers with 500, and that tells nobody.
+#[derive(Debug)]
+pub(crate) struct Opaque;
+
+#[instrumented]
+pub(crate) async fn plain() -> String {
+    tokio::task::yield_now().await;
+    "plain".to_owned()
+}
+
+#[instrumented(endpoint = "/a/name", method = "GET")]
+pub(crate) async fn named() -> Answer {
+    Answer::text("named")
+}
+
+pub(crate) async fn quiet() -> Answer {
+    Answer::text("quiet")
+}
+
+#[instrumented]
+pub(crate) async fn missing() -> Result<Answer, Problem> {
+    Err(Problem(404))
+}
+
+#[instrumented]
+pub(crate) async fn broken() -> Result<Answer, Opaque> {
+    Err(Opaque)
+}
+
+#[instrumented]
+pub(crate) async fn mapped() -> Result<Answer, Opaque> {
+    Err(Opaque)
+}
+
+#[instrumented]
+pub(crate) async fn mapped_away() -> Result<Answer, Opaque> {
+    Err(Opaque)
+}
+
+#[instrumented]
+pub(crate) async fn early() -> Result<Answer, Problem> {
+    let number: u8 = "x".parse().map_err(|_| Problem(422))?;
+    Ok(Answer::text(number.to_string()))
+}
+
+#[instrumented]
+pub(crate) async fn guarded() -> Answer {
+    unreachable!("the request is refused before")
+}
+
+#[instrumented]
+pub(crate) async fn slow() -> Answer {
+    pending().await
+}
+
+#[instrumented(endpoint = "/slow/by/name", method = "GET", labels(plan = "free"))]
+pub(crate) async fn slow_named() -> Answer {
+    pending().await
+}
+
+pub(crate) async fn slow_quiet() -> Answer {
+    pending().await
+}
+
+#[instrumented]
+pub(crate) async fn checked() -> String {
+    "checked".to_owned()
+}
+
+#[instrumented(endpoint = "/checked/by/name", method = "GET")]
+pub(crate) async fn checked_named() -> Answer {
+    Answer::text("checked")
+}
+
+/// Looks like a handler: by what it takes and returns, a framework can call it.
+#[instrumented(labels(kind = kind))]
+async fn check(kind: String) -> Result<String, Problem> {
+    tokio::task::yield_now().await;
+    Ok(kind)
+}
+
+#[instrumented]
+pub(crate) async fn helped() -> Answer {
+    let one = price("one").await;
+    let two = stock(2).await;
+    Answer::text(format!("{one} {two}"))
+}
+
+/// Not the handler of a request, since no framework has something to borrow to it.
+#[instrumented]
+async fn price(item: &str) -> String {
+    tokio::task::yield_now().await;
+    match item {
+        "priceless" => panic!("on purpose"),
+        "later" => {
+            reached();
+            pending().await
+        }
+        _ => item.to_owned(),
+    }
+}
+
+#[instrumented]
+async fn stock(item: u8) -> String {
+    item.to_string()
+}
+
+pub(crate) async fn helped_quiet() -> Answer {
+    Answer::text(price("quiet").await)
+}
+
+#[instrumented]
+pub(crate) async fn audited() -> Answer {
+    Answer::text(price("audited").await)
+}
+
+#[instrumented]
+async fn audit(status: &u16) -> String {
+    status.to_string()
+}
+
+#[instrumented]
+pub(crate) async fn caught() -> Answer {
+    tokio::task::yield_now().await;
+    panic!("on purpose")
+}
+
+#[instrumented]
+pub(crate) async fn panics() -> Answer {
+    tokio::task::yield_now().await;
+    panic!("on purpose")
+}
+
+pub(crate) async fn panics_quiet() -> Answer {
+    panic!("on purpose")
+}
+
+#[instrumented]
+pub(crate) async fn panics_within() -> Answer {
+    Answer::text(price("priceless").await)
+}
+
+#[instrumented]
+pub(crate) async fn gone_before() -> Answer {
+    unreachable!("the client is gone")
+}
+
+#[instrumented]
+pub(crate) async fn gone_in() -> Answer {
+    reached();
+    pending().await
+}
+
+#[instrumented(labels(kind = "patient"))]
+pub(crate) async fn gone_within() -> Answer {
+    Answer::text(price("later").await)
+}
+
+pub(crate) async fn gone_in_quiet() -> Answer {
+    reached();
+    pending().await
+}
+
+#[instrumented]
+pub(crate) async fn gone_after() -> Answer {
+    Answer::text("never sent")
+}
+
+#[instrumented]
+pub(crate) async fn stream() -> Answer {
+    Answer {
+        body: Body::Endless("first"),
+        ..Answer::status(200)
+    }
+}
+
+#[instrumented]
+pub(crate) async fn upgrade() -> Answer {
+    Answer {
+        header: Some(("upgrade", "websocket")),
+        ..Answer::status(101)
+    }
+}
+
+#[instrumented]
+pub(crate) async fn redirect() -> Answer {
+    Answer {
+        header: Some(("location", "/plain")),
+        ..Answer::status(303)
+    }
+}
+
+#[instrumented]
+pub(crate) async fn nothing_to_say() -> Answer {
+    Answer::status(204)
+}
+
+pub(crate) const LARGE: usize = 1 << 20;
+
+#[instrumented]
+pub(crate) async fn large() -> Answer {
+    Answer::text("x".repeat(LARGE))
+}
+
+/// Answers 200 whatever happens, as some protocols do.
+#[instrumented(outcome = |_: &Answer| Outcome::Error)]
+pub(crate) async fn judged() -> Answer {
+    Answer::text("sorry")
+}
+
+#[instrumented(outcome = |_: &Answer| Outcome::Ok)]
+pub(crate) async fn judged_missing() -> Answer {
+    Answer::status(404)
+}
+
+/// Of what a nested router does not know.
+#[instrumented]
+pub(crate) async fn fallback() -> Answer {
+    Answer::status(404)
+}
+
+/// Under a layer within the layer.
+#[instrumented]
+pub(crate) async fn twice() -> Answer {
+    Answer::text("twice")
+}
+
+pub(crate) async fn twice_quiet() -> Answer {
+    Answer::text("twice")
+}
+
+/// How many requests have come to a place where their client is to hang up.
+pub(crate) static REACHED: AtomicUsize = AtomicUsize::new(0);
+
+fn reached() {
+    REACHED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What is around every handler and within the layer: middleware that may answer
+/// in its place, or change what it answered.
+pub(crate) async fn around<R>(
+    path: &str,
+    handler: impl Future<Output = R>,
+    answer: impl Fn(u16) -> R,
+    status: impl Fn(&R) -> u16,
+) -> R {
+    match path {
+        "/guarded" => answer(401),
+        "/slow" | "/slow/named" | "/slow/quiet" => {
+            let time_out = Duration::from_millis(20);
+            match tokio::time::timeout(time_out, handler).await {
+                Ok(response) => response,
+                Err(_) => answer(408),
+            }
+        }
+        "/mapped" | "/mapped/away" => {
+            let response = handler.await;
+            match (status(&response), path) {
+                (500, "/mapped") => answer(502),
+                (500, _) => answer(404),
+                _ => response,
+            }
+        }
+        "/checked" | "/checked/named" => match check("token".to_owned()).await {
+            Ok(_) => handler.await,
+            Err(problem) => answer(problem.0),
+        },
+        "/audited" => {
+            let response = handler.await;
+            audit(&status(&response)).await;
+            response
+        }
+        "/caught" | "/caught/quiet" => match AssertUnwindSafe(handler).catch_unwind().await {
+            Ok(response) => response,
+            Err(_) => answer(500),
+        },
+        "/gone/before" => {
+            reached();
+            pending::<()>().await;
+            handler.await
+        }
+        "/gone/after" => {
+            let response = handler.await;
+            reached();
+            pending::<()>().await;
+            response
+        }
+        _ => handler.await,
+    }
+}

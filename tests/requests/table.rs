@@ -1,0 +1,397 @@
+//! The requests, and what is to be counted of each.
+
+use crate::Server;
+use crate::client::Client;
+use crate::handlers::LARGE;
+
+/// One kind of request.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    /// Sends it, and checks what the client sees.
+    pub(crate) send: fn(&Server),
+    /// What it adds to `requests_total`: method, endpoint, status and outcome (`-`
+    /// for a label that is not there), then the other labels. A line for each one
+    /// counted.
+    pub(crate) counted: &'static [&'static str],
+}
+
+/// A request that is answered.
+macro_rules! answered {
+    ($name:literal, $line:literal => $status:literal, $($counted:literal),+) => {
+        Kind {
+            name: $name,
+            send: |server| server.answers($line, $status),
+            counted: &[$($counted),+],
+        }
+    };
+    ($name:literal, $line:literal $body:literal => $status:literal, $($counted:literal),+) => {
+        Kind {
+            name: $name,
+            send: |server| server.answers_to_body($line, $body, $status),
+            counted: &[$($counted),+],
+        }
+    };
+}
+
+/// A request whose client hangs up once it has come to a certain place.
+macro_rules! gone {
+    ($name:literal, $line:literal, $($counted:literal),+) => {
+        Kind {
+            name: $name,
+            send: |server| server.hangs_up($line),
+            counted: &[$($counted),+],
+        }
+    };
+}
+
+macro_rules! special {
+    ($name:literal, $send:expr, $($counted:literal),*) => {
+        Kind {
+            name: $name,
+            send: $send,
+            counted: &[$($counted),*],
+        }
+    };
+}
+
+pub(crate) static KINDS: &[Kind] = &[
+    // Who takes the request.
+    answered!("a bare handler", "GET /plain" => 200, "GET /plain 200 ok"),
+    answered!("an endpoint of its own", "GET /named" => 200, "GET /a/name 200 ok"),
+    answered!("no annotated handler", "GET /quiet" => 200, "GET /quiet 200 ok"),
+    answered!("a path parameter", "GET /users/7" => 200, "GET /users/{id} 200 ok"),
+    answered!(
+        "a path parameter without an annotated handler",
+        "GET /quiet/7" => 200,
+        "GET /quiet/{id} 200 ok"
+    ),
+    answered!("a query", "GET /plain?q=/users/1" => 200, "GET /plain 200 ok"),
+    answered!(
+        "own labels",
+        "GET /own/acme" => 200,
+        "GET /own/{tenant} 200 ok tenant=acme plan=free"
+    ),
+    answered!(
+        "own labels and an error",
+        "GET /own/nobody" => 403,
+        "GET /own/{tenant} 403 client_error tenant=nobody plan=free"
+    ),
+    answered!("a nested route", "GET /api/items/7" => 200, "GET /api/items/{id} 200 ok"),
+    // How the handler answers.
+    answered!("an error with a status", "GET /missing" => 404, "GET /missing 404 client_error"),
+    answered!("an error without a status", "GET /broken" => 500, "GET /broken 500 error"),
+    answered!("an error mapped to another", "GET /mapped" => 502, "GET /mapped 502 error"),
+    answered!(
+        "an error mapped to the client's",
+        "GET /mapped/away" => 404,
+        "GET /mapped/away 404 client_error"
+    ),
+    answered!("an early return", "GET /early" => 422, "GET /early 422 client_error"),
+    answered!("a redirect", "GET /redirect" => 303, "GET /redirect 303 ok"),
+    answered!("no content", "GET /nothing-to-say" => 204, "GET /nothing-to-say 204 ok"),
+    answered!("a verdict beside a 200", "GET /judged" => 200, "GET /judged 200 error"),
+    answered!(
+        "a kind verdict beside a 404",
+        "GET /judged/missing" => 404,
+        "GET /judged/missing 404 client_error"
+    ),
+    // The method.
+    answered!("HEAD where GET is", "HEAD /plain" => 200, "HEAD /plain 200 ok"),
+    answered!(
+        "HEAD where the handler says GET",
+        "HEAD /named" => 200,
+        "HEAD /a/name 200 ok"
+    ),
+    answered!("a body", "POST /create" "{\"a\": 1}" => 201, "POST /create 201 ok"),
+    answered!("another method", "DELETE /plain" => 405, "DELETE /plain 405 client_error"),
+    answered!("OPTIONS", "OPTIONS /users/7" => 405, "OPTIONS /users/{id} 405 client_error"),
+    answered!(
+        "an odd method",
+        "PROPFIND /plain" => 405,
+        "_OTHER /plain 405 client_error"
+    ),
+    answered!("an odd method nowhere", "BREW /tea" => 404, "_OTHER unmatched 404 client_error"),
+    answered!("a method in lower case", "get /tea" => 404, "_OTHER unmatched 404 client_error"),
+    answered!(
+        "OPTIONS of the server",
+        "OPTIONS *" => 404,
+        "OPTIONS unmatched 404 client_error"
+    ),
+    // Nobody takes it.
+    answered!(
+        "a slash too many",
+        "GET /plain/" => 404,
+        "GET unmatched 404 client_error"
+    ),
+    answered!(
+        "two slashes too many",
+        "GET //plain" => 404,
+        "GET unmatched 404 client_error"
+    ),
+    answered!("no route", "GET /wp-login.php" => 404, "GET unmatched 404 client_error"),
+    answered!(
+        "an annotated fallback",
+        "GET /api/nothing" => 404,
+        "GET handlers::fallback 404 client_error"
+    ),
+    answered!("a bad parameter", "GET /users/x" => 400, "GET /users/{id} 400 client_error"),
+    answered!("a bad body", "POST /create" "{" => 400, "POST /create 400 client_error"),
+    answered!("refused before the handler", "GET /guarded" => 401, "GET /guarded 401 client_error"),
+    // In its place.
+    answered!("a time-out", "GET /slow" => 408, "GET /slow 408 client_error"),
+    answered!(
+        "a time-out and labels of the handler's own",
+        "GET /slow/named" => 408,
+        "GET /slow/by/name 408 client_error plan=free"
+    ),
+    answered!(
+        "a time-out without an annotated handler",
+        "GET /slow/quiet" => 408,
+        "GET /slow/quiet 408 client_error"
+    ),
+    // Annotated functions on the way.
+    answered!(
+        "one before the handler",
+        "GET /checked" => 200,
+        "- handlers::check - ok kind=token",
+        "GET /checked 200 ok"
+    ),
+    answered!(
+        "one before a handler with a method",
+        "GET /checked/named" => 200,
+        "- handlers::check - ok kind=token",
+        "GET /checked/by/name 200 ok"
+    ),
+    answered!(
+        "two in the handler",
+        "GET /helped" => 200,
+        "- handlers::price - ok",
+        "- handlers::stock - ok",
+        "GET /helped 200 ok"
+    ),
+    answered!(
+        "one that borrows, in a handler that is not annotated",
+        "GET /helped/quiet" => 200,
+        "- handlers::price - ok",
+        "GET /helped/quiet 200 ok"
+    ),
+    answered!(
+        "one in the handler and one after it",
+        "GET /audited" => 200,
+        "- handlers::price - ok",
+        "- handlers::audit - ok",
+        "GET /audited 200 ok"
+    ),
+    // A layer within the layer.
+    answered!("two layers", "GET /twice/bare" => 200, "GET /twice/bare 200 ok"),
+    answered!(
+        "two layers without an annotated handler",
+        "GET /twice/quiet" => 200,
+        "GET /twice/quiet 200 ok"
+    ),
+    // Panics.
+    answered!("a panic that is caught", "GET /caught" => 500, "GET /caught 500 panicked"),
+    answered!(
+        // Nobody sees one that is caught before it comes to anything annotated.
+        "a panic that is caught, without an annotated handler",
+        "GET /caught/quiet" => 500,
+        "GET /caught/quiet 500 error"
+    ),
+    special!(
+        "a panic of a function on the way",
+        |server| server.gives_no_answer("GET /panics/within"),
+        "- handlers::price - panicked",
+        "GET /panics/within 500 panicked"
+    ),
+    special!(
+        "a panic",
+        |server| server.gives_no_answer("GET /panics"),
+        "GET /panics 500 panicked"
+    ),
+    special!(
+        "a panic without an annotated handler",
+        |server| server.gives_no_answer("GET /panics/quiet"),
+        "GET /panics/quiet 500 panicked"
+    ),
+    // Clients that hang up.
+    gone!(
+        "gone before the handler",
+        "GET /gone/before",
+        "GET /gone/before 499 cancelled"
+    ),
+    gone!(
+        "gone in the handler",
+        "GET /gone/in",
+        "GET /gone/in 499 cancelled"
+    ),
+    gone!(
+        "gone in a function on the way",
+        "GET /gone/within",
+        "- handlers::price - cancelled",
+        "GET /gone/within 499 cancelled kind=patient"
+    ),
+    gone!(
+        "gone in a handler that is not annotated",
+        "GET /gone/in/quiet",
+        "GET /gone/in/quiet 499 cancelled"
+    ),
+    gone!(
+        "gone after the handler",
+        "GET /gone/after",
+        "GET /gone/after 499 cancelled"
+    ),
+    // Bodies and connections.
+    special!(
+        "a body that streams, up to its head",
+        |server| {
+            let mut client = server.connect();
+            client.request("GET /stream", None);
+            assert_eq!(client.head().expect("a head").status, 200);
+            client.read_to("first");
+            // While the body goes on.
+            server.wait_until_counted();
+        },
+        "GET /stream 200 ok"
+    ),
+    special!(
+        "an upgrade, up to its head",
+        |server| {
+            let mut client = server.connect();
+            client.send(
+                "GET /upgrade HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\n\
+                 upgrade: websocket\r\n\r\n",
+            );
+            let head = client.head().expect("a head");
+            assert_eq!(
+                (head.status, head.header("upgrade")),
+                (101, Some("websocket"))
+            );
+            server.wait_until_counted();
+        },
+        "GET /upgrade 101 ok"
+    ),
+    special!(
+        "a large body",
+        |server| {
+            let mut client = server.connect();
+            client.request("GET /large", None);
+            let head = client.head().expect("a head");
+            assert_eq!(client.body(&head).len(), LARGE);
+        },
+        "GET /large 200 ok"
+    ),
+    special!(
+        "a large body of a request",
+        |server| {
+            let mut client = server.connect();
+            client.request("POST /upload", Some(&"x".repeat(LARGE)));
+            let head = client.head().expect("a head");
+            assert_eq!(client.body(&head), LARGE.to_string());
+        },
+        "POST /upload 200 ok"
+    ),
+    special!(
+        "a body that is waited for",
+        |server| {
+            let mut client = server.connect();
+            client.send(
+                "POST /create HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                 content-length: 2\r\nexpect: 100-continue\r\n\r\n",
+            );
+            assert_eq!(client.head().expect("a go-ahead").status, 100);
+            client.send("{}");
+            assert_eq!(client.head().expect("a head").status, 201);
+        },
+        "POST /create 201 ok"
+    ),
+    special!(
+        "several on one connection",
+        |server| {
+            let mut client = server.connect();
+            for (line, status) in [
+                ("GET /plain", 200),
+                ("GET /users/x", 400),
+                ("GET /users/1", 200),
+            ] {
+                client.request(line, None);
+                let head = client.head().expect("a head");
+                assert_eq!(head.status, status, "{line}");
+                client.body(&head);
+            }
+        },
+        "GET /plain 200 ok",
+        "GET /users/{id} 400 client_error",
+        "GET /users/{id} 200 ok"
+    ),
+    special!(
+        "several in one packet",
+        |server| {
+            let mut client = server.connect();
+            client.send(
+                &["/plain", "/quiet", "/missing"]
+                    .map(|path| format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"))
+                    .concat(),
+            );
+            for status in [200, 200, 404] {
+                let head = client.head().expect("a head");
+                assert_eq!(head.status, status);
+                client.body(&head);
+            }
+        },
+        "GET /plain 200 ok",
+        "GET /quiet 200 ok",
+        "GET /missing 404 client_error"
+    ),
+    special!("no HTTP, which no layer sees", |server| {
+        let mut client = server.connect();
+        client.send("what is this\r\n\r\n");
+        assert_eq!(client.head().map(|head| head.status), Some(400));
+    },),
+    special!("a connection without a request", |server| drop(
+        server.connect()
+    ),),
+    special!("half a head", |server| server
+        .connect()
+        .send("GET /plain HTT"),),
+];
+
+impl Server {
+    fn connect(&self) -> Client {
+        Client::connect(self.addr)
+    }
+
+    fn answers(&self, line: &str, status: u16) {
+        let mut client = self.connect();
+        client.request(line, None);
+        assert_eq!(
+            client.head().map(|head| head.status),
+            Some(status),
+            "{line}"
+        );
+    }
+
+    fn answers_to_body(&self, line: &str, body: &str, status: u16) {
+        let mut client = self.connect();
+        client.request(line, Some(body));
+        assert_eq!(
+            client.head().map(|head| head.status),
+            Some(status),
+            "{line}"
+        );
+    }
+
+    fn gives_no_answer(&self, line: &str) {
+        let mut client = self.connect();
+        client.request(line, None);
+        assert!(client.head().is_none(), "{line} is answered");
+    }
+
+    fn hangs_up(&self, line: &str) {
+        let before = self.reached();
+        let mut client = self.connect();
+        client.request(line, None);
+        self.wait_for_reached(before + 1);
+        drop(client);
+    }
+}
