@@ -58,6 +58,10 @@ impl Victim {
             .args(["-c", script])
             .arg(program)
             .args(["--exact", "child_serves", "--ignored", "--nocapture"])
+            // What is given back is to leave the process: by itself glibc comes to
+            // keep blocks of a page's size, some times more than others.
+            .env("MALLOC_MMAP_THRESHOLD_", "131072")
+            .env("MALLOC_TRIM_THRESHOLD_", "131072")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
