@@ -90,10 +90,13 @@ fn a_call_allocates_nothing_once_its_series_are_known() {
     assert_eq!(ALLOCATIONS.get() - before, 0);
 }
 
+/// Its name, a call of it, and what that took.
+type Candidate = (&'static str, fn(u64) -> u64, u64);
+
 /// Instructions a call, counted by callgrind on x86-64 with Rust 1.95; a tenth
 /// more fails. Set them anew when a compiler or a change for the better moves
 /// them.
-const INSTRUCTIONS: [(&str, fn(u64) -> u64, u64); 3] = [
+const INSTRUCTIONS: [Candidate; 3] = [
     ("bare", |number| ready(bare(number)).unwrap_or(0), 450),
     ("literal", |number| ready(literal(number)), 390),
     (
