@@ -131,6 +131,7 @@ fn a_call_takes_no_more_instructions_than_it_did() {
         println!("skipped: valgrind is missing");
         return;
     }
+    let mut grown = Vec::new();
     for (name, _, known) in INSTRUCTIONS {
         let total = |calls: u64| {
             let output = Command::new("valgrind")
@@ -148,10 +149,10 @@ fn a_call_takes_no_more_instructions_than_it_did() {
         };
         // The second takes away what starting the program costs.
         let per_call = (total(110_000) - total(10_000)) / 100_000;
-        println!("{name}: {per_call} instructions a call");
-        assert!(
-            per_call <= known + known / 10,
-            "{name}: {per_call} instructions a call, {known} before"
-        );
+        println!("{name}: {per_call} instructions a call, {known} before");
+        if per_call > known + known / 10 {
+            grown.push(name);
+        }
     }
+    assert!(grown.is_empty(), "{grown:?} take more than before");
 }

@@ -123,6 +123,14 @@ fn every_call_is_counted_and_no_scrape_is_wrong() {
                 let last = done.load(Ordering::Acquire);
                 let page = Page::parse(&exporter.render());
                 check_histograms(&page);
+                for labels in page.labels("requests_in_progress") {
+                    let pairs: Vec<(&str, &str)> = labels
+                        .iter()
+                        .map(|(k, v)| (k.as_str(), v.as_str()))
+                        .collect();
+                    let in_progress = page.exactly("requests_in_progress", &pairs);
+                    assert!(in_progress >= 0.0, "{labels:?}: {in_progress}");
+                }
                 let now = counts(&page);
                 for (series, count) in &before {
                     let later = now

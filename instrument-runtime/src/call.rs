@@ -20,20 +20,27 @@ use crate::values::Values;
 #[derive(Debug)]
 pub struct Call {
     site: &'static CallSite,
-    /// Evaluated before the call could start.
-    values: Option<Box<Values>>,
-    series: Counted,
+    counted: Counted,
+    /// A pointer, not two bytes: the call is moved word by word when it is made,
+    /// and to load a word just after a byte of it was stored stalls.
+    returns: &'static Returns,
+    state: State,
+}
+
+/// What the return type tells of a call before it ends.
+#[derive(Debug)]
+struct Returns {
     protocol: Protocol,
     #[cfg(feature = "_layer")]
-    role: Role,
-    state: State,
+    is_answer: bool,
 }
 
 /// Where the call is counted.
 #[derive(Debug)]
 enum Counted {
-    /// Not known before it starts.
-    Unknown,
+    /// Not known before it starts; these are the labels' values, if they were
+    /// evaluated before it could.
+    Unknown(Option<Box<Values>>),
     In(SeriesRef),
     /// With the request whose handler it is, by the layer.
     #[cfg(feature = "_layer")]
@@ -57,14 +64,14 @@ impl Call {
     #[inline]
     pub fn new(site: &'static CallSite, values: &[&dyn Display]) -> Self {
         if values.is_empty() {
-            return Self::waiting(site, None, Counted::Unknown);
+            return Self::waiting(site, Counted::Unknown(None));
         }
         // A call that may turn out to be a request's handler has other series.
         #[cfg(feature = "_layer")]
         if request::is_current() {
             return Self::ahead(site, values);
         }
-        Self::waiting(site, None, Counted::In(site.series(values)))
+        Self::waiting(site, Counted::In(site.series(values)))
     }
 
     /// A call that may never start: the future that a plain function returns.
@@ -72,22 +79,20 @@ impl Call {
     #[must_use]
     pub fn ahead(site: &'static CallSite, values: &[&dyn Display]) -> Self {
         let values = (!values.is_empty()).then(|| Box::new(Values::of(values)));
-        Self::waiting(site, values, Counted::Unknown)
+        Self::waiting(site, Counted::Unknown(values))
     }
 
     #[inline]
-    fn waiting(site: &'static CallSite, values: Option<Box<Values>>, series: Counted) -> Self {
+    fn waiting(site: &'static CallSite, counted: Counted) -> Self {
+        const UNKNOWN: &Returns = &Returns {
+            protocol: Protocol::None,
+            #[cfg(feature = "_layer")]
+            is_answer: false,
+        };
         Self {
             site,
-            values,
-            series,
-            protocol: if site.has_method() {
-                Protocol::Http
-            } else {
-                Protocol::None
-            },
-            #[cfg(feature = "_layer")]
-            role: Role::Function,
+            counted,
+            returns: UNKNOWN,
             state: State::Waiting,
         }
     }
@@ -107,19 +112,23 @@ impl Call {
 
     #[inline]
     fn start(&mut self) {
-        #[cfg(feature = "_layer")]
-        if self.role != Role::Function
-            && matches!(self.series, Counted::Unknown)
-            && request::claim(self.role, self.site, &mut self.values)
-        {
-            self.series = Counted::WithRequest;
-            return;
-        }
-        if let Counted::Unknown = self.series {
-            self.series = Counted::In(self.site.series_of_call(self.values.as_deref()));
-        }
-        if let Counted::In(series) = &self.series {
-            series.started();
+        match &mut self.counted {
+            Counted::Unknown(values) => {
+                #[cfg(feature = "_layer")]
+                {
+                    let role = Role::of(self.site, self.returns.protocol, self.returns.is_answer);
+                    if role != Role::Function && request::claim(role, self.site, values) {
+                        self.counted = Counted::WithRequest;
+                        return;
+                    }
+                }
+                let series = self.site.series_of_call(values.as_deref());
+                series.started();
+                self.counted = Counted::In(series);
+            }
+            Counted::In(series) => series.started(),
+            #[cfg(feature = "_layer")]
+            Counted::WithRequest => {}
         }
     }
 
@@ -137,24 +146,30 @@ impl Call {
 
     #[cold]
     fn give_up(&mut self) {
+        let protocol = if self.site.has_method() {
+            Protocol::Http
+        } else {
+            self.returns.protocol
+        };
         let end = match self.state {
-            State::Polled(_) => End::panicked(self.protocol),
-            _ => End::cancelled(self.protocol),
+            State::Polled(_) => End::panicked(protocol),
+            _ => End::cancelled(protocol),
         };
         self.end(end, false);
     }
 
+    #[inline(always)]
     fn end(&mut self, end: End, is_judged: bool) {
         let (State::Polled(started) | State::Suspended(started)) = self.state else {
             return;
         };
         self.state = State::Ended;
         let nanos = started.elapsed_nanos();
-        match &self.series {
+        match &self.counted {
             Counted::In(series) => series.ended(end, nanos),
             #[cfg(feature = "_layer")]
             Counted::WithRequest => request::handler_ended(end, nanos, is_judged),
-            Counted::Unknown => {}
+            Counted::Unknown(_) => {}
         }
         #[cfg(not(feature = "_layer"))]
         let _ = is_judged;
@@ -192,14 +207,16 @@ impl<F, T> std::fmt::Debug for Instrumented<F, T> {
 }
 
 impl<F: Future, T: Teller<F::Output>> Instrumented<F, T> {
+    const RETURNS: &'static Returns = &Returns {
+        protocol: T::PROTOCOL,
+        #[cfg(feature = "_layer")]
+        is_answer: T::IS_ANSWER,
+    };
+
     /// `call` has not started.
     #[inline]
     pub fn new(mut call: Call, body: F, teller: T) -> Self {
-        call.protocol = call.protocol.or(T::PROTOCOL);
-        #[cfg(feature = "_layer")]
-        {
-            call.role = Role::of(call.site, T::PROTOCOL, T::IS_ANSWER);
-        }
+        call.returns = Self::RETURNS;
         Self { body, call, teller }
     }
 }

@@ -114,6 +114,12 @@ impl CallSite {
         {
             return SeriesRef::Kept(series);
         }
+        self.own_series()
+    }
+
+    /// For one call.
+    #[cold]
+    fn own_series(&self) -> SeriesRef {
         SeriesRef::Own(Arc::new(Series::of_current(self.label_set(&Values::EMPTY))))
     }
 
@@ -126,11 +132,14 @@ impl CallSite {
         let plain = &self.kept().plain;
         match plain.get() {
             Some(series) => Some(series),
-            None => {
-                let series = Series::of_global(self.label_set(&Values::EMPTY))?;
-                Some(plain.get_or_init(|| series))
-            }
+            None => self.first_plain(),
         }
+    }
+
+    #[cold]
+    fn first_plain(&'static self) -> Option<&'static Series> {
+        let series = Series::of_global(self.label_set(&Values::EMPTY))?;
+        Some(self.kept().plain.get_or_init(|| series))
     }
 
     fn series_of(&'static self, values: &Values) -> SeriesRef {
@@ -189,7 +198,16 @@ impl CallSite {
         })
     }
 
+    #[inline]
     fn kept(&'static self) -> &'static Kept {
+        match self.kept.get() {
+            Some(kept) => kept,
+            None => self.first_kept(),
+        }
+    }
+
+    #[cold]
+    fn first_kept(&'static self) -> &'static Kept {
         self.kept.get_or_init(|| {
             Box::new(Kept {
                 plain: OnceLock::new(),

@@ -91,7 +91,7 @@ impl Series {
 
     /// Takes a start back, for one that goes on in another series.
     pub(crate) fn moved_away(&self) {
-        self.in_progress.down();
+        self.in_progress.down(Thread::current());
     }
 
     /// Counts a call that never was in this gauge.
@@ -188,32 +188,29 @@ impl Series {
 
 impl EndSeries {
     /// Counts a call, which leaves the gauge.
-    #[inline]
+    #[inline(always)]
     fn record(&self, in_progress: &InProgress, nanos: u64) {
-        match (&self.handles, in_progress) {
-            (EndHandles::Direct(requests, latency), InProgress::Direct(in_progress)) => {
-                direct::end(requests, latency, in_progress, Thread::current(), nanos);
+        match &self.handles {
+            EndHandles::Direct(requests, latency) => {
+                let thread = Thread::current();
+                requests.count(thread);
+                latency.record(thread, nanos);
+                in_progress.down(thread);
             }
-            (handles, in_progress) => {
-                match handles {
-                    EndHandles::Direct(requests, latency) => {
-                        direct::count(requests, latency, Thread::current(), nanos);
-                    }
-                    EndHandles::Facade(requests, latency) => {
-                        requests.increment(1);
-                        latency.record(nanos as f64 / 1e9);
-                    }
-                }
-                in_progress.down();
+            EndHandles::Facade(requests, latency) => {
+                requests.increment(1);
+                latency.record(nanos as f64 / 1e9);
+                in_progress.down(Thread::current());
             }
         }
     }
 }
 
 impl InProgress {
-    fn down(&self) {
+    #[inline]
+    fn down(&self, thread: Thread) {
         match self {
-            Self::Direct(gauge) => gauge.down(Thread::current()),
+            Self::Direct(gauge) => gauge.down(thread),
             Self::Facade(gauge) => gauge.decrement(1.0),
         }
     }

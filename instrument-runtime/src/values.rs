@@ -74,30 +74,51 @@ impl Values {
     }
 }
 
-/// The series of a site with dynamic labels, by their values: a table that
-/// only grows, up to a bound, and that is read without a lock.
-#[derive(Debug)]
+/// The series of a site with dynamic labels, by their values: a trie over the
+/// hash that only grows, up to a bound, and that is read without a lock.
+#[derive(Debug, Default)]
 pub(crate) struct ByValues {
     hasher: RandomState,
     len: AtomicUsize,
-    buckets: Box<[ValuesNode]>,
+    root: Node,
 }
 
+/// A set of values, and past it those that share the hash's bits so far.
 #[derive(Debug, Default)]
-struct ValuesNode(OnceLock<Box<(Values, Series, ValuesNode)>>);
+struct Node {
+    kept: OnceLock<Box<Kept>>,
+    children: OnceLock<Box<[Node; 1 << Node::BITS]>>,
+}
 
-impl Default for ByValues {
-    fn default() -> Self {
-        Self {
-            hasher: RandomState::new(),
-            len: AtomicUsize::new(0),
-            buckets: (0..Self::BUCKETS).map(|_| ValuesNode::default()).collect(),
-        }
+#[derive(Debug)]
+struct Kept {
+    hash: u64,
+    values: Values,
+    series: Series,
+}
+
+impl Node {
+    const BITS: u32 = 4;
+
+    /// Which of the children, and the hash for the level below.
+    fn branch(hash: u64) -> (usize, u64) {
+        let child = hash as usize & ((1 << Self::BITS) - 1);
+        (child, hash.rotate_right(Self::BITS))
+    }
+
+    #[cold]
+    fn children(&self) -> &[Self; 1 << Self::BITS] {
+        self.children.get_or_init(Box::default)
+    }
+}
+
+impl Kept {
+    fn is_of(&self, hash: u64, values: &Values) -> bool {
+        self.hash == hash && self.values == *values
     }
 }
 
 impl ByValues {
-    const BUCKETS: usize = 512;
     /// Sets of values longer than this are looked up in the recorder at every
     /// call instead of being kept.
     const LONGEST: usize = 1024;
@@ -125,20 +146,25 @@ impl ByValues {
         labels: impl FnOnce() -> Vec<Label>,
     ) -> Option<&'static Series> {
         let hash = self.hasher.hash_one(values);
-        let mut node = &self.buckets[hash as usize % Self::BUCKETS];
-        while let Some(found) = node.0.get() {
-            if found.0 == *values {
-                return Some(&found.1);
+        let (mut node, mut rest) = (&self.root, hash);
+        while let Some(found) = node.kept.get() {
+            if found.is_of(hash, values) {
+                return Some(&found.series);
             }
-            node = &found.2;
+            let child;
+            (child, rest) = Node::branch(rest);
+            match node.children.get() {
+                Some(children) => node = &children[child],
+                None => break,
+            }
         }
-        self.add(node, values, labels())
+        self.add(hash, values, labels())
     }
 
     #[cold]
     fn add(
         &'static self,
-        mut node: &'static ValuesNode,
+        hash: u64,
         values: &Values,
         labels: Vec<Label>,
     ) -> Option<&'static Series> {
@@ -148,19 +174,25 @@ impl ByValues {
         if values.text.len() > Self::LONGEST || self.len.load(Ordering::Relaxed) >= bound {
             return None;
         }
-        let series = Series::of_global(labels)?;
-        let mut fresh = Box::new((values.clone(), series, ValuesNode::default()));
-        // Whoever loses the race for a node goes on to the next one.
-        while let Err(lost) = node.0.set(fresh) {
-            let found = node.0.get()?;
-            if found.0 == *values {
-                return Some(&found.1);
+        let mut fresh = Box::new(Kept {
+            hash,
+            values: values.clone(),
+            series: Series::of_global(labels)?,
+        });
+        let (mut node, mut rest) = (&self.root, hash);
+        // Whoever loses the race for a node goes on below it.
+        while let Err(lost) = node.kept.set(fresh) {
+            let found = node.kept.get()?;
+            if found.is_of(hash, values) {
+                return Some(&found.series);
             }
-            node = &found.2;
+            let child;
+            (child, rest) = Node::branch(rest);
+            node = &node.children()[child];
             fresh = lost;
         }
         self.len.fetch_add(1, Ordering::Relaxed);
-        Some(&node.0.get()?.1)
+        Some(&node.kept.get()?.series)
     }
 }
 

@@ -1,13 +1,14 @@
 //! A sharded counter.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
 use metrics::CounterFn;
 
 use crate::recorder::family::{Instrument, Samples};
 use crate::recorder::registry::Series;
-use crate::recorder::shards::{Words, this_thread};
+use crate::recorder::shards::{Shard, Words};
+use crate::recorder::threads::Thread;
 
 #[derive(Debug)]
 pub(super) struct Counter {
@@ -15,16 +16,16 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    /// Where a thread counts.
     #[inline]
-    pub(super) fn cell_of(&self, thread: usize) -> &AtomicU64 {
-        self.words.of_thread(thread).word(0)
+    pub(super) fn add(&self, thread: Thread, value: u64) {
+        let count = move |shard: Shard<'_>| shard.add(0, value, Ordering::Relaxed);
+        self.words.write(thread, count);
     }
 
     pub(super) fn value(&self) -> u64 {
         self.words
             .shards()
-            .map(|shard| shard.word(0).load(Ordering::Relaxed))
+            .map(|shard| shard.load(0, Ordering::Relaxed))
             .fold(0, u64::wrapping_add)
     }
 }
@@ -49,8 +50,7 @@ impl Instrument for Counter {
 impl CounterFn for Series<Counter> {
     #[inline]
     fn increment(&self, value: u64) {
-        let cell = self.instrument.cell_of(this_thread());
-        cell.fetch_add(value, Ordering::Relaxed);
+        self.instrument.add(Thread::current(), value);
     }
 
     /// Our own call sites only increment; this may be slow.
@@ -71,10 +71,11 @@ mod tests {
     use super::*;
     use crate::recorder::labels::LabelSet;
     use crate::recorder::registry::Registry;
+    use crate::recorder::shards::tests::SHARDS;
 
     #[test]
     fn no_increment_is_lost_between_threads() {
-        let series = Registry::<Counter>::new((), 1, 16).series(LabelSet::default());
+        let series = Registry::<Counter>::new((), 1, SHARDS).series(LabelSet::default());
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| (0..10_000).for_each(|_| series.increment(1)));
@@ -85,7 +86,7 @@ mod tests {
 
     #[test]
     fn absolute_raises_and_never_lowers() {
-        let series = Registry::<Counter>::new((), 1, 4).series(LabelSet::default());
+        let series = Registry::<Counter>::new((), 1, SHARDS).series(LabelSet::default());
         series.increment(3);
         series.absolute(10);
         assert_eq!(series.instrument.value(), 10);

@@ -1,13 +1,18 @@
 //! A sharded gauge, made to go up and down by one.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use metrics::GaugeFn;
 
 use crate::recorder::family::{Instrument, Samples};
 use crate::recorder::registry::Series;
-use crate::recorder::shards::{Words, this_thread};
+use crate::recorder::shards::{Shard, Words};
+use crate::recorder::threads::Thread;
+
+/// A series' words in a shard: the steps up, and the steps down.
+const UP: usize = 0;
+const DOWN: usize = 1;
 
 /// Whole steps are counted in the shards. `set` and broken steps, which our own
 /// call sites never take, move the base under a lock.
@@ -25,23 +30,30 @@ struct Base {
 }
 
 impl Gauge {
-    /// The shards wrap one by one, so only their wrapping sum means something.
+    /// The words wrap, so only the difference of their wrapping sums means
+    /// something. What is down went up before: with the downs read first, no call
+    /// that starts or ends meanwhile takes the gauge below zero.
     fn steps(&self) -> i64 {
-        self.words
-            .shards()
-            .map(|shard| shard.word(0).load(Ordering::Relaxed) as i64)
-            .fold(0, i64::wrapping_add)
+        let sum = |index| {
+            self.words
+                .shards()
+                .map(|shard| shard.load(index, Ordering::Acquire))
+                .fold(0, u64::wrapping_add)
+        };
+        let down = sum(DOWN);
+        sum(UP).wrapping_sub(down) as i64
     }
 
     #[inline]
-    fn step(&self, thread: usize, by: i64) {
-        self.cell_of(thread).fetch_add(by as u64, Ordering::Relaxed);
+    pub(super) fn up(&self, thread: Thread, by: u64) {
+        let step = move |shard: Shard<'_>| shard.add(UP, by, Ordering::Relaxed);
+        self.words.write(thread, step);
     }
 
-    /// Where a thread counts its steps.
     #[inline]
-    pub(super) fn cell_of(&self, thread: usize) -> &AtomicU64 {
-        self.words.of_thread(thread).word(0)
+    pub(super) fn down(&self, thread: Thread, by: u64) {
+        let step = move |shard: Shard<'_>| shard.add(DOWN, by, Ordering::Release);
+        self.words.write(thread, step);
     }
 
     #[cold]
@@ -49,7 +61,12 @@ impl Gauge {
         // From 2^53 on, a float is no longer an exact number of steps.
         const WHOLE: f64 = 9_007_199_254_740_992.0;
         if value.abs() < WHOLE && value.trunc() == value {
-            self.step(this_thread(), value as i64);
+            let (thread, by) = (Thread::current(), value.abs() as u64);
+            if value > 0.0 {
+                self.up(thread, by);
+            } else {
+                self.down(thread, by);
+            }
         } else if value.is_finite() {
             self.base().value += value;
         }
@@ -71,7 +88,7 @@ impl Instrument for Gauge {
     type Layout = ();
 
     fn words((): &()) -> usize {
-        1
+        2
     }
 
     fn new(words: Words, (): &()) -> Self {
@@ -90,7 +107,7 @@ impl GaugeFn for Series<Gauge> {
     #[inline]
     fn increment(&self, value: f64) {
         if value == 1.0 {
-            self.instrument.step(this_thread(), 1);
+            self.instrument.up(Thread::current(), 1);
         } else {
             self.instrument.add(value);
         }
@@ -99,7 +116,7 @@ impl GaugeFn for Series<Gauge> {
     #[inline]
     fn decrement(&self, value: f64) {
         if value == 1.0 {
-            self.instrument.step(this_thread(), -1);
+            self.instrument.down(Thread::current(), 1);
         } else {
             self.instrument.add(-value);
         }
@@ -122,9 +139,10 @@ mod tests {
     use super::*;
     use crate::recorder::labels::LabelSet;
     use crate::recorder::registry::Registry;
+    use crate::recorder::shards::tests::SHARDS;
 
     fn gauge() -> Arc<Series<Gauge>> {
-        Registry::<Gauge>::new((), 1, 8).series(LabelSet::default())
+        Registry::<Gauge>::new((), 1, SHARDS).series(LabelSet::default())
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! A sharded histogram of seconds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use metrics::HistogramFn;
 
 use crate::recorder::family::{Instrument, Samples};
 use crate::recorder::registry::Series;
-use crate::recorder::shards::{Shard, Words};
+use crate::recorder::shards::Words;
+use crate::recorder::threads::Thread;
 
 /// A series' words in a shard: the sum in two, then the buckets.
 const SUM: usize = 0;
@@ -20,25 +21,6 @@ const NANOS_PER_SECOND: f64 = 1e9;
 pub(super) struct Histogram {
     words: Words,
     buckets: Arc<Buckets>,
-}
-
-/// Where one sample goes.
-pub(super) struct SampleCells<'a> {
-    shard: Shard<'a>,
-    sum: &'a AtomicU64,
-    bucket: &'a AtomicU64,
-}
-
-impl SampleCells<'_> {
-    #[inline]
-    pub(super) fn record(self, nanos: u64) {
-        let before = self.sum.fetch_add(nanos, Ordering::Relaxed);
-        if before.checked_add(nanos).is_none() {
-            let carried = self.shard.word(SUM_CARRIED);
-            carried.fetch_add(1, Ordering::Relaxed);
-        }
-        self.bucket.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 /// The bounds that all series of the metric share.
@@ -88,10 +70,9 @@ fn whole_nanos(bound: f64) -> i64 {
 }
 
 impl Histogram {
-    /// Where to record what took so many nanoseconds.
+    /// What took so many nanoseconds, by this thread.
     #[inline]
-    pub(super) fn cells_of(&self, thread: usize, nanos: u64) -> SampleCells<'_> {
-        let shard = self.words.of_thread(thread);
+    pub(super) fn record_nanos(&self, thread: Thread, nanos: u64) {
         // 292 years at most, which no bound tells from more.
         let signed = i64::try_from(nanos).unwrap_or(i64::MAX);
         let bounds = &self.buckets.nanos;
@@ -99,17 +80,26 @@ impl Histogram {
             .iter()
             .position(|bound| signed <= *bound)
             .unwrap_or(bounds.len());
-        SampleCells {
-            shard,
-            sum: shard.word(SUM),
-            bucket: shard.word(FIRST_BUCKET + bucket),
-        }
+        self.add(thread, bucket, 1, nanos, 0);
+    }
+
+    /// Adds so many samples to a bucket, and to the sum their nanoseconds, of which
+    /// so many times 2^64 are carried.
+    #[inline]
+    fn add(&self, thread: Thread, bucket: usize, times: u64, nanos: u64, carried: u64) {
+        self.words.write(thread, move |shard| {
+            let before = shard.add(SUM, nanos, Ordering::Relaxed);
+            // 584 years of it; long calls by the thousand get there in weeks.
+            let carried = carried + u64::from(before.checked_add(nanos).is_none());
+            if carried != 0 {
+                shard.add(SUM_CARRIED, carried, Ordering::Relaxed);
+            }
+            shard.add(FIRST_BUCKET + bucket, times, Ordering::Relaxed);
+        });
     }
 
     #[inline]
     fn record(&self, seconds: f64, times: u64) {
-        let shard = self.words.here();
-        let bucket = FIRST_BUCKET + self.buckets.index(seconds);
         // What no sum could be right with (below zero, infinite, no number) is
         // counted and adds nothing to it.
         let nanos = if seconds.is_finite() {
@@ -117,22 +107,15 @@ impl Histogram {
         } else {
             0
         };
-        let (nanos, mut carried) = match times {
+        let (nanos, carried) = match times {
             1 => (nanos, 0),
             _ => {
                 let nanos = u128::from(nanos) * u128::from(times);
                 (nanos as u64, (nanos >> 64) as u64)
             }
         };
-        let before = shard.word(SUM).fetch_add(nanos, Ordering::Relaxed);
-        // 584 years of it; long calls by the thousand get there in weeks.
-        carried += u64::from(before.checked_add(nanos).is_none());
-        if carried != 0 {
-            shard
-                .word(SUM_CARRIED)
-                .fetch_add(carried, Ordering::Relaxed);
-        }
-        shard.word(bucket).fetch_add(times, Ordering::Relaxed);
+        let bucket = self.buckets.index(seconds);
+        self.add(Thread::current(), bucket, times, nanos, carried);
     }
 
     /// The count of each bucket by itself, and the sum in nanoseconds.
@@ -140,7 +123,7 @@ impl Histogram {
         let mut counts = vec![0_u64; self.buckets.labels.len()];
         let mut sum = 0_u128;
         for shard in self.words.shards() {
-            let load = |index| shard.word(index).load(Ordering::Relaxed);
+            let load = |index| shard.load(index, Ordering::Relaxed);
             for (index, count) in counts.iter_mut().enumerate() {
                 *count = count.wrapping_add(load(FIRST_BUCKET + index));
             }
@@ -199,9 +182,10 @@ mod tests {
     use super::*;
     use crate::recorder::labels::LabelSet;
     use crate::recorder::registry::Registry;
+    use crate::recorder::shards::tests::SHARDS;
 
     fn histogram(bounds: &[f64]) -> Arc<Series<Histogram>> {
-        let registry = Registry::<Histogram>::new(Arc::new(Buckets::new(bounds)), 1, 8);
+        let registry = Registry::<Histogram>::new(Arc::new(Buckets::new(bounds)), 1, SHARDS);
         registry.series(LabelSet::default())
     }
 
@@ -243,10 +227,11 @@ mod tests {
             1_000_000_000_000_000,
         ] {
             seconds.record(sample as f64 / 1e9);
-            nanos.instrument.cells_of(0, sample).record(sample);
+            let thread = Thread::current();
+            nanos.instrument.record_nanos(thread, sample);
         }
         assert_eq!(nanos.instrument.read(), seconds.instrument.read());
-        nanos.instrument.cells_of(0, u64::MAX).record(u64::MAX);
+        nanos.instrument.record_nanos(Thread::current(), u64::MAX);
         assert_eq!(nanos.instrument.read().0[bounds.len()], 1);
     }
 

@@ -13,6 +13,7 @@ mod shards;
 #[cfg(test)]
 mod tests;
 mod text;
+mod threads;
 
 use std::sync::Arc;
 

@@ -142,6 +142,7 @@ mod tests {
 
     use super::*;
     use crate::recorder::counter::Counter;
+    use crate::recorder::shards::tests::SHARDS;
 
     fn labels(own: &str) -> LabelSet {
         LabelSet {
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_label_set_has_one_series() {
-        let registry = Registry::<Counter>::new((), 10, 4);
+        let registry = Registry::<Counter>::new((), 10, SHARDS);
         let first = registry.series(labels("a"));
         let second = registry.series(labels("b"));
         assert!(Arc::ptr_eq(&first, &registry.series(labels("a"))));
@@ -169,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_comes_late_shares_a_series() {
-        let registry = Registry::<Counter>::new((), 2, 4);
+        let registry = Registry::<Counter>::new((), 2, SHARDS);
         let early = registry.series(labels("z"));
         registry.series(labels("a"));
         assert_eq!(registry.len(), 2);
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn threads_that_register_at_once_agree() {
-        let registry = Registry::<Counter>::new((), 50, 8);
+        let registry = Registry::<Counter>::new((), 50, SHARDS);
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {

@@ -1,10 +1,12 @@
-//! Storage: words of 64 bits, one copy in each shard, and for each thread a
-//! shard to write to, so that two threads seldom write to one cache line.
+//! Storage: words of 64 bits, one copy in each shard. A thread has a shard to
+//! write to by itself, or, where there are more threads than that, with few
+//! others: two threads seldom write to one cache line.
 
-use std::cell::Cell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
+
+use crate::recorder::threads::Thread;
 
 /// What one core takes from another at a time: two lines of 64 bytes on x86,
 /// where they are fetched in pairs.
@@ -17,92 +19,109 @@ const WORDS_PER_LINE: usize = 16;
 /// fill whole lines however many words a series has: nothing is padding.
 const SERIES_PER_BLOCK: usize = WORDS_PER_LINE;
 
-const MOST_SHARDS: usize = 16;
-/// A few cores still have more threads than that.
-const FEWEST_SHARDS: usize = 4;
+/// The first shards are for all the threads that have none of their own, in turn.
+const SHARED: usize = 4;
 
-/// The shards of this machine: a power of two.
+/// The shards of a series on this machine. A runtime has a thread for each core,
+/// and there are the main thread and a few more. A shard that no thread writes to
+/// takes no room.
 pub(super) fn shard_count() -> usize {
-    thread::available_parallelism()
-        .map_or(MOST_SHARDS, usize::from)
-        .next_power_of_two()
-        .clamp(FEWEST_SHARDS, MOST_SHARDS)
-}
-
-/// This thread's number. Threads are numbered in turn, as each first records.
-#[inline]
-pub(super) fn this_thread() -> usize {
-    const NONE: usize = usize::MAX;
-    thread_local! {
-        static NUMBER: Cell<usize> = const { Cell::new(NONE) };
-    }
-
-    #[cold]
-    fn number() -> usize {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        // Not `NONE`, even after so many threads.
-        let number = NEXT.fetch_add(1, Ordering::Relaxed) & (NONE >> 1);
-        NUMBER.set(number);
-        number
-    }
-
-    match NUMBER.get() {
-        NONE => number(),
-        number => number,
-    }
+    let cores = thread::available_parallelism().map_or(16, usize::from);
+    SHARED + (2 * cores).clamp(8, 64)
 }
 
 /// The words of one series.
 #[derive(Debug)]
 pub(super) struct Words {
-    block: Arc<[Line]>,
-    /// The series' first word in a shard's part of the block.
+    block: Block,
+    /// The series' first word in a shard.
     first: usize,
-    /// The words of a shard's part.
-    stride: usize,
-    /// One less than the number of shards.
-    mask: usize,
+    /// The lines of a part.
+    lines: usize,
 }
+
+/// The words of some series: for each shard a part, made when a thread first
+/// writes there.
+type Block = Arc<[OnceLock<Box<[Line]>>]>;
 
 /// A series' words in one shard.
 #[derive(Clone, Copy)]
 pub(super) struct Shard<'a> {
     lines: &'a [Line],
     first: usize,
+    is_own: bool,
 }
 
 impl Words {
-    /// The shard that this thread writes to.
-    #[inline]
-    pub(super) fn here(&self) -> Shard<'_> {
-        self.of_thread(this_thread())
-    }
-
-    /// The shard that the thread of this number writes to.
-    #[inline]
-    pub(super) fn of_thread(&self, thread: usize) -> Shard<'_> {
-        self.shard(thread & self.mask)
-    }
-
-    /// Every shard, for a reader.
-    pub(super) fn shards(&self) -> impl Iterator<Item = Shard<'_>> {
-        (0..=self.mask).map(|index| self.shard(index))
-    }
-
-    #[inline]
-    fn shard(&self, index: usize) -> Shard<'_> {
-        Shard {
-            lines: &self.block,
-            first: index * self.stride + self.first,
+    /// Gives the shard that this thread writes to. `thread` must be the current
+    /// one: another would lose what its owner adds meanwhile.
+    #[inline(always)]
+    pub(super) fn write<T>(&self, thread: Thread, to: impl FnOnce(Shard<'_>) -> T) -> T {
+        let index = SHARED + thread.number();
+        match self.block.get(index).and_then(OnceLock::get) {
+            // What `to` does is compiled twice, here without a read-modify-write.
+            Some(lines) => to(Shard {
+                lines,
+                first: self.first,
+                is_own: true,
+            }),
+            None => self.write_elsewhere(index, to),
         }
+    }
+
+    /// Where there is no shard of the thread's own, or not yet.
+    #[cold]
+    #[inline(never)]
+    fn write_elsewhere<T>(&self, index: usize, to: impl FnOnce(Shard<'_>) -> T) -> T {
+        let is_own = index < self.block.len();
+        let index = if is_own {
+            index
+        } else {
+            index % SHARED.min(self.block.len())
+        };
+        let new = || (0..self.lines).map(|_| Line::default()).collect();
+        to(Shard {
+            lines: self.block[index].get_or_init(new),
+            first: self.first,
+            is_own,
+        })
+    }
+
+    /// Every shard that was written to, for a reader.
+    pub(super) fn shards(&self) -> impl Iterator<Item = Shard<'_>> {
+        let parts = self.block.iter().filter_map(OnceLock::get);
+        parts.map(|lines| Shard {
+            lines,
+            first: self.first,
+            is_own: false,
+        })
     }
 }
 
 impl<'a> Shard<'a> {
     #[inline]
-    pub(super) fn word(self, index: usize) -> &'a AtomicU64 {
+    fn word(self, index: usize) -> &'a AtomicU64 {
         let at = self.first + index;
         &self.lines[at / WORDS_PER_LINE].0[at % WORDS_PER_LINE]
+    }
+
+    /// Adds, wrapping, and answers what was there before. `order` is that of the
+    /// store.
+    #[inline]
+    pub(super) fn add(self, index: usize, value: u64, order: Ordering) -> u64 {
+        let word = self.word(index);
+        if self.is_own {
+            let before = word.load(Ordering::Relaxed);
+            word.store(before.wrapping_add(value), order);
+            before
+        } else {
+            word.fetch_add(value, order)
+        }
+    }
+
+    #[inline]
+    pub(super) fn load(self, index: usize, order: Ordering) -> u64 {
+        self.word(index).load(order)
     }
 }
 
@@ -111,7 +130,7 @@ impl<'a> Shard<'a> {
 pub(super) struct Allocator {
     words: usize,
     shards: usize,
-    block: Arc<[Line]>,
+    block: Block,
     /// The series that have their words in `block`.
     taken: usize,
     series: usize,
@@ -119,9 +138,9 @@ pub(super) struct Allocator {
 
 impl Allocator {
     /// The series that have all shards. The first series are the program's own
-    /// handlers; past so many of them a set of labels is one of a crowd, and
-    /// its share of the calls is small.
+    /// handlers; past so many of them a set of labels is one of a crowd.
     const FULLY_SHARDED: usize = 4096;
+    /// No thread's own among them.
     const SHARDS_PAST_THAT: usize = 2;
 
     /// For series of so many words each.
@@ -137,19 +156,17 @@ impl Allocator {
 
     /// Words that are zero.
     pub(super) fn allocate(&mut self) -> Words {
+        if self.series == Self::FULLY_SHARDED {
+            self.shards = self.shards.min(Self::SHARDS_PAST_THAT);
+        }
         if self.taken == SERIES_PER_BLOCK {
-            if self.series == Self::FULLY_SHARDED {
-                self.shards = self.shards.min(Self::SHARDS_PAST_THAT);
-            }
-            let lines = self.shards * self.words * SERIES_PER_BLOCK / WORDS_PER_LINE;
-            self.block = (0..lines).map(|_| Line::default()).collect();
+            self.block = (0..self.shards).map(|_| OnceLock::new()).collect();
             self.taken = 0;
         }
         let words = Words {
             block: Arc::clone(&self.block),
             first: self.taken * self.words,
-            stride: self.words * SERIES_PER_BLOCK,
-            mask: self.shards - 1,
+            lines: self.words * SERIES_PER_BLOCK / WORDS_PER_LINE,
         };
         self.taken += 1;
         self.series += 1;
@@ -158,53 +175,96 @@ impl Allocator {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
+pub(super) mod tests {
+    use std::collections::{HashMap, HashSet};
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
+
+    /// Few, so that threads of a test share some.
+    pub(in crate::recorder) const SHARDS: usize = SHARED + 3;
 
     #[test]
     fn no_word_belongs_to_two_series_and_no_line_to_two_shards() {
         for words in [1, 2, 20] {
-            let mut allocator = Allocator::new(words, 8);
+            let mut allocator = Allocator::new(words, SHARDS);
             let series: Vec<Words> = (0..40).map(|_| allocator.allocate()).collect();
             let mut addresses = HashSet::new();
-            let mut shards = std::collections::HashMap::new();
+            let mut shards = HashMap::new();
             for series in &series {
-                for (number, shard) in series.shards().enumerate() {
+                for number in 0..7 {
+                    // The last ones stand for threads that share.
+                    let thread = Thread::of_number(number);
                     for index in 0..words {
-                        let address = std::ptr::from_ref(shard.word(index)).addr();
+                        let address = series
+                            .write(thread, |shard| std::ptr::from_ref(shard.word(index)).addr());
                         assert!(addresses.insert(address), "a word was given twice");
                         let of_line = shards.entry(address / 128).or_insert(number);
                         assert_eq!(*of_line, number, "a line is shared by shards");
                     }
                 }
             }
-            assert_eq!(addresses.len(), 40 * 8 * words);
+            assert_eq!(addresses.len(), 40 * 7 * words);
         }
     }
 
     #[test]
     fn a_crowd_of_series_has_few_shards() {
-        let mut allocator = Allocator::new(1, 16);
+        let mut allocator = Allocator::new(1, SHARDS);
         let last = (0..Allocator::FULLY_SHARDED)
             .map(|_| allocator.allocate())
             .last();
-        assert_eq!(last.expect("some").shards().count(), 16);
-        assert_eq!(allocator.allocate().shards().count(), 2);
+        assert_eq!(last.expect("some").block.len(), 7);
+        assert_eq!(allocator.allocate().block.len(), 2);
     }
 
     #[test]
-    fn threads_take_turns_at_the_shards() {
-        let mut numbers: Vec<usize> = (0..4)
-            .map(|_| thread::spawn(|| (this_thread(), this_thread())))
-            .map(|thread| thread.join().expect("no panic"))
-            .map(|(first, again)| {
-                assert_eq!(first, again);
-                first
-            })
-            .collect();
-        numbers.dedup();
-        assert_eq!(numbers.len(), 4, "{numbers:?}");
+    fn a_shard_without_a_writer_takes_no_room() {
+        let words = Allocator::new(1, SHARDS).allocate();
+        assert_eq!(words.shards().count(), 0);
+        for (number, shards) in [(1, 1), (1, 1), (100, 2), (104, 2), (101, 3)] {
+            words.write(Thread::of_number(number), |_| ());
+            assert_eq!(words.shards().count(), shards);
+        }
+    }
+
+    #[test]
+    fn nothing_is_lost_by_threads_that_come_and_go() {
+        const GENERATIONS: usize = if cfg!(miri) { 4 } else { 300 };
+        const ADDED: u64 = if cfg!(miri) { 20 } else { 2_000 };
+        // More threads than shards of their own, so some share; a number goes
+        // from thread to thread.
+        const THREADS: usize = 6;
+        for shards in [SHARDS, SHARED + 1, Allocator::SHARDS_PAST_THAT] {
+            let words = Allocator::new(1, shards).allocate();
+            let left = AtomicUsize::new(GENERATIONS);
+            thread::scope(|scope| {
+                for _ in 0..THREADS {
+                    scope.spawn(|| {
+                        while left
+                            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                                left.checked_sub(1)
+                            })
+                            .is_ok()
+                        {
+                            thread::scope(|scope| {
+                                scope.spawn(|| {
+                                    for _ in 0..ADDED {
+                                        words.write(Thread::current(), |shard| {
+                                            shard.add(0, 1, Ordering::Relaxed)
+                                        });
+                                    }
+                                });
+                            });
+                        }
+                    });
+                }
+            });
+            let total: u64 = words
+                .shards()
+                .map(|shard| shard.load(0, Ordering::Relaxed))
+                .sum();
+            assert_eq!(total, GENERATIONS as u64 * ADDED, "{shards} shards");
+        }
     }
 }
