@@ -9,7 +9,7 @@
 //! A [`Recording`] takes what is recorded within it, and nothing else: tests that
 //! run side by side do not see each other.
 //!
-//! ```
+//! ```test_harness
 //! use instrument_runtime::instrumented;
 //! use instrument_runtime::testing::Recording;
 //!
@@ -18,11 +18,7 @@
 //!     Ok(format!("user {}", u8::try_from(id)?))
 //! }
 //!
-//! # macro_rules! shown { ($($attribute:tt)*) => {} }
-//! # shown! {
 //! #[tokio::test]
-//! # }
-//! # #[tokio::main(flavor = "current_thread")] async fn main() { counts_users().await }
 //! async fn counts_users() {
 //!     let recording = Recording::new();
 //!     recording.scope(async {
@@ -56,7 +52,8 @@
 //! |---|---|
 //! | runs on this thread | [`Recording::run`] |
 //! | is a future, on any runtime | [`Recording::scope`] |
-//! | is a task or a thread that the test starts | a clone: `tokio::spawn(recording.clone().scope(task))`, `thread::spawn(move \|\| recording.run(…))` |
+//! | is a task that the test starts | `tokio::spawn(recording.scope(task))` |
+//! | is a thread that the test starts | a clone: `thread::spawn(move \|\| recording.run(…))` |
 //! | spawns tasks itself, on a current-thread runtime | `recording.run(\|\| runtime.block_on(…))` |
 //! | spawns tasks itself, on a runtime of many threads | [`Recording::record_thread`] on each of them |
 //! | starts threads or runtimes that the test cannot reach | [`Recording::global`] |
@@ -85,16 +82,12 @@
 //!
 //! Tasks on several threads, each wrapped by the test:
 //!
-//! ```
+//! ```test_harness
 //! # use instrument_runtime::instrumented;
 //! # use instrument_runtime::testing::Recording;
 //! # #[instrumented(endpoint = "/users/{id}", method = "GET")]
 //! # async fn user(id: u32) {}
-//! # macro_rules! shown { ($($attribute:tt)*) => {} }
-//! # shown! {
 //! #[tokio::test(flavor = "multi_thread")]
-//! # }
-//! # #[tokio::main(flavor = "multi_thread")] async fn main() { counts_tasks().await }
 //! async fn counts_tasks() {
 //!     let recording = Recording::new();
 //!     let tasks: Vec<_> = (0..10)
@@ -208,6 +201,9 @@ impl Recording {
 
     /// Records what `f` does on this thread. Within one recording, another one takes
     /// what is within itself.
+    ///
+    /// A call counts as ended where its future is dropped: one that only begins
+    /// within `f` wants a [`scope`](Self::scope).
     pub fn run<T>(&self, f: impl FnOnce() -> T) -> T {
         metrics::with_local_recorder(&*self.recorder, f)
     }
