@@ -191,7 +191,7 @@ fn matching<'a, V: Copy>(
     all: &'a BTreeMap<Series, V>,
     name: &'a str,
     labels: &'a [(&str, &str)],
-) -> impl Iterator<Item = V> + use<'a, V> {
+) -> impl Iterator<Item = V> {
     all.iter()
         .filter(move |(series, _)| series.matches(name, labels))
         .map(|(_, value)| *value)
