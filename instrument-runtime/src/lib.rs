@@ -31,7 +31,8 @@
 //! Behind features, the whole of a request, with the method, the matched route
 //! and the status that went out, and those that reached no handler:
 //!
-//! (`process` adds the process's own metrics to the page.)
+//! (`process` adds the process's own metrics to the page; `testing` lets unit tests
+//! ask what was counted.)
 //!
 //! | feature | layer | the page as a handler |
 //! |---|---|---|
@@ -74,6 +75,8 @@ mod request_series;
 mod series;
 mod settings;
 mod tell;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "tonic")]
 pub mod tonic;
 #[cfg(feature = "tower")]
@@ -131,6 +134,6 @@ pub mod __private {
 }
 
 /// The README's code compiles.
-#[cfg(all(doctest, feature = "axum"))]
+#[cfg(all(doctest, feature = "axum", feature = "testing"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

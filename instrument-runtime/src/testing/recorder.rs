@@ -1,0 +1,89 @@
+//! The recorder of a recording: plain storage, read as often as one likes.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use metrics::{Counter, Gauge, HistogramFn, Key, KeyName, Metadata, SharedString, Unit};
+
+use crate::testing::snapshot::{Distribution, Series, Snapshot};
+
+#[derive(Debug, Default)]
+pub(super) struct LocalRecorder {
+    counters: Registry<AtomicU64>,
+    /// The bits of floats.
+    gauges: Registry<AtomicU64>,
+    histograms: Registry<Samples>,
+}
+
+#[derive(Debug, Default)]
+struct Samples(Mutex<Distribution>);
+
+#[derive(Debug)]
+struct Registry<T>(Mutex<BTreeMap<Series, Arc<T>>>);
+
+impl<T> Default for Registry<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Default> Registry<T> {
+    fn of(&self, key: &Key) -> Arc<T> {
+        Arc::clone(lock(&self.0).entry(Series::of(key)).or_default())
+    }
+
+    fn read<V>(&self, value: impl Fn(&T) -> V) -> BTreeMap<Series, V> {
+        let series = lock(&self.0);
+        let all = series.iter();
+        all.map(|(series, cell)| (series.clone(), value(cell)))
+            .collect()
+    }
+}
+
+/// A test that panics is no reason not to look.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl LocalRecorder {
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            counters: self.counters.read(|cell| cell.load(Ordering::Acquire)),
+            gauges: self
+                .gauges
+                .read(|cell| f64::from_bits(cell.load(Ordering::Acquire))),
+            histograms: self.histograms.read(|samples| *lock(&samples.0)),
+        }
+    }
+}
+
+impl metrics::Recorder for LocalRecorder {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.counters.of(key))
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.gauges.of(key))
+    }
+
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> metrics::Histogram {
+        metrics::Histogram::from_arc(self.histograms.of(key))
+    }
+}
+
+impl HistogramFn for Samples {
+    fn record(&self, value: f64) {
+        self.record_many(value, 1);
+    }
+
+    fn record_many(&self, value: f64, times: usize) {
+        lock(&self.0).add(value, times as u64);
+    }
+}

@@ -1,0 +1,303 @@
+//! What was recorded up to one moment, and what a test asks of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use metrics::Key;
+
+use crate::current;
+
+/// What a [`Recording`](crate::testing::Recording) had recorded at one moment.
+///
+/// The labels of each question are those that a series must have, beside any
+/// others; `&[]` asks for all series of the metric. Where code calls
+/// [`builder`](crate::builder) with other [`names`](crate::Builder::names), the
+/// three metrics are found under those.
+///
+/// Its `Display` is a line a series.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    pub(super) counters: BTreeMap<Series, u64>,
+    pub(super) gauges: BTreeMap<Series, f64>,
+    pub(super) histograms: BTreeMap<Series, Distribution>,
+}
+
+/// How long calls took that have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Latency {
+    /// How many calls.
+    pub count: u64,
+    /// How long all of them took together, to the nanosecond.
+    pub sum: Duration,
+}
+
+/// The samples of a histogram.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Histogram {
+    /// How many samples.
+    pub count: u64,
+    /// The sum of their values.
+    pub sum: f64,
+}
+
+impl Snapshot {
+    /// How many calls have ended: `requests_total`.
+    #[must_use]
+    pub fn requests(&self, labels: &[(&str, &str)]) -> u64 {
+        self.counter(&current::names().requests_total, labels)
+    }
+
+    /// How many calls have started and not ended: `requests_in_progress`.
+    #[must_use]
+    pub fn in_progress(&self, labels: &[(&str, &str)]) -> i64 {
+        self.gauge(&current::names().requests_in_progress, labels) as i64
+    }
+
+    /// How long calls took that have ended: `request_latency_seconds`.
+    #[must_use]
+    pub fn latency(&self, labels: &[(&str, &str)]) -> Latency {
+        let found = self.distribution(&current::names().request_latency_seconds, labels);
+        Latency {
+            count: found.count,
+            sum: found.duration(),
+        }
+    }
+
+    /// A counter of this name, the application's own for one.
+    #[must_use]
+    pub fn counter(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        matching(&self.counters, name, labels).sum()
+    }
+
+    /// A gauge of this name, the application's own for one.
+    #[must_use]
+    pub fn gauge(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        // An empty sum of floats is -0, which a red test had better not print.
+        matching(&self.gauges, name, labels).fold(0.0, |sum, value| sum + value)
+    }
+
+    /// A histogram of this name, the application's own for one.
+    #[must_use]
+    pub fn histogram(&self, name: &str, labels: &[(&str, &str)]) -> Histogram {
+        let Distribution { count, sum, .. } = self.distribution(name, labels);
+        Histogram { count, sum }
+    }
+
+    fn distribution(&self, name: &str, labels: &[(&str, &str)]) -> Distribution {
+        let mut sum = Distribution::default();
+        for found in matching(&self.histograms, name, labels) {
+            sum.count += found.count;
+            sum.sum += found.sum;
+            sum.nanos = sum.nanos.saturating_add(found.nanos);
+        }
+        sum
+    }
+
+    /// Asserts how many calls have ended, and prints all series if it were others.
+    ///
+    /// # Panics
+    ///
+    /// When there are more or fewer.
+    #[track_caller]
+    pub fn assert_requests(&self, labels: &[(&str, &str)], expected: u64) {
+        let found = self.requests(labels);
+        if found != expected {
+            let name = &current::names().requests_total;
+            self.fail(self.counters.keys(), name, labels, &found, &expected);
+        }
+    }
+
+    /// Asserts how many calls have started and not ended, and prints all series if
+    /// it were others.
+    ///
+    /// # Panics
+    ///
+    /// When there are more or fewer.
+    #[track_caller]
+    pub fn assert_in_progress(&self, labels: &[(&str, &str)], expected: i64) {
+        let found = self.in_progress(labels);
+        if found != expected {
+            let name = &current::names().requests_in_progress;
+            self.fail(self.gauges.keys(), name, labels, &found, &expected);
+        }
+    }
+
+    #[track_caller]
+    fn fail<'a>(
+        &self,
+        series: impl Iterator<Item = &'a Series>,
+        name: &str,
+        labels: &[(&str, &str)],
+        found: &dyn fmt::Display,
+        expected: &dyn fmt::Display,
+    ) -> ! {
+        let asked = Series::new(name, labels.iter().copied());
+        let mut message = format!("{asked} is {found}, not {expected}\n");
+        if self.is_empty() {
+            message += "nothing was recorded: is the call within `run` or `scope`, \
+                        and is it polled? A spawned task needs a `scope` of its own.";
+            panic!("{message}");
+        }
+        let series: Vec<_> = series.filter(|series| series.name == name).collect();
+        for (label, value) in labels {
+            let values: BTreeSet<&str> = series.iter().filter_map(|s| s.value(label)).collect();
+            if !series.is_empty() && !values.contains(value) {
+                message += &format!("no {name} has {label}={value:?}");
+                if !values.is_empty() {
+                    let values: Vec<_> = values.iter().map(|v| format!("{v:?}")).collect();
+                    message += &format!("; there is {}", values.join(", "));
+                }
+                message += "\n";
+            }
+        }
+        message += "recorded:";
+        for line in self.to_string().lines() {
+            message += "\n  ";
+            message += line;
+        }
+        panic!("{message}");
+    }
+
+    /// Whether there is no series at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.counters.is_empty() && self.gauges.is_empty() && self.histograms.is_empty()
+    }
+
+    /// What was added after an earlier snapshot of the same recording: the increase
+    /// of counters and histograms, without the series that stayed as they were.
+    /// Gauges are what they are now, since they tell a state and not a count.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut added = self.clone();
+        added.counters.retain(|series, count| {
+            let before = earlier.counters.get(series);
+            *count = count.saturating_sub(*before.unwrap_or(&0));
+            *count != 0 || before.is_none()
+        });
+        added.histograms.retain(|series, samples| {
+            let before = earlier.histograms.get(series);
+            samples.take_away(before.copied().unwrap_or_default());
+            samples.count != 0 || before.is_none()
+        });
+        added
+    }
+}
+
+fn matching<'a, V: Copy>(
+    all: &'a BTreeMap<Series, V>,
+    name: &'a str,
+    labels: &'a [(&str, &str)],
+) -> impl Iterator<Item = V> {
+    all.iter()
+        .filter(move |(series, _)| series.matches(name, labels))
+        .map(|(_, value)| *value)
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counters = self.counters.iter().map(|(s, v)| (s, v.to_string()));
+        let gauges = self.gauges.iter().map(|(s, v)| (s, v.to_string()));
+        let histograms = self.histograms.iter().map(|(series, samples)| {
+            let Distribution { count, sum, .. } = samples;
+            (series, format!("count {count}, sum {sum}"))
+        });
+        let mut lines: Vec<_> = counters.chain(gauges).chain(histograms).collect();
+        if lines.is_empty() {
+            return f.write_str("nothing was recorded");
+        }
+        lines.sort();
+        for (index, (series, value)) in lines.iter().enumerate() {
+            let end_of_line = if index == 0 { "" } else { "\n" };
+            write!(f, "{end_of_line}{series} {value}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A metric's name and one set of labels.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Series {
+    name: String,
+    labels: BTreeMap<String, String>,
+}
+
+impl Series {
+    /// Of two labels with one name the last one counts, as on the page.
+    fn new<'a>(name: &str, labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let labels = labels.into_iter();
+        Self {
+            name: name.to_owned(),
+            labels: labels
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        }
+    }
+
+    pub(super) fn of(key: &Key) -> Self {
+        Self::new(
+            key.name(),
+            key.labels().map(|label| (label.key(), label.value())),
+        )
+    }
+
+    fn value(&self, label: &str) -> Option<&str> {
+        self.labels.get(label).map(String::as_str)
+    }
+
+    fn matches(&self, name: &str, labels: &[(&str, &str)]) -> bool {
+        let mut labels = labels.iter();
+        self.name == name && labels.all(|(label, value)| self.value(label) == Some(value))
+    }
+}
+
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        for (index, (label, value)) in self.labels.iter().enumerate() {
+            let before = if index == 0 { '{' } else { ',' };
+            write!(f, "{before}{label}={value:?}")?;
+        }
+        if self.labels.is_empty() {
+            return Ok(());
+        }
+        f.write_str("}")
+    }
+}
+
+/// The samples of one histogram's series.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Distribution {
+    count: u64,
+    sum: f64,
+    /// The same sum for seconds, which floats would round.
+    nanos: i128,
+}
+
+impl Distribution {
+    pub(super) fn add(&mut self, value: f64, times: u64) {
+        self.count += times;
+        self.sum += value * times as f64;
+        // Of use for seconds only; others may be of any size.
+        let nanos = ((value * 1e9).round() as i128).saturating_mul(i128::from(times));
+        self.nanos = self.nanos.saturating_add(nanos);
+    }
+
+    fn take_away(&mut self, earlier: Self) {
+        self.count = self.count.saturating_sub(earlier.count);
+        self.sum -= earlier.sum;
+        self.nanos = self.nanos.saturating_sub(earlier.nanos);
+    }
+
+    fn duration(&self) -> Duration {
+        const NANOS_PER_SECOND: i128 = 1_000_000_000;
+        let nanos = self.nanos.max(0);
+        Duration::new(
+            u64::try_from(nanos / NANOS_PER_SECOND).unwrap_or(u64::MAX),
+            (nanos % NANOS_PER_SECOND) as u32,
+        )
+    }
+}

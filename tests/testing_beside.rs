@@ -1,0 +1,69 @@
+//! A recording in a process where `install` has been called, with names of its own:
+//! each takes what is its own, and the process's recording is refused.
+
+use instrument_runtime::testing::Recording;
+use instrument_runtime::{MetricNames, builder, instrumented};
+use instrument_tests::page::Page;
+
+#[instrumented(endpoint = "/plain", method = "GET")]
+async fn plain() {
+    tokio::task::yield_now().await;
+}
+
+#[instrumented(endpoint = "/labelled", labels(tenant = tenant))]
+async fn labelled(tenant: &str) {
+    tokio::task::yield_now().await;
+}
+
+async fn calls() {
+    plain().await;
+    labelled("acme").await;
+}
+
+#[test]
+fn a_recording_and_an_installation_do_not_mix() {
+    let exporter = builder("beside")
+        .without_listener()
+        .names(MetricNames::opentelemetry())
+        .install()
+        .expect("installs");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let recording = Recording::new();
+    for round in 1_u64..=3 {
+        runtime.block_on(async {
+            calls().await;
+            recording.scope(calls()).await;
+            tokio::spawn(recording.scope(calls()))
+                .await
+                .expect("no panic");
+            tokio::spawn(async {
+                calls().await;
+                calls().await;
+            })
+            .await
+            .expect("no panic");
+        });
+        let page = Page::parse(&exporter.render());
+        for (label, route) in [("http_route", "/plain"), ("tenant", "acme")] {
+            let labels = [(label, route), ("outcome", "ok")];
+            recording.assert_requests(&labels, 2 * round);
+            assert_eq!(recording.latency(&labels).count, 2 * round);
+            recording.assert_in_progress(&labels[..1], 0);
+            assert_eq!(
+                page.sum("http_server_requests_total", &labels),
+                3.0 * round as f64
+            );
+            assert_eq!(page.sum("http_server_active_requests", &labels[..1]), 0.0);
+        }
+        recording.assert_requests(&[], 4 * round);
+    }
+
+    for _ in 0..2 {
+        let refused = Recording::global().expect_err("one recorder is installed");
+        assert!(refused.to_string().contains("init"), "{refused}");
+    }
+}
