@@ -31,14 +31,15 @@
 //! Behind features, the whole of a request, with the method, the matched route
 //! and the status that went out, and those that reached no handler:
 //!
-//! (`process` adds the process's own metrics to the page.)
-//!
 //! | feature | layer | the page as a handler |
 //! |---|---|---|
 //! | `axum` | `axum::layer()` | `axum::metrics` |
 //! | `actix-web` | `actix_web::middleware()` | `actix_web::metrics` |
 //! | `tonic` | `tonic::layer()` | |
 //! | `tower` | `tower::layer()` | |
+//!
+//! Two more features: `process` adds the process's own metrics to the page, and
+//! `push` pushes the page of a job that is too short to be scraped.
 //!
 //! Calls are recorded through the [`metrics`] facade. Without `init`, a recorder
 //! of your own gets them; with neither, a call costs a little and counts nothing.
@@ -66,6 +67,8 @@ mod names;
 mod outcome;
 #[cfg(feature = "process")]
 mod process;
+#[cfg(feature = "push")]
+mod push;
 mod recorder;
 #[cfg(feature = "_layer")]
 mod request;
