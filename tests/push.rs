@@ -4,7 +4,7 @@
 mod exporter_promtool;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use instrument_runtime::instrumented;
 use instrument_tests::page::{Page, scrape};
 use instrument_tests::program::{Program, is_installed};
 use instrument_tests::{DEADLINE, wait_for};
-use metrics::{counter, histogram};
+use metrics::{counter, describe_counter, describe_histogram, histogram};
 use serde_json::{Value, json};
 
 /// Longer than any test: what arrives was pushed at the end.
@@ -47,7 +47,7 @@ impl Gateway {
                 .stderr(Stdio::null()),
         );
         wait_for("the gateway", || {
-            std::net::TcpStream::connect(addr).is_ok().then_some(())
+            TcpStream::connect(addr).is_ok().then_some(())
         });
         Self {
             addr,
@@ -321,15 +321,17 @@ fn a_gateway_that_is_away_harms_nobody_and_is_told() {
     assert!(took < Duration::from_secs(3), "{took:?}");
 }
 
-/// A gateway that takes each push and says nothing, or never enough.
-fn silent_gateway(says: &'static [u8]) -> (SocketAddr, mpsc::Receiver<std::net::TcpStream>) {
+/// A gateway that takes each push and says this: nothing, or never enough.
+fn silent_gateway(says: &'static [u8]) -> (SocketAddr, mpsc::Receiver<Taken>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("its address");
     let (sender, taken) = mpsc::channel();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut request = [0; 32];
+            let is_whole = stream.read_exact(&mut request).is_ok();
             let _ = stream.write_all(says);
-            if sender.send(stream).is_err() {
+            if is_whole && sender.send(Taken { request, stream }).is_err() {
                 break;
             }
         }
@@ -337,41 +339,58 @@ fn silent_gateway(says: &'static [u8]) -> (SocketAddr, mpsc::Receiver<std::net::
     (addr, taken)
 }
 
+struct Taken {
+    /// The start of it.
+    request: [u8; 32],
+    stream: TcpStream,
+}
+
+fn is_bounded_with(says: &'static [u8]) {
+    let started = Instant::now();
+    let (addr, taken) = silent_gateway(says);
+    let mut job = Job::start(&format!("http://{addr}"), "bounded", &[], SOON);
+    let first = taken.recv_timeout(DEADLINE).expect("a push");
+    // The page and the work go on meanwhile.
+    job.import("orders", 5);
+    let (_, page) = job.page();
+    assert_eq!(page.sum("requests_total", &[("table", "orders")]), 5.0);
+    let asked = Instant::now();
+    let told = job.ask("blocking-shutdown").to_string();
+    let took = asked.elapsed();
+    println!("with a gateway that says {says:?}: {took:?}, {told}");
+    assert!(told.contains("no answer in 5s"), "{told}");
+    assert!(
+        (4.0..20.0).contains(&took.as_secs_f64()),
+        "{took:?}, which should be 5 to 10 s"
+    );
+    // One after the other, each closed in the end.
+    let pushes: Vec<_> = std::iter::once(first).chain(taken.try_iter()).collect();
+    assert_eq!(job.pushes("error"), pushes.len() as f64);
+    let in_turn = 1.0 + started.elapsed().as_secs_f64() / 5.0;
+    assert!(pushes.len() as f64 <= in_turn, "{} at once", pushes.len());
+    assert_eq!(job.pushes("ok"), 0.0);
+    for Taken {
+        request,
+        mut stream,
+    } in pushes
+    {
+        assert_eq!(&request, b"PUT /metrics/job/bounded HTTP/1.");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a time-out");
+        std::io::copy(&mut stream, &mut std::io::sink()).expect("its end");
+    }
+}
+
 #[test]
 fn a_gateway_that_never_answers_delays_the_end_by_so_much() {
-    for says in [
-        &b""[..],
-        b"HTTP/1.1 200",
-        b"HTTP/1.1 500 Oh\r\ncontent-length: 9\r\n\r\nno",
-    ] {
-        let (addr, taken) = silent_gateway(says);
-        let mut job = Job::start(&format!("http://{addr}"), "bounded", &[], SOON);
-        let mut first = taken.recv_timeout(DEADLINE).expect("a push");
-        // The page and the work go on meanwhile.
-        job.import("orders", 5);
-        let (_, page) = job.page();
-        assert_eq!(page.sum("requests_total", &[("table", "orders")]), 5.0);
-        assert_eq!(page.sum(PUSHES, &[]), 0.0, "it is still under way");
-        let asked = Instant::now();
-        let told = job.ask("blocking-shutdown").to_string();
-        let took = asked.elapsed();
-        println!("with a gateway that is silent: {took:?}, {told}");
-        assert!(told.contains("no answer in 5s"), "{told}");
-        assert!(
-            (4.0..20.0).contains(&took.as_secs_f64()),
-            "{took:?}, which should be 5 to 10 s"
-        );
-        // One after the other, and no more than that; both are closed.
-        assert_eq!(job.pushes("error"), 2.0);
-        let mut last = taken.try_recv().expect("the last push");
-        assert!(taken.try_recv().is_err(), "a third one");
-        for stream in [&mut first, &mut last] {
-            stream.set_read_timeout(Some(DEADLINE)).expect("a time-out");
-            let mut request = Vec::new();
-            stream.read_to_end(&mut request).expect("its end");
-            assert!(request.starts_with(b"PUT /metrics/job/bounded HTTP/1.1\r\n"));
+    std::thread::scope(|scope| {
+        for says in [
+            &b""[..],
+            b"HTTP/1.1 200",
+            b"HTTP/1.1 500 Oh\r\ncontent-length: 9\r\n\r\nno",
+        ] {
+            scope.spawn(|| is_bounded_with(says));
         }
-    }
+    });
 }
 
 #[test]
@@ -447,6 +466,8 @@ fn child_pushes() {
         builder = builder.push_group(text(&pair[0]), text(&pair[1]));
     }
     let mut exporter = Some(builder.install().expect("installs"));
+    describe_counter!("rows_total", "Rows that were read.");
+    describe_histogram!("file_bytes", "What they took.");
     for line in std::io::stdin().lines().map_while(Result::ok) {
         let words: Vec<&str> = line.split(' ').collect();
         let answer = match (words[0], &exporter) {

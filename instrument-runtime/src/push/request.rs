@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -18,7 +18,7 @@ use crate::push::gateway::Gateway;
 
 /// From the look-up of the gateway's name to the end of its answer.
 pub(crate) const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Of an answer that says why it is none, in bytes.
+/// Of what a gateway says of a refusal, in bytes; it goes on with whole series.
 const MOST_REASON: usize = 1024;
 
 /// Replaces the group at `path` by this page. The error says what failed.
@@ -62,13 +62,18 @@ async fn answered(gateway: &Gateway, path: &str, page: String) -> Result<(), Str
 /// The status and what the gateway says of it.
 async fn refusal(response: Response<Incoming>) -> String {
     let status = response.status();
-    let body = Limited::new(response.into_body(), MOST_REASON)
-        .collect()
-        .await;
-    let reason = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).trim().to_owned());
-    match reason {
-        Ok(reason) if !reason.is_empty() => format!("{status}: {reason}"),
-        _ => status.to_string(),
+    let mut body = response.into_body();
+    let mut reason = Vec::new();
+    while reason.len() < MOST_REASON {
+        let Some(Ok(frame)) = body.frame().await else {
+            break;
+        };
+        reason.extend(frame.into_data().unwrap_or_default());
+    }
+    reason.truncate(MOST_REASON);
+    match String::from_utf8_lossy(&reason).trim() {
+        "" => status.to_string(),
+        reason => format!("{status}: {reason}"),
     }
 }
 
