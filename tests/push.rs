@@ -3,13 +3,14 @@
 
 mod exporter_promtool;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use instrument_runtime::instrumented;
+use instrument_runtime::{InitError, instrumented};
 use instrument_tests::page::{Page, scrape};
 use instrument_tests::program::{Program, is_installed};
 use instrument_tests::{DEADLINE, wait_for};
@@ -79,7 +80,26 @@ struct Job {
 
 impl Job {
     fn start(url: &str, name: &str, group: &[(&str, &str)], interval: u64) -> Self {
-        let settings = json!({"url": url, "name": name, "group": group, "interval": interval});
+        Self::with(&json!({"url": url, "name": name, "group": group, "interval": interval}))
+    }
+
+    /// One that can be scraped as well.
+    fn serving(gateway: SocketAddr, name: &str) -> (Self, SocketAddr) {
+        let url = format!("http://{gateway}");
+        let settings = json!(
+            {"url": url, "name": name, "group": [], "interval": SOON, "serves": true}
+        );
+        let mut job = Self::with(&settings);
+        let addr = job.ask("address");
+        (
+            job,
+            addr.as_str()
+                .and_then(|addr| addr.parse().ok())
+                .expect("an address"),
+        )
+    }
+
+    fn with(settings: &Value) -> Self {
         let mut child = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "child_pushes", "--ignored", "--nocapture"])
             .env("JOB", settings.to_string())
@@ -161,7 +181,7 @@ fn a_job_leaves_its_last_counts() {
         .filter_map(|line| line.split(['{', ' ']).next())
         .collect();
     let mut compared = 0;
-    for &name in &names {
+    for name in names.iter().copied().collect::<BTreeSet<_>>() {
         for (labels, value) in page.samples(name) {
             let labels: Vec<_> = labels
                 .iter()
@@ -241,7 +261,9 @@ fn a_dropped_exporter_pushes_on() {
     let Some(gateway) = Gateway::start() else {
         return;
     };
-    let mut job = Job::start(&gateway.url(), "careless", &[], SOON);
+    // By a name, too.
+    let url = format!("http://localhost:{}", gateway.addr.port());
+    let mut job = Job::start(&url, "careless", &[], SOON);
     job.ask("drop");
     job.import("orders", 6);
     wait_for("a push", || {
@@ -287,7 +309,7 @@ fn a_gateway_that_is_away_harms_nobody_and_is_told() {
         return;
     }
     let addr = free_port();
-    let mut job = Job::start(&format!("http://{addr}"), "patient", &[], SOON);
+    let (mut job, served) = Job::serving(addr, "patient");
     let errors = |job: &mut Job, more: f64| {
         let before = job.pushes("error");
         wait_for("failed pushes", || {
@@ -299,8 +321,16 @@ fn a_gateway_that_is_away_harms_nobody_and_is_told() {
     let told = job.ask("error").to_string();
     assert!(told.contains("cannot connect"), "{told}");
     job.import("orders", 5);
-    let (text, page) = job.page();
+    let text = ureq::get(&format!("http://{served}/metrics"))
+        .call()
+        .expect("a page")
+        .body_mut()
+        .read_to_string()
+        .expect("text");
+    let page = Page::parse(&text);
     assert_eq!(page.sum("requests_total", &[("table", "orders")]), 5.0);
+    assert!(page.exactly(PUSHES, &[("outcome", "error")]) >= 3.0);
+    assert_eq!(page.exactly("instrument_scrapes_total", &[]), 1.0);
     assert_eq!(exporter_promtool::remarks(&text).unwrap_or_default(), "");
 
     let gateway = Gateway::at(addr, &[]);
@@ -348,16 +378,17 @@ struct Taken {
 fn is_bounded_with(says: &'static [u8]) {
     let started = Instant::now();
     let (addr, taken) = silent_gateway(says);
-    let mut job = Job::start(&format!("http://{addr}"), "bounded", &[], SOON);
+    let (mut job, served) = Job::serving(addr, "bounded");
     let first = taken.recv_timeout(DEADLINE).expect("a push");
     // The page and the work go on meanwhile.
     job.import("orders", 5);
-    let (_, page) = job.page();
+    let page = scrape(served).expect("a page");
     assert_eq!(page.sum("requests_total", &[("table", "orders")]), 5.0);
     let asked = Instant::now();
     let told = job.ask("blocking-shutdown").to_string();
     let took = asked.elapsed();
-    println!("with a gateway that says {says:?}: {took:?}, {told}");
+    let said = says.escape_ascii();
+    println!("with a gateway that says \"{said}\": {took:?}, {told}");
     assert!(told.contains("no answer in 5s"), "{told}");
     assert!(
         (4.0..20.0).contains(&took.as_secs_f64()),
@@ -416,6 +447,24 @@ fn what_the_gateway_refuses_is_told() {
     assert!(told.contains("404 Not Found"), "{told}");
 }
 
+#[test]
+fn a_refused_installation_pushes_nothing() {
+    let gateway = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    gateway.set_nonblocking(true).expect("a mode of sockets");
+    let addr = gateway.local_addr().expect("its address");
+    metrics_util::debugging::DebuggingRecorder::new()
+        .install()
+        .expect("the first recorder");
+    let refused = instrument_runtime::builder("second")
+        .without_listener()
+        .push(format!("http://{addr}"))
+        .install();
+    assert!(matches!(refused, Err(InitError::AlreadyInstalled)));
+    // Its thread has ended by now, with whatever it would have pushed.
+    let error = gateway.accept().expect_err("nobody came");
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+}
+
 /// Of `secret:/@`.
 const HASH: &str = "$2b$04$375WKxk4Es1JqSI0YDorsOxb9q6McSIL4Do0MoMdr4c59fK8SHW9u";
 
@@ -457,11 +506,15 @@ fn child_pushes() {
     let settings: Value = serde_json::from_str(&settings).expect("JSON");
     let text = |value: &Value| value.as_str().expect("text").to_owned();
     let mut builder = instrument_runtime::builder(text(&settings["name"]))
-        .without_listener()
         .push(text(&settings["url"]))
         .push_interval(Duration::from_millis(
             settings["interval"].as_u64().expect("a number"),
         ));
+    builder = if settings["serves"] == true {
+        builder.listen(([127, 0, 0, 1], 0))
+    } else {
+        builder.without_listener()
+    };
     for pair in settings["group"].as_array().expect("a list") {
         builder = builder.push_group(text(&pair[0]), text(&pair[1]));
     }
@@ -479,6 +532,7 @@ fn child_pushes() {
                 }
                 Value::Null
             }
+            ("address", Some(exporter)) => json!(exporter.local_addr()),
             ("render", Some(exporter)) => json!(exporter.render()),
             ("error", Some(exporter)) => json!(exporter.last_push_error()),
             ("shutdown", Some(exporter)) => {

@@ -290,7 +290,8 @@ impl Builder {
     /// A label that the gateway groups by, beside `job`: runs that differ in one
     /// stand side by side instead of replacing each other. `instance`, mostly,
     /// where several hosts run the job; never something new in each run, for the
-    /// gateway keeps all of them.
+    /// gateway keeps all of them, and never a label of your metrics, which the
+    /// gateway would overwrite.
     #[cfg(feature = "push")]
     pub fn push_group(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
         self.push.group.push((label.into(), value.into()));
