@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 #[cfg(target_os = "linux")]
 use std::sync::Mutex;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use instrument_runtime::{Builder, InitError, MetricNames, builder, instrumented};
 use instrument_tests::page::scrape;
@@ -241,6 +242,72 @@ const CASES: &[Case] = &[
         || any().max_series(0),
         |error| matches!(error, InitError::MaxSeries),
     ),
+    (
+        "push-url",
+        || any().push("push:9091"),
+        |error| is_push(error, ".push(\"push:9091\")", "no scheme"),
+    ),
+    (
+        "push-over-tls",
+        || any().push("https://me:secret@push:9091"),
+        |error| is_push(error, ".push(\"https://…@push:9091\")", "TLS"),
+    ),
+    (
+        "push-interval",
+        || any().push(GATEWAY).push_interval(Duration::ZERO),
+        |error| is_push(error, ".push_interval(0ns)", "a second or more"),
+    ),
+    (
+        "push-job",
+        || any().push(GATEWAY).push_job(""),
+        |error| is_push(error, ".push_job(\"\")", "no name"),
+    ),
+    (
+        "push-without-a-job",
+        || builder("").without_listener().push(GATEWAY),
+        |error| is_push(error, GATEWAY, ".push_job("),
+    ),
+    (
+        "push-group-without-a-name",
+        || any().push(GATEWAY).push_group("", "a"),
+        |error| is_push(error, ".push_group(\"\", \"a\")", "no label name"),
+    ),
+    (
+        "push-group-of-no-name",
+        || any().push(GATEWAY).push_group("a-b", "c"),
+        |error| is_push(error, "\"a-b\"", "no label name"),
+    ),
+    (
+        "push-group-of-prometheus",
+        || any().push(GATEWAY).push_group("__a", "b"),
+        |error| is_push(error, "\"__a\"", "keeps for itself"),
+    ),
+    (
+        "push-group-of-a-series",
+        || any().push(GATEWAY).push_group("endpoint", "a"),
+        |error| is_push(error, "\"endpoint\"", "by the exporter"),
+    ),
+    (
+        "push-group-of-all-series",
+        || {
+            let region = any().push(GATEWAY).global_label("region", "eu");
+            region.push_group("region", "us")
+        },
+        |error| is_push(error, "\"region\"", "global label"),
+    ),
+    (
+        "push-group-of-the-job",
+        || any().push(GATEWAY).push_group("job", "a"),
+        |error| is_push(error, "\"job\"", ".push_job("),
+    ),
+    (
+        "push-group-twice",
+        || {
+            let once = any().push(GATEWAY).push_group("instance", "a");
+            once.push_group("instance", "b")
+        },
+        |error| is_push(error, "\"instance\", \"b\"", "twice"),
+    ),
     #[cfg(target_os = "linux")]
     (
         "no-thread",
@@ -256,6 +323,14 @@ const CASES: &[Case] = &[
         },
     ),
 ];
+
+/// Nothing is pushed to it: a refusal comes before, and the interval after.
+const GATEWAY: &str = "http://192.0.2.1:9091";
+
+fn is_push(error: &InitError, named: &str, why: &str) -> bool {
+    matches!(error, InitError::Push { setting, problem }
+        if setting.contains(named) && problem.contains(why) && !setting.contains("secret"))
+}
 
 /// The files that were opened so that no more can be.
 #[cfg(target_os = "linux")]

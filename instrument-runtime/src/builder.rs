@@ -14,6 +14,8 @@ use crate::exporter::allow::AllowList;
 use crate::exporter::health;
 use crate::exporter::listener::{Listener, Target};
 use crate::names::{LabelNames, MetricNames};
+#[cfg(feature = "push")]
+use crate::push::{self, PushSettings};
 use crate::recorder::{Recorder, direct};
 use crate::settings::{self, DEFAULT_BUCKETS, DEFAULT_MAX_SERIES, Settings};
 use crate::zeros;
@@ -71,6 +73,8 @@ pub fn builder(app_name: impl Into<String>) -> Builder {
         max_series: DEFAULT_MAX_SERIES,
         discovery: Discovery::default(),
         last_scrape: Duration::ZERO,
+        #[cfg(feature = "push")]
+        push: PushSettings::default(),
     }
 }
 
@@ -89,6 +93,8 @@ pub struct Builder {
     max_series: usize,
     discovery: Discovery,
     last_scrape: Duration,
+    #[cfg(feature = "push")]
+    push: PushSettings,
 }
 
 impl Builder {
@@ -207,6 +213,91 @@ impl Builder {
         self
     }
 
+    /// Pushes the page to the Prometheus Pushgateway at this URL (feature `push`):
+    /// at an [interval](Self::push_interval), and once more on
+    /// [`Exporter::shutdown`] or [`Exporter::blocking_shutdown`].
+    ///
+    /// For a batch job that ends before Prometheus would scrape it; one that is
+    /// shorter than the interval pushes once, at its end.
+    ///
+    /// ```no_run
+    /// use instrument_runtime::instrumented;
+    ///
+    /// #[instrumented]
+    /// async fn import(file: &str) -> std::io::Result<()> {
+    ///     // …
+    /// #   let _ = file;
+    ///     Ok(())
+    /// }
+    ///
+    /// #[tokio::main]
+    /// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     let exporter = instrument_runtime::builder("nightly_import")
+    ///         .without_listener()
+    ///         .push("http://pushgateway:9091")
+    ///         .install()?;
+    ///     let imported = import("orders.csv").await;
+    ///     exporter.shutdown().await; // also where the work failed: it was counted
+    ///     if let Some(error) = exporter.last_push_error() {
+    ///         eprintln!("the counts did not arrive: {error}");
+    ///     }
+    ///     Ok(imported?)
+    /// }
+    /// ```
+    ///
+    /// Whatever can be scraped should be, a service for one: the gateway forgets
+    /// nothing, so that who was pushed by looks alive for ever, Prometheus's `up`
+    /// tells of the gateway only, and all depend on it. Prometheus has more on
+    /// [when to push](https://prometheus.io/docs/practices/pushing/).
+    ///
+    /// - Each push replaces what the same job and [group](Self::push_group) pushed
+    ///   before, the run before this one included. The last values stay; nothing
+    ///   is deleted at the end.
+    /// - Each run counts from zero. Look at a run's values as they are, or with
+    ///   `rate` over several runs, as after a restart.
+    /// - Prometheus scrapes the gateway with `honor_labels: true`, so that `job`
+    ///   is the one that was pushed for.
+    /// - A push has 5 seconds and does not wait for the application, nor the
+    ///   application for it. `instrument_pushes_total{outcome="ok"|"error"}` counts
+    ///   them on every page, and [`Exporter::last_push_error`] tells what was wrong.
+    ///   One that failed is not repeated; the next is on time, and has all counts.
+    /// - The URL is the gateway's own, with the path it is served under, if any,
+    ///   and `user:password@` (percent-encoded) for basic authentication. Plain
+    ///   `http://` only.
+    #[cfg(feature = "push")]
+    pub fn push(mut self, url: impl Into<String>) -> Self {
+        self.push.url = Some(url.into());
+        self
+    }
+
+    /// From the end of one [push](Self::push) to the next; before the first, from
+    /// `install`. 15 seconds unless set, the scrape interval in the configuration
+    /// that Prometheus comes with.
+    #[cfg(feature = "push")]
+    pub fn push_interval(mut self, interval: Duration) -> Self {
+        self.push.interval = interval;
+        self
+    }
+
+    /// The label `job` of what is [pushed](Self::push); the application's name
+    /// unless set.
+    #[cfg(feature = "push")]
+    pub fn push_job(mut self, job: impl Into<String>) -> Self {
+        self.push.job = Some(job.into());
+        self
+    }
+
+    /// A label that the gateway groups by, beside `job`: runs that differ in one
+    /// stand side by side instead of replacing each other. `instance`, mostly,
+    /// where several hosts run the job; never something new in each run, for the
+    /// gateway keeps all of them, and never a label of your metrics, which the
+    /// gateway would overwrite.
+    #[cfg(feature = "push")]
+    pub fn push_group(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
+        self.push.group.push((label.into(), value.into()));
+        self
+    }
+
     /// Binds, starts the exporter's thread and sets the recorder; all of it or
     /// nothing.
     ///
@@ -226,6 +317,14 @@ impl Builder {
         if self.max_series == 0 {
             return Err(InitError::MaxSeries);
         }
+        #[cfg(feature = "push")]
+        let push = self.push.check(&self.app_name, |name| {
+            if self.global_labels.iter().any(|(label, _)| label == name) {
+                Some("is a global label, which the gateway would overwrite; leave one of them out")
+            } else {
+                label_problem(name, &self.names)
+            }
+        })?;
         let target = match self.target {
             Some(target) => target,
             None => Target::Tcp(from_environment()?),
@@ -249,11 +348,24 @@ impl Builder {
             max_series: self.max_series,
         });
         let recorder = Recorder::new(Arc::clone(&settings));
-        let exporter = Exporter::start(listener, allow, recorder.page())?;
+        #[cfg(feature = "push")]
+        let (begin, installed) = tokio::sync::oneshot::channel();
+        let exporter = Exporter::start(
+            listener,
+            allow,
+            recorder.page(),
+            #[cfg(feature = "push")]
+            installed,
+        )?;
         let families = recorder.families();
-        settings::take_effect(settings, || {
+        settings::take_effect(settings, move || {
             metrics::set_global_recorder(recorder)?;
             direct::set_installed(families);
+            // Where this is not reached, the thread finds the sender dropped.
+            #[cfg(feature = "push")]
+            if let Some(push) = push {
+                push::begin(push, begin);
+            }
             Ok(())
         })
         .map_err(|_refused: metrics::SetRecorderError<Recorder>| {
@@ -331,7 +443,8 @@ fn check_buckets(bounds: &[f64]) -> Result<(), InitError> {
     }
 }
 
-fn check_labels(labels: &[(String, String)], names: &MetricNames) -> Result<(), InitError> {
+/// What is wrong with the name of a label that is to be on every series.
+fn label_problem(name: &str, names: &MetricNames) -> Option<&'static str> {
     const RESERVED: [&str; 9] = [
         "app_name",
         "method",
@@ -351,22 +464,27 @@ fn check_labels(labels: &[(String, String)], names: &MetricNames) -> Result<(), 
         outcome,
     } = names.labels;
     let of_calls = [method, endpoint, http_status, grpc_status, outcome];
+    if !is_name(name, "_") {
+        Some("is no label name: letters, digits and `_`, not beginning with a digit")
+    } else if name.starts_with("__") {
+        Some("begins with `__`, which Prometheus keeps for itself; choose another name")
+    } else if RESERVED.contains(&name) || of_calls.contains(&name) {
+        Some("is written by the exporter itself; choose another name")
+    } else {
+        None
+    }
+}
+
+fn check_labels(labels: &[(String, String)], names: &MetricNames) -> Result<(), InitError> {
     for (index, (name, _)) in labels.iter().enumerate() {
-        let problem = if !is_name(name, "_") {
-            "is no label name: letters, digits and `_`, not beginning with a digit"
-        } else if name.starts_with("__") {
-            "begins with `__`, which Prometheus keeps for itself; choose another name"
-        } else if RESERVED.contains(&&**name) || of_calls.contains(&&**name) {
-            "is written by the exporter itself; choose another name"
-        } else if labels[..index].iter().any(|(other, _)| other == name) {
-            "is given twice"
-        } else {
-            continue;
-        };
-        return Err(InitError::GlobalLabel {
-            name: name.clone(),
-            problem,
-        });
+        let twice = labels[..index].iter().any(|(other, _)| other == name);
+        let problem = label_problem(name, names).or(twice.then_some("is given twice"));
+        if let Some(problem) = problem {
+            return Err(InitError::GlobalLabel {
+                name: name.clone(),
+                problem,
+            });
+        }
     }
     Ok(())
 }

@@ -126,6 +126,16 @@ pub enum InitError {
         problem: &'static str,
     },
 
+    /// A push that cannot be made.
+    #[cfg(feature = "push")]
+    #[error("`{setting}` {problem}")]
+    Push {
+        /// The setting as it was called, without a password.
+        setting: String,
+        /// What is wrong with it, and the way out.
+        problem: &'static str,
+    },
+
     /// The exporter's thread could not start.
     #[error("cannot start the exporter's thread: {source}")]
     Thread {

@@ -31,15 +31,16 @@
 //! Behind features, the whole of a request, with the method, the matched route
 //! and the status that went out, and those that reached no handler:
 //!
-//! (`process` adds the process's own metrics to the page; `testing` lets unit tests
-//! ask what was counted.)
-//!
 //! | feature | layer | the page as a handler |
 //! |---|---|---|
 //! | `axum` | `axum::layer()` | `axum::metrics` |
 //! | `actix-web` | `actix_web::middleware()` | `actix_web::metrics` |
 //! | `tonic` | `tonic::layer()` | |
 //! | `tower` | `tower::layer()` | |
+//!
+//! Three more features: `process` adds the process's own metrics to the page, `push`
+//! pushes the page of a job that is too short to be scraped, and `testing` lets unit
+//! tests ask what was counted.
 //!
 //! Calls are recorded through the [`metrics`] facade. Without `init`, a recorder
 //! of your own gets them; with neither, a call costs a little and counts nothing.
@@ -67,6 +68,8 @@ mod names;
 mod outcome;
 #[cfg(feature = "process")]
 mod process;
+#[cfg(feature = "push")]
+mod push;
 mod recorder;
 #[cfg(feature = "_layer")]
 mod request;

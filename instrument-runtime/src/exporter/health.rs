@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-/// The names below, in their order.
+pub(crate) const PUSHES: &str = "instrument_pushes_total";
 const SERIES: &str = "instrument_series";
 const SCRAPES: &str = "instrument_scrapes_total";
 const DURATION: &str = "instrument_scrape_duration_seconds";
@@ -11,11 +11,22 @@ const DURATION_SUM: &str = "instrument_scrape_duration_seconds_sum";
 const DURATION_COUNT: &str = "instrument_scrape_duration_seconds_count";
 
 /// Where on a sorted page they stand.
+#[cfg(feature = "push")]
+pub(crate) const FIRST: &str = PUSHES;
+#[cfg(not(feature = "push"))]
 pub(crate) const FIRST: &str = DURATION;
 
 /// Whether a metric of this name would meet one of these on the page.
 pub(crate) fn is_taken(name: &str) -> bool {
-    [DURATION, DURATION_SUM, DURATION_COUNT, SCRAPES, SERIES].contains(&name)
+    [
+        PUSHES,
+        DURATION,
+        DURATION_SUM,
+        DURATION_COUNT,
+        SCRAPES,
+        SERIES,
+    ]
+    .contains(&name)
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +50,10 @@ impl Health {
             renders,
             seconds,
         } = self;
-        let mut text = format!(
+        let mut text = pushes_text();
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
             "# HELP {DURATION} Time to make a page, in seconds; scrapes that wait at the same time \
              share one.\n\
              # TYPE {DURATION} summary\n\
@@ -55,9 +69,17 @@ impl Health {
 }
 
 /// What a page shows that nobody scraped: one the application asked for.
-pub(crate) fn series_text(series: usize) -> String {
-    let mut text = String::new();
+pub(crate) fn unscraped_text(series: usize) -> String {
+    let mut text = pushes_text();
     write_series(&mut text, series);
+    text
+}
+
+fn pushes_text() -> String {
+    #[allow(unused_mut, reason = "nothing is pushed without the feature")]
+    let mut text = String::new();
+    #[cfg(feature = "push")]
+    crate::push::outcomes::write(&mut text);
     text
 }
 

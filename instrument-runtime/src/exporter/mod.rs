@@ -12,15 +12,23 @@ mod server;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc;
-use std::thread;
+use std::pin::pin;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Wake, Waker};
+use std::thread::{self, Thread};
 
+#[cfg(feature = "push")]
+use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 use crate::discovery::departure;
 use crate::error::InitError;
 use crate::exporter::allow::AllowList;
 use crate::exporter::listener::{AsyncListener, Listener};
+#[cfg(feature = "push")]
+pub(crate) use crate::exporter::server::stopped;
+#[cfg(feature = "push")]
+use crate::push::{self, Push};
 use crate::recorder::Page;
 
 /// An installation: where its page is, what it shows, and its end.
@@ -59,6 +67,7 @@ impl Exporter {
         listener: Listener,
         allow: AllowList,
         page: Page,
+        #[cfg(feature = "push")] installed: oneshot::Receiver<Push>,
     ) -> Result<Self, InitError> {
         let (stop, stopped) = watch::channel(false);
         let (ended, running) = watch::channel(());
@@ -73,7 +82,15 @@ impl Exporter {
             .name("instrument-exporter".to_owned())
             .spawn(move || {
                 let _ended = ended;
-                serve(listener, allow, page, stopped, &ready);
+                serve(
+                    listener,
+                    allow,
+                    page,
+                    stopped,
+                    &ready,
+                    #[cfg(feature = "push")]
+                    installed,
+                );
             })
             .and_then(|_thread| is_ready.recv().map_err(io::Error::other)?)
             .map_err(|source| InitError::Thread { source })?;
@@ -106,6 +123,8 @@ impl Exporter {
     /// Before that, an instance of a fleet waits for its
     /// [`last_scrape`](crate::Builder::last_scrape) and takes away the target that
     /// [`file_sd`](crate::Builder#method.file_sd) wrote.
+    /// With the feature `push`, what was counted by now is pushed once more, in 5
+    /// seconds at most, and as many for a push that is under way.
     ///
     /// Calls are counted as before, and [`render`](Self::render) shows them.
     /// Works in any async runtime; a second call waits for the first.
@@ -114,6 +133,41 @@ impl Exporter {
         let mut running = self.running.clone();
         // Nothing is ever sent: the channel closes when the thread ends.
         while running.changed().await.is_ok() {}
+    }
+
+    /// [`shutdown`](Self::shutdown) for a `main` that is not async: waits on this
+    /// thread, which should be none of an async runtime's.
+    ///
+    /// ```no_run
+    /// fn main() -> Result<(), instrument_runtime::InitError> {
+    ///     let exporter = instrument_runtime::init("report")?;
+    ///     // … the work
+    ///     exporter.blocking_shutdown();
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn blocking_shutdown(&self) {
+        struct Unpark(Thread);
+        impl Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        let mut shutdown = pin!(self.shutdown());
+        while shutdown.as_mut().poll(&mut context).is_pending() {
+            thread::park();
+        }
+    }
+
+    /// Why the last push did not arrive; `None` when it did, and before the first.
+    /// See [`Builder::push`](crate::Builder::push).
+    #[cfg(feature = "push")]
+    #[must_use]
+    pub fn last_push_error(&self) -> Option<String> {
+        push::outcomes::last_error()
     }
 
     /// Undoes a start; only for one that nobody has seen yet.
@@ -127,7 +181,7 @@ impl Exporter {
 
 /// A page that nobody scraped.
 pub(crate) fn render(page: &Page) -> String {
-    page.render_with(health::FIRST, || health::series_text(page.series()))
+    page.render_with(health::FIRST, || health::unscraped_text(page.series()))
 }
 
 /// The thread's whole life.
@@ -137,6 +191,7 @@ fn serve(
     page: Page,
     stop: watch::Receiver<bool>,
     ready: &mpsc::SyncSender<io::Result<()>>,
+    #[cfg(feature = "push")] installed: oneshot::Receiver<Push>,
 ) {
     let started = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -153,8 +208,17 @@ fn serve(
         Ok((runtime, listener)) => {
             let _ = ready.send(Ok(()));
             let (left, stop_server) = watch::channel(false);
+            #[cfg(feature = "push")]
+            let pushing = runtime.spawn(push::run(installed, page.clone(), stop.clone()));
             runtime.spawn(departure::take_leave(stop, left));
             runtime.block_on(server::run(listener, allow, page, stop_server));
+            #[cfg(feature = "push")]
+            {
+                // It does not panic; if it did, nothing would be left to push.
+                let _ = runtime.block_on(pushing);
+                // A look-up of the gateway's name may still hang.
+                runtime.shutdown_background();
+            }
         }
         Err(error) => {
             let _ = ready.send(Err(error));

@@ -169,7 +169,7 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 
 /// Ends when the exporter is to stop. Dropping it, the sender with it, is no such
 /// wish.
-async fn stopped(mut stop: watch::Receiver<bool>) {
+pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         pending::<()>().await;
     }

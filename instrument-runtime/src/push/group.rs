@@ -1,0 +1,64 @@
+//! A group of the gateway as a path: the job and the labels beside it.
+
+use crate::push::base64;
+
+/// What follows the gateway's own URL.
+pub(crate) fn path(job: &str, labels: &[(String, String)]) -> String {
+    let labels = labels.iter().map(|(name, value)| (&**name, &**value));
+    let mut path = String::from("/metrics");
+    for (name, value) in [("job", job)].into_iter().chain(labels) {
+        path.push('/');
+        path.push_str(name);
+        if is_segment(value) {
+            path.push('/');
+            path.push_str(value);
+        } else {
+            path.push_str("@base64/");
+            // A segment may not be empty; padding alone stands for nothing.
+            let encoded = base64::url_safe(value.as_bytes());
+            path.push_str(if encoded.is_empty() { "=" } else { &encoded });
+        }
+    }
+    path
+}
+
+/// Whether every server and every proxy takes it for what it is. `%2E%2E` would
+/// still be a step up to some, the gateway among them.
+fn is_segment(value: &str) -> bool {
+    let unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+    !value.is_empty() && value.chars().all(unreserved) && value != "." && value != ".."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_plain_segment_is_in_base64() {
+        for (job, labels, expected) in [
+            ("nightly", &[][..], "/metrics/job/nightly"),
+            (
+                "nightly-2.0_~",
+                &[("instance", "10.0.0.7"), ("shard", "3")],
+                "/metrics/job/nightly-2.0_~/instance/10.0.0.7/shard/3",
+            ),
+            ("a/b", &[], "/metrics/job@base64/YS9i"),
+            ("a b", &[], "/metrics/job@base64/YSBi"),
+            ("a%2Fb", &[], "/metrics/job@base64/YSUyRmI="),
+            ("?>?>", &[], "/metrics/job@base64/Pz4_Pg=="),
+            ("é", &[], "/metrics/job@base64/w6k="),
+            ("...", &[], "/metrics/job/..."),
+            (
+                ".",
+                &[("instance", ""), ("path", "..")],
+                "/metrics/job@base64/Lg==/instance@base64/=/path@base64/Li4=",
+            ),
+        ] {
+            let labels: Vec<_> = labels
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect();
+            assert_eq!(path(job, &labels), expected);
+        }
+    }
+}

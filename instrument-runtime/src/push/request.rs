@@ -1,0 +1,85 @@
+//! One push: a connection, a request, an answer.
+
+use std::error::Error;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::exporter::respond::PAGE_TYPE;
+use crate::push::gateway::Gateway;
+
+/// From the look-up of the gateway's name to the end of its answer.
+pub(crate) const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of what a gateway says of a refusal, in bytes; it goes on with whole series.
+const MOST_REASON: usize = 1024;
+
+/// Replaces the group at `path` by this page. The error says what failed.
+pub(crate) async fn put(gateway: &Gateway, path: &str, page: String) -> Result<(), String> {
+    match timeout(PUSH_TIMEOUT, answered(gateway, path, page)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(format!("no answer in {PUSH_TIMEOUT:?}")),
+    }
+}
+
+async fn answered(gateway: &Gateway, path: &str, page: String) -> Result<(), String> {
+    let mut request = Request::builder()
+        .method(Method::PUT)
+        .uri(format!("{}{path}", gateway.prefix))
+        .header(HOST, &gateway.host_header)
+        .header(CONTENT_TYPE, PAGE_TYPE);
+    if let Some(authorization) = &gateway.authorization {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    let request = request.body(Full::new(Bytes::from(page)));
+    let request = request.map_err(|error| chain(&error))?;
+
+    let stream = TcpStream::connect((&*gateway.host, gateway.port)).await;
+    let stream = stream.map_err(|error| format!("cannot connect: {error}"))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| chain(&error))?;
+    // It is closed with this push, however that ends.
+    let mut driver = JoinSet::new();
+    driver.spawn(connection);
+    let response = sender.send_request(request).await;
+    let response = response.map_err(|error| chain(&error))?;
+    if response.status().is_success() {
+        Ok(())
+    } else {
+        Err(refusal(response).await)
+    }
+}
+
+/// The status and what the gateway says of it.
+async fn refusal(response: Response<Incoming>) -> String {
+    let status = response.status();
+    let mut body = response.into_body();
+    let mut reason = Vec::new();
+    while reason.len() < MOST_REASON {
+        let Some(Ok(frame)) = body.frame().await else {
+            break;
+        };
+        reason.extend(frame.into_data().unwrap_or_default());
+    }
+    reason.truncate(MOST_REASON);
+    match String::from_utf8_lossy(&reason).trim() {
+        "" => status.to_string(),
+        reason => format!("{status}: {reason}"),
+    }
+}
+
+fn chain(error: &dyn Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
+}
