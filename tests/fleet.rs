@@ -2,20 +2,19 @@
 //! and its sums are what was sent.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fleet::{Instance, Labels, Prometheus, Proxy, Sent, build_webapp, registry, send, wait_for};
-use instrument_runtime::InitError;
-use instrument_tests::program::is_installed;
+use instrument_tests::program::{Program, build, is_installed};
 use serde_json::Value;
 
 /// Within this Prometheus is to have noticed.
 const NOTICED: Duration = Duration::from_secs(15);
 /// Requests a second.
-const RATE: u32 = 100;
+const RATE: u32 = 200;
 
 #[test]
 fn prometheus_adds_up_a_fleet_that_changes() {
@@ -314,41 +313,141 @@ fn served(registry: std::net::SocketAddr) -> Vec<String> {
     found
 }
 
+/// What the example is told while it runs.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// A signal by its name.
+    Signal(&'static str),
+    /// It loses nginx and Prometheus before; it has more to end than its children.
+    Crippled,
+}
+
 #[test]
-fn a_refused_install_leaves_no_target_and_no_port() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let addr = free.local_addr().expect("an address");
-    drop(free);
-    let builder = || instrument_runtime::builder("refused").listen(addr);
-    let check = |error: InitError, says: &str| {
-        let message = error.to_string();
-        assert!(message.contains(says), "{message}");
-        assert_eq!(files(folder.path()), 0, "{message}");
-        TcpListener::bind(addr).expect("the port is free again");
+fn the_example_stops_all_it_started() {
+    if !is_installed("nginx") || !is_installed("prometheus") {
+        return;
+    }
+    let program = build("fleet");
+    thread::scope(|scope| {
+        for end in [
+            End::Signal("INT"),
+            End::Signal("TERM"),
+            End::Signal("HUP"),
+            End::Crippled,
+        ] {
+            let program = &program;
+            scope.spawn(move || stops(program, end));
+        }
+    });
+}
+
+fn stops(program: &str, end: End) {
+    let mut fleet = Program::start(
+        Command::new(program)
+            .arg("--stay")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null()),
+    );
+    let mut folder = None;
+    let mut lines = fleet.lines();
+    for line in lines.by_ref() {
+        if let Some(targets) = line.strip_prefix("targets") {
+            folder = Path::new(targets.trim()).parent().map(Path::to_owned);
+        }
+        if line.starts_with("requests until") {
+            break;
+        }
+    }
+    let folder = folder.expect("it tells its folder");
+    assert!(folder.exists());
+    // Four instances, nginx and its worker, Prometheus.
+    let started = descendants(fleet.id());
+    let is = |name: &str| started.iter().filter(|found| found.name == name).count();
+    assert_eq!((is("webapp"), is("prometheus")), (4, 1), "{started:?}");
+    assert!(is("nginx") >= 2, "{started:?}");
+
+    let status = match end {
+        End::Signal(signal) => fleet.end(signal),
+        End::Crippled => {
+            for name in ["nginx", "prometheus"] {
+                // The master, whose workers live on.
+                let first = started.iter().find(|found| found.name == name);
+                let id = first.expect("just counted").id.to_string();
+                let killed = Command::new("kill").args(["-KILL", &id]).status();
+                assert!(killed.is_ok_and(|status| status.success()));
+            }
+            fleet.end("TERM")
+        }
     };
+    assert!(status.success(), "{end:?}: {status}");
+    let left: Vec<_> = started.iter().filter(|found| found.is_alive()).collect();
+    assert!(left.is_empty(), "{end:?}: {left:?}");
+    assert!(!folder.exists(), "{end:?}: {folder:?}");
+}
 
-    let missing = folder.path().join("missing");
-    let refused = builder().file_sd(&missing).install();
-    check(refused.expect_err("refused"), &missing.to_string_lossy());
-    let refused = builder()
-        .file_sd(folder.path())
-        .advertise("nowhere")
-        .install();
-    check(refused.expect_err("refused"), "\"nowhere\"");
-    let refused = builder()
-        .listen(([0, 0, 0, 0], addr.port()))
-        .file_sd(folder.path())
-        .install();
-    let name = folder.path().to_string_lossy();
-    check(refused.expect_err("refused"), &name);
-    let refused = instrument_runtime::builder("refused")
-        .without_listener()
-        .file_sd(folder.path())
-        .install();
-    check(refused.expect_err("refused"), &name);
+#[derive(Debug)]
+struct Found {
+    id: u32,
+    parent: u32,
+    name: String,
+    /// With the id it tells a process from all others.
+    since: String,
+}
 
-    metrics::set_global_recorder(metrics::NoopRecorder).expect("the first recorder");
-    let refused = builder().file_sd(folder.path()).install();
-    check(refused.expect_err("refused"), "installed in this process");
+impl Found {
+    fn read(id: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        let fields: Vec<&str> = rest.split(' ').collect();
+        // One that has ended, and whose parent has not asked how.
+        if fields[0] == "Z" {
+            return None;
+        }
+        Some(Self {
+            id,
+            parent: fields[1].parse().ok()?,
+            name: name.to_owned(),
+            since: fields[19].to_owned(),
+        })
+    }
+
+    fn is_alive(&self) -> bool {
+        Self::read(self.id).is_some_and(|found| found.since == self.since)
+    }
+}
+
+/// All that a process has started, and these in turn; in order of their start.
+fn descendants(of: u32) -> Vec<Found> {
+    let mut all: Vec<Found> = fs::read_dir("/proc")
+        .expect("Linux")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(Found::read)
+        .collect();
+    all.sort_by_key(|found| found.since.parse::<u64>().expect("a number"));
+    let mut of = vec![of];
+    all.retain(|found| {
+        let is_one = of.contains(&found.parent);
+        if is_one {
+            of.push(found.id);
+        }
+        is_one
+    });
+    all
+}
+
+#[test]
+fn the_example_says_what_is_missing() {
+    let output = Command::new(build("fleet"))
+        // No cargo either: it says so before it builds anything.
+        .env("PATH", "/nonexistent")
+        .output()
+        .expect("runs");
+    assert!(!output.status.success());
+    let says = String::from_utf8_lossy(&output.stderr);
+    assert!(says.contains("prometheus is not installed"), "{says}");
+    assert!(says.contains("apt install"), "{says}");
+    assert_eq!(
+        fleet::missing(&["no-such-program", "sh"]),
+        ["no-such-program"]
+    );
 }

@@ -24,6 +24,12 @@ impl Program {
         Self { child }
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The lines of its standard output, which must be piped.
     ///
     /// # Panics
@@ -40,10 +46,19 @@ impl Program {
     ///
     /// When it does not end by the deadline.
     pub fn terminate(&mut self) -> ExitStatus {
+        self.end("TERM")
+    }
+
+    /// Sends the signal of this name and waits for the end.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end by the deadline.
+    pub fn end(&mut self, signal: &str) -> ExitStatus {
         let killed = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
+            .args(["-s", signal, &self.id().to_string()])
             .status();
-        assert!(killed.is_ok_and(|status| status.success()), "kill -TERM");
+        assert!(killed.is_ok_and(|status| status.success()), "kill");
         wait_for("the program's end", || self.child.try_wait().ok().flatten())
     }
 }

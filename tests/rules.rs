@@ -57,6 +57,75 @@ fn every_rule_has_a_case() {
     assert!(rules_found >= 14, "{rules_found}");
 }
 
+/// What the pages give to copy is a configuration as it stands there.
+#[test]
+fn the_documented_configurations_are_configurations() {
+    if !is_installed("promtool") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut found = 0;
+    for page in [
+        "README.md",
+        "deploy/README.md",
+        "deploy/queries.md",
+        "instrument-runtime/src/builder.rs",
+        "instrument-runtime/src/discovery/http_sd.rs",
+        "examples/fleet/src/bin/registry.rs",
+    ] {
+        let text = fs::read_to_string(deploy().join("..").join(page)).expect(page);
+        for block in blocks(&text, "yaml") {
+            let file = folder.path().join("prometheus.yml");
+            fs::write(&file, &block).expect("written");
+            let file = file.to_str().expect("UTF-8");
+            promtool(&["check", "config", file]);
+            found += 1;
+        }
+    }
+    assert!(found >= 4, "{found}");
+}
+
+/// The code blocks of a language, in Markdown or in doc comments.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let opens = format!("```{language}");
+    let mut lines = text.lines().map(|line| {
+        let start = line.trim_start();
+        let comment = start.strip_prefix("///").or(start.strip_prefix("//!"));
+        comment.map_or(line, |line| line.strip_prefix(' ').unwrap_or(line))
+    });
+    let mut found = Vec::new();
+    while lines.by_ref().any(|line| line == opens) {
+        let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+        found.push(block.join("\n"));
+    }
+    found
+}
+
+/// An alert that always fires, or never does, has no cases that say otherwise.
+#[test]
+fn every_alert_has_a_case_for_and_one_against_it() {
+    let rules = yaml(&deploy().join("prometheus/rules.yml"));
+    let cases = yaml(&deploy().join("prometheus/rules_test.yml"));
+    let told: Vec<&Value> = list(&cases["tests"])
+        .iter()
+        .flat_map(|test| test["alert_rule_test"].as_array().into_iter().flatten())
+        .collect();
+    let alerts: Vec<&str> = list(&rules["groups"])
+        .iter()
+        .flat_map(|group| list(&group["rules"]))
+        .filter_map(|rule| rule["alert"].as_str())
+        .collect();
+    assert!(alerts.len() >= 6, "{alerts:?}");
+    for alert in alerts {
+        for fires in [true, false] {
+            let found = told.iter().any(|case| {
+                case["alertname"] == alert && list(&case["exp_alerts"]).is_empty() != fires
+            });
+            assert!(found, "no case where {alert} fires: {fires}");
+        }
+    }
+}
+
 #[test]
 fn haproxy_takes_its_configuration() {
     if !is_installed("haproxy") {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-use crate::process::Process;
+use crate::process::{Process, program};
 use crate::{free_port, wait_for};
 
 /// A series' labels.
@@ -66,8 +66,8 @@ impl Prometheus {
         )?;
         let addr = free_port()?;
         let log = folder.join("prometheus.log");
-        let mut process = Process::start(
-            Command::new("prometheus")
+        let process = Process::start(
+            Command::new(program("prometheus")?)
                 .current_dir(folder)
                 .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
                 .arg(format!("--web.listen-address={addr}"))

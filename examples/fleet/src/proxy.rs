@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 
 use crate::instance::Instance;
-use crate::process::Process;
+use crate::process::{Process, program};
 use crate::{free_port, wait_for};
 
 const CONFIGURATION: &str = include_str!("../nginx.conf");
@@ -37,8 +37,8 @@ impl Proxy {
         let addr = free_port()?;
         fs::write(folder.join("listen.conf"), format!("listen {addr};\n"))?;
         let log = folder.join("start.log");
-        let mut process = Process::start(
-            nginx(folder)
+        let process = Process::start(
+            nginx(folder)?
                 .stdout(Stdio::null())
                 .stderr(File::create(&log)?),
             Duration::from_secs(5),
@@ -70,7 +70,7 @@ impl Proxy {
     /// When nginx refuses.
     pub fn set_instances(&mut self, instances: &[Instance]) -> anyhow::Result<()> {
         write_upstream(&self.folder, instances)?;
-        let status = nginx(&self.folder)
+        let status = nginx(&self.folder)?
             .args(["-s", "reload"])
             .stderr(Stdio::null())
             .status()?;
@@ -93,14 +93,14 @@ impl Proxy {
     }
 }
 
-fn nginx(folder: &Path) -> Command {
-    let mut command = Command::new("nginx");
+fn nginx(folder: &Path) -> anyhow::Result<Command> {
+    let mut command = Command::new(program("nginx")?);
     command
         .arg("-p")
         .arg(folder)
         // Before it knows its configuration it would complain about /var/log.
         .args(["-e", "error.log", "-c", "nginx.conf"]);
-    command
+    Ok(command)
 }
 
 fn write_upstream(folder: &Path, instances: &[Instance]) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ pub fn is_stopped() -> bool {
     STOPPED.load(Ordering::Relaxed)
 }
 
-/// Hears Ctrl+C and SIGTERM from here on.
+/// Hears Ctrl+C, SIGTERM and a closed terminal from here on.
 ///
 /// # Errors
 ///
@@ -23,11 +23,12 @@ pub fn on_signals() -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (mut interrupt, mut terminate) = {
+    let (mut interrupt, mut terminate, mut hang_up) = {
         let _inside = runtime.enter();
         (
             signal(SignalKind::interrupt())?,
             signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
         )
     };
     thread::spawn(move || {
@@ -35,6 +36,7 @@ pub fn on_signals() -> std::io::Result<()> {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
+                _ = hang_up.recv() => {}
             }
         });
         STOPPED.store(true, Ordering::Relaxed);

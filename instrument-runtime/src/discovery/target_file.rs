@@ -29,16 +29,15 @@ impl TargetFile {
         let folder = folder.canonicalize()?;
         sweep(&folder)?;
         loop {
-            match Self::try_write(&folder, app_name, contents) {
-                // Another instance came by before the lock was held, and took
-                // the unfinished file for a dead one's.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && folder.exists() => {}
-                written => return written,
+            // None: another instance came by before the lock was held, and took
+            // the unfinished file for a dead one's.
+            if let Some(written) = Self::try_write(&folder, app_name, contents)? {
+                return Ok(written);
             }
         }
     }
 
-    fn try_write(folder: &Path, app_name: &str, contents: &str) -> io::Result<Self> {
+    fn try_write(folder: &Path, app_name: &str, contents: &str) -> io::Result<Option<Self>> {
         let name = file_name(app_name);
         let unfinished = folder.join(format!("{name}{UNFINISHED}"));
         let mut file = OpenOptions::new()
@@ -46,13 +45,18 @@ impl TargetFile {
             .create_new(true)
             .open(&unfinished)?;
         let path = folder.join(name);
-        let written = lock_or_gone(&file)
+        let written = lock::hold(&file)
             .and_then(|()| file.write_all(contents.as_bytes()))
             .and_then(|()| fs::rename(&unfinished, &path));
         match written {
-            Ok(()) => Ok(Self { path, _file: file }),
-            Err(error) => {
+            Ok(()) => Ok(Some(Self { path, _file: file })),
+            // Held by whoever is about to remove it, or removed.
+            Err(error) if is_taken(&error) && folder.exists() => {
                 // Gone already is as good.
+                let _ = fs::remove_file(&unfinished);
+                Ok(None)
+            }
+            Err(error) => {
                 let _ = fs::remove_file(&unfinished);
                 Err(error)
             }
@@ -67,12 +71,11 @@ impl Drop for TargetFile {
     }
 }
 
-/// Whoever holds the lock on a file this new is about to remove it.
-fn lock_or_gone(file: &File) -> io::Result<()> {
-    lock::hold(file).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => io::ErrorKind::NotFound.into(),
-        _ => error,
-    })
+fn is_taken(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::NotFound
+    )
 }
 
 /// Never the same twice, so that whoever removes a dead instance's file cannot
@@ -92,11 +95,27 @@ fn file_name(app_name: &str) -> String {
     format!("{PREFIX}{readable}-{process}-{random:016x}{SUFFIX}")
 }
 
+/// Whether [`file_name`] makes such names. A folder holds other people's files
+/// too, and one that merely begins alike is not ours to remove.
+fn is_file_name(name: &str) -> bool {
+    let parts = || {
+        let name = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+        let (name, random) = name.rsplit_once('-')?;
+        let (_, process) = name.rsplit_once('-')?;
+        Some((process, random))
+    };
+    parts().is_some_and(|(process, random)| {
+        process.parse::<u32>().is_ok()
+            && random.len() == 16
+            && random
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
 /// The finished files of instances in this folder, live or dead, by name.
 pub(crate) fn all(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    ours(folder, |name| {
-        name.starts_with(PREFIX) && name.ends_with(SUFFIX)
-    })
+    ours(folder, is_file_name)
 }
 
 fn ours(folder: &Path, is_ours: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
@@ -115,8 +134,7 @@ fn ours(folder: &Path, is_ours: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf
 /// Removes what killed instances have left.
 fn sweep(folder: &Path) -> io::Result<()> {
     let left = ours(folder, |name| {
-        let name = name.strip_suffix(UNFINISHED).unwrap_or(name);
-        name.starts_with(PREFIX) && name.ends_with(SUFFIX)
+        is_file_name(name.strip_suffix(UNFINISHED).unwrap_or(name))
     })?;
     for path in left {
         // One that is gone, or that belongs to somebody else, is no matter of ours.
@@ -170,24 +188,90 @@ mod tests {
     fn only_the_dead_are_swept() {
         let folder = folder("swept");
         let live = TargetFile::write(&folder, "live", "[]\n").expect("written");
-        // As a killed process leaves it: there, and locked by nobody.
-        for dead in ["instrumented-x-1-0.json", "instrumented-x-1-1.json.tmp"] {
-            fs::write(folder.join(dead), "[]\n").expect("written");
+        // As a killed process leaves it: there, whole or not, and locked by nobody.
+        // The process id may be a living one's by now.
+        let own = std::process::id();
+        for (dead, contents) in [
+            ("instrumented-x-4000000000-0123456789abcdef.json", "[]\n"),
+            ("instrumented-x-1-0123456789abcdef.json.tmp", ""),
+            ("instrumented--1-0123456789abcdef.json", "[{\"targ"),
+            (&format!("instrumented-x-y-{own}-fedcba9876543210.json"), ""),
+        ] {
+            fs::write(folder.join(dead), contents).expect("written");
         }
-        for others in ["static.json", "instrumented-notes.txt", "x.json.tmp"] {
-            fs::write(folder.join(others), "[]\n").expect("written");
+        let others = [
+            "static.json",
+            "instrumented.json",
+            "instrumented-static.json",
+            "instrumented-notes.txt",
+            "instrumented-x-1-0123456789abcde.json",
+            "instrumented-x-1-0123456789ABCDEF.json",
+            "instrumented-x-y-0123456789abcdef.json",
+            "instrumented-x-1-0123456789abcdef.json.bak",
+            "instrumented-x-1-0123456789abcdef.tmp",
+            "my-instrumented-x-1-0123456789abcdef.json",
+            "x.json.tmp",
+        ];
+        for name in others {
+            fs::write(folder.join(name), "[]\n").expect("written");
         }
+        // Not even where somebody gave a folder or a link such a name.
+        let named_alike = [
+            "instrumented-x-2-0123456789abcdef.json",
+            "instrumented-x-3-0123456789abcdef.json",
+        ];
+        fs::create_dir(folder.join(named_alike[0])).expect("a folder");
+        let link = folder.join(named_alike[1]);
+        std::os::unix::fs::symlink(folder.join("static.json"), link).expect("a link");
+
         let next = TargetFile::write(&folder, "next", "[]\n").expect("written");
         let name = |file: &TargetFile| file.path.file_name().map(|name| name.to_owned());
         let mut expected: Vec<_> = [name(&live), name(&next)]
             .into_iter()
             .flatten()
             .map(|name| name.into_string().expect("UTF-8"))
-            .chain(["static.json", "instrumented-notes.txt", "x.json.tmp"].map(str::to_owned))
+            .chain(others.map(str::to_owned))
+            .chain(named_alike.map(str::to_owned))
             .collect();
         expected.sort();
         assert_eq!(names(&folder), expected);
         fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn what_it_is_called_is_known_again() {
+        for app_name in ["web", "a/b c", "", "web-1-2", "é.json", &"x".repeat(100)] {
+            let name = file_name(app_name);
+            assert!(is_file_name(&name), "{name}");
+        }
+    }
+
+    /// Prometheus reads `*.json`: what it finds under such a name must be whole.
+    #[test]
+    fn it_never_shows_half() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        let folder = folder("whole");
+        let contents = format!("[{}]\n", "x".repeat(1_000_000));
+        let seen = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                while seen.load(Ordering::Relaxed) < 20 {
+                    for path in all(&folder).expect("read") {
+                        // It may have gone since.
+                        if let Ok(found) = fs::read(path) {
+                            assert_eq!(found.len(), contents.len());
+                            seen.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                }
+            });
+            while !reader.is_finished() {
+                drop(TargetFile::write(&folder, "web", &contents).expect("written"));
+            }
+            reader.join().expect("whole files only");
+        });
+        fs::remove_dir(folder).expect("empty");
     }
 
     #[test]
@@ -220,5 +304,13 @@ mod tests {
         fs::remove_dir(&folder).expect("empty");
         let error = TargetFile::write(&folder, "web", "[]\n").expect_err("refused");
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    /// There, and nothing can be made in it: not even by root.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folder_that_takes_no_file_is_an_error() {
+        TargetFile::write(Path::new("/proc"), "web", "[]\n").expect_err("refused");
+        TargetFile::write(Path::new("/proc/version"), "web", "[]\n").expect_err("no folder");
     }
 }
