@@ -1,11 +1,10 @@
 //! Where the gateway is, from its URL.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use std::fmt;
 
 use http::HeaderValue;
 use http::uri::{Authority, Uri};
-
-use crate::push::base64;
 
 #[derive(Clone)]
 pub(crate) struct Gateway {
@@ -92,7 +91,7 @@ fn basic(user_info: &str) -> Option<HeaderValue> {
     let mut credentials = decoded(user)?;
     credentials.push(b':');
     credentials.extend(decoded(password)?);
-    let header = format!("Basic {}", base64::standard(&credentials));
+    let header = format!("Basic {}", BASE64_STANDARD.encode(&credentials));
     let mut header = HeaderValue::try_from(header).ok()?;
     header.set_sensitive(true);
     Some(header)
@@ -185,7 +184,7 @@ mod tests {
             ("http://a%3ab:c%40d%C3%A9@push", "a:b:c@dé"),
         ] {
             let header = Gateway::parse(url).expect(url).authorization;
-            let expected = format!("Basic {}", base64::standard(credentials.as_bytes()));
+            let expected = format!("Basic {}", BASE64_STANDARD.encode(credentials));
             assert_eq!(header.expect(url), expected, "{url}");
         }
     }

@@ -1,6 +1,6 @@
 //! A group of the gateway as a path: the job and the labels beside it.
 
-use crate::push::base64;
+use base64::prelude::{BASE64_URL_SAFE, Engine as _};
 
 /// What follows the gateway's own URL.
 pub(crate) fn path(job: &str, labels: &[(String, String)]) -> String {
@@ -15,7 +15,7 @@ pub(crate) fn path(job: &str, labels: &[(String, String)]) -> String {
         } else {
             path.push_str("@base64/");
             // A segment may not be empty; padding alone stands for nothing.
-            let encoded = base64::url_safe(value.as_bytes());
+            let encoded = BASE64_URL_SAFE.encode(value);
             path.push_str(if encoded.is_empty() { "=" } else { &encoded });
         }
     }

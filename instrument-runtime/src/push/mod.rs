@@ -1,7 +1,6 @@
 //! Pushes the page to a Prometheus Pushgateway: at an interval, and once more
 //! when the exporter stops.
 
-mod base64;
 mod gateway;
 mod group;
 pub(crate) mod outcomes;
