@@ -100,13 +100,22 @@ pub(crate) struct End {
     status: Status,
 }
 
+/// A number, so that two ends are compared at once: 0 for none, an HTTP status of
+/// 100 to 599, or [`GRPC`](Self::GRPC) and a code of 0 to 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Status {
-    None,
-    /// 100 to 599
-    Http(u16),
-    /// 0 to 16
-    Grpc(u8),
+struct Status(u16);
+
+impl Status {
+    const NONE: Self = Self(0);
+    const GRPC: u16 = 1000;
+
+    const fn http(status: u16) -> Self {
+        Self(status)
+    }
+
+    const fn grpc(code: u8) -> Self {
+        Self(Self::GRPC + code as u16)
+    }
 }
 
 /// The names of gRPC's status codes, by their number.
@@ -137,7 +146,7 @@ impl End {
     const fn new(kind: Kind) -> Self {
         Self {
             kind,
-            status: Status::None,
+            status: Status::NONE,
         }
     }
 
@@ -150,7 +159,7 @@ impl End {
         };
         Self {
             kind,
-            status: Status::Http(status),
+            status: Status::http(status),
         }
     }
 
@@ -167,7 +176,7 @@ impl End {
         };
         Self {
             kind,
-            status: Status::Grpc(code),
+            status: Status::grpc(code),
         }
     }
 
@@ -175,9 +184,9 @@ impl End {
         Self {
             kind: Kind::Panicked,
             status: match protocol {
-                Protocol::None => Status::None,
-                Protocol::Http => Status::Http(500),
-                Protocol::Grpc => Status::Grpc(GRPC_INTERNAL),
+                Protocol::None => Status::NONE,
+                Protocol::Http => Status::http(500),
+                Protocol::Grpc => Status::grpc(GRPC_INTERNAL),
             },
         }
     }
@@ -187,9 +196,9 @@ impl End {
         Self {
             kind: Kind::Cancelled,
             status: match protocol {
-                Protocol::None => Status::None,
-                Protocol::Http => Status::Http(499),
-                Protocol::Grpc => Status::Grpc(GRPC_CANCELLED),
+                Protocol::None => Status::NONE,
+                Protocol::Http => Status::http(499),
+                Protocol::Grpc => Status::grpc(GRPC_CANCELLED),
             },
         }
     }
@@ -205,17 +214,13 @@ impl End {
     }
 
     pub(crate) fn http_status(self) -> Option<u16> {
-        match self.status {
-            Status::Http(status) => Some(status),
-            _ => None,
-        }
+        let Status(status) = self.status;
+        (status != 0 && status < Status::GRPC).then_some(status)
     }
 
     pub(crate) fn grpc_status(self) -> Option<&'static str> {
-        match self.status {
-            Status::Grpc(code) => GRPC_CODES.get(usize::from(code)).copied(),
-            _ => None,
-        }
+        let code = self.status.0.checked_sub(Status::GRPC)?;
+        GRPC_CODES.get(usize::from(code)).copied()
     }
 }
 

@@ -101,7 +101,7 @@ impl Series {
         self.ended(end, nanos);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ended(&self, end: End, nanos: u64) {
         let mut node = &self.ends;
         while let Some(found) = node.0.get() {

@@ -62,7 +62,7 @@ impl Requests {
 }
 
 impl Latency {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn record(&self, thread: Thread, nanos: u64) {
         self.0.instrument.record_nanos(thread, nanos);
     }

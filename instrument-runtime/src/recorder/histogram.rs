@@ -71,7 +71,7 @@ fn whole_nanos(bound: f64) -> i64 {
 
 impl Histogram {
     /// What took so many nanoseconds, by this thread.
-    #[inline]
+    #[inline(always)]
     pub(super) fn record_nanos(&self, thread: Thread, nanos: u64) {
         // 292 years at most, which no bound tells from more.
         let signed = i64::try_from(nanos).unwrap_or(i64::MAX);

@@ -8,13 +8,10 @@ use std::thread;
 
 use crate::recorder::threads::Thread;
 
-/// What one core takes from another at a time: two lines of 64 bytes on x86,
+/// What one core takes from another at a time, in bytes: two lines of 64 on x86,
 /// where they are fetched in pairs.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Line([AtomicU64; WORDS_PER_LINE]);
-
-const WORDS_PER_LINE: usize = 16;
+const LINE: usize = 128;
+const WORDS_PER_LINE: usize = LINE / size_of::<AtomicU64>();
 /// The series that share a block. With 16 words a line, the copies of 16 series
 /// fill whole lines however many words a series has: nothing is padding.
 const SERIES_PER_BLOCK: usize = WORDS_PER_LINE;
@@ -36,18 +33,35 @@ pub(super) struct Words {
     block: Block,
     /// The series' first word in a shard.
     first: usize,
-    /// The lines of a part.
-    lines: usize,
+    /// The words of a part.
+    of_part: usize,
 }
 
 /// The words of some series: for each shard a part, made when a thread first
 /// writes there.
-type Block = Arc<[OnceLock<Box<[Line]>>]>;
+type Block = Arc<[OnceLock<Part>]>;
+
+#[derive(Debug)]
+struct Part {
+    words: Box<[AtomicU64]>,
+    /// Where the first whole line begins.
+    start: usize,
+}
+
+impl Part {
+    fn new(words: usize) -> Self {
+        let spare = WORDS_PER_LINE - 1;
+        let words: Box<[_]> = (0..words + spare).map(|_| AtomicU64::new(0)).collect();
+        // It may fail to tell, which costs time and no count.
+        let start = words.as_ptr().align_offset(LINE).min(spare);
+        Self { words, start }
+    }
+}
 
 /// A series' words in one shard.
 #[derive(Clone, Copy)]
 pub(super) struct Shard<'a> {
-    lines: &'a [Line],
+    words: &'a [AtomicU64],
     first: usize,
     is_own: bool,
 }
@@ -60,11 +74,7 @@ impl Words {
         let index = SHARED + thread.number();
         match self.block.get(index).and_then(OnceLock::get) {
             // What `to` does is compiled twice, here without a read-modify-write.
-            Some(lines) => to(Shard {
-                lines,
-                first: self.first,
-                is_own: true,
-            }),
+            Some(part) => to(self.shard(part, true)),
             None => self.write_elsewhere(index, to),
         }
     }
@@ -79,30 +89,30 @@ impl Words {
         } else {
             index % SHARED.min(self.block.len())
         };
-        let new = || (0..self.lines).map(|_| Line::default()).collect();
-        to(Shard {
-            lines: self.block[index].get_or_init(new),
-            first: self.first,
+        let part = self.block[index].get_or_init(|| Part::new(self.of_part));
+        to(self.shard(part, is_own))
+    }
+
+    #[inline]
+    fn shard<'a>(&self, part: &'a Part, is_own: bool) -> Shard<'a> {
+        Shard {
+            words: &part.words,
+            first: part.start + self.first,
             is_own,
-        })
+        }
     }
 
     /// Every shard that was written to, for a reader.
     pub(super) fn shards(&self) -> impl Iterator<Item = Shard<'_>> {
         let parts = self.block.iter().filter_map(OnceLock::get);
-        parts.map(|lines| Shard {
-            lines,
-            first: self.first,
-            is_own: false,
-        })
+        parts.map(|part| self.shard(part, false))
     }
 }
 
 impl<'a> Shard<'a> {
     #[inline]
     fn word(self, index: usize) -> &'a AtomicU64 {
-        let at = self.first + index;
-        &self.lines[at / WORDS_PER_LINE].0[at % WORDS_PER_LINE]
+        &self.words[self.first + index]
     }
 
     /// Adds, wrapping, and answers what was there before. `order` is that of the
@@ -166,7 +176,7 @@ impl Allocator {
         let words = Words {
             block: Arc::clone(&self.block),
             first: self.taken * self.words,
-            lines: self.words * SERIES_PER_BLOCK / WORDS_PER_LINE,
+            of_part: self.words * SERIES_PER_BLOCK,
         };
         self.taken += 1;
         self.series += 1;
@@ -199,7 +209,7 @@ pub(super) mod tests {
                         let address = series
                             .write(thread, |shard| std::ptr::from_ref(shard.word(index)).addr());
                         assert!(addresses.insert(address), "a word was given twice");
-                        let of_line = shards.entry(address / 128).or_insert(number);
+                        let of_line = shards.entry(address / LINE).or_insert(number);
                         assert_eq!(*of_line, number, "a line is shared by shards");
                     }
                 }
