@@ -12,7 +12,7 @@
 //! The body's future is moved, never borrowed: a borrow would keep a second
 //! place for it, arguments and all, in the function's future.
 
-use proc_macro2::{Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 
@@ -102,8 +102,10 @@ impl Plan {
         if hints.is_empty() {
             return braced(self.body.braces, body.clone());
         }
-        // A block of its own: items come first in it, if they did.
-        let body = braced(self.body.braces, body.clone());
+        // A block of its own: items come first in it, if they did. Its braces are not
+        // the user's, who would be told that they need none.
+        let mut body = Group::new(Delimiter::Brace, body.clone());
+        body.set_span(Span::mixed_site().located_at(self.body.braces.join()));
         braced(self.body.braces, quote!(#hints #body))
     }
 
