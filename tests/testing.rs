@@ -420,12 +420,28 @@ fn a_failed_assertion_shows_what_was_recorded() {
         panic_of(|| recording.assert_in_progress(&[("tennant", "x")], 1)),
         format!(
             "requests_in_progress{{tennant=\"x\"}} is 0, not 1\n\
-             no requests_in_progress has tennant=\"x\"\n{recorded}"
+             no requests_in_progress has tennant=\"x\"; its labels are endpoint, method, tenant\n\
+             {recorded}"
         )
     );
     assert_eq!(
         panic_of(|| recording.assert_requests(&[], 2)),
-        format!("requests_total is 1, not 2\n{recorded}")
+        format!(
+            "requests_total is 1, not 2\n\
+             a spawned task counts here only with a `scope` of its own\n{recorded}"
+        )
+    );
+    assert_eq!(
+        panic_of(|| recording.assert_requests(&[], 0)),
+        format!("requests_total is 1, not 0\n{recorded}")
+    );
+    let both = Recording::new();
+    let _ = current_thread().block_on(both.scope(user("a", "fails")));
+    let _ = current_thread().block_on(both.scope(user("b", "works")));
+    let message = panic_of(|| both.assert_requests(&[("tenant", "a"), ("outcome", "ok")], 1));
+    assert!(
+        message.contains(" is 0, not 1\nno one series has all of them\nrecorded:"),
+        "{message}"
     );
     assert_eq!(recording.to_string(), recorded.replace("\n  ", "\n")[10..]);
 

@@ -29,8 +29,9 @@ pub use crate::tower::InstrumentedLayer;
 
 mod statuses;
 
-/// The layer for [`Router::layer`](axum::Router::layer), added last, so that it
-/// is outside of whatever may answer in a handler's place.
+/// The layer for [`Router::layer`](axum::Router::layer) of axum 0.8, added last, so
+/// that it is outside of whatever may answer in a handler's place. Another axum's
+/// routes it does not know.
 ///
 /// Each request is counted once, as [`tower`](crate::tower) says; its endpoint
 /// is what the attribute of its handler says, else the route that axum matched,

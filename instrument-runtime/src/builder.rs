@@ -261,6 +261,8 @@ impl Builder {
     ///   application for it. `instrument_pushes_total{outcome="ok"|"error"}` counts
     ///   them on every page, and [`Exporter::last_push_error`] tells what was wrong.
     ///   One that failed is not repeated; the next is on time, and has all counts.
+    ///   A pushed page does not have its own push in it; the gateway's
+    ///   `push_time_seconds` tells of that.
     /// - The URL is the gateway's own, with the path it is served under, if any,
     ///   and `user:password@` (percent-encoded) for basic authentication. Plain
     ///   `http://` only.

@@ -1,5 +1,6 @@
 //! Why an installation was refused.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,7 +8,10 @@ use std::path::PathBuf;
 /// Why [`Builder::install`](crate::Builder::install) refused. Nothing is left
 /// half-installed: no port stays bound, no thread runs, no recorder is set, and
 /// a corrected `install` in the same process succeeds.
-#[derive(Debug, thiserror::Error)]
+///
+/// Its `Debug` says the same as its `Display`: it is what a `main` shows that
+/// returns the error.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum InitError {
     /// This process has a metrics recorder already.
@@ -142,4 +146,10 @@ pub enum InitError {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+impl fmt::Debug for InitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }

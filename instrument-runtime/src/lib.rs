@@ -137,6 +137,6 @@ pub mod __private {
 }
 
 /// The README's code compiles.
-#[cfg(all(doctest, feature = "axum", feature = "testing"))]
+#[cfg(all(doctest, feature = "axum", feature = "push", feature = "testing"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -110,6 +110,8 @@
 //! A recorder that is installed besides gets nothing of what happens within a
 //! recording, and goes on with the rest.
 //!
+//! Latencies are of the real clock, also where tokio's is paused.
+//!
 //! A call's three metrics are written one after the other, not at once: look when
 //! the calls in question have ended, or wait until they have.
 

@@ -18,9 +18,17 @@ pub(crate) struct Gateway {
     pub(crate) authorization: Option<HeaderValue>,
 }
 
+/// Without the password.
+impl fmt::Display for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.host_header.to_str().unwrap_or(&self.host);
+        write!(f, "http://{host}{}", self.prefix)
+    }
+}
+
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{:?}{}", self.host_header, self.prefix)
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -23,11 +23,10 @@ const MOST_REASON: usize = 1024;
 
 /// Replaces the group at `path` by this page. The error says what failed.
 pub(crate) async fn put(gateway: &Gateway, path: &str, page: String) -> Result<(), String> {
-    match timeout(PUSH_TIMEOUT, answered(gateway, path, page)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(format!("no answer in {PUSH_TIMEOUT:?}")),
-    }
+    let answer = timeout(PUSH_TIMEOUT, answered(gateway, path, page)).await;
+    answer
+        .unwrap_or_else(|_| Err(format!("no answer in {PUSH_TIMEOUT:?}")))
+        .map_err(|error| format!("{gateway}{path}: {error}"))
 }
 
 async fn answered(gateway: &Gateway, path: &str, page: String) -> Result<(), String> {

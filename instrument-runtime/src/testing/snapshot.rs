@@ -106,7 +106,14 @@ impl Snapshot {
         let found = self.requests(labels);
         if found != expected {
             let name = &current::names().requests_total;
-            self.fail(self.counters.keys(), name, labels, &found, &expected);
+            self.fail(
+                self.counters.keys(),
+                name,
+                labels,
+                &found,
+                &expected,
+                found < expected,
+            );
         }
     }
 
@@ -121,7 +128,14 @@ impl Snapshot {
         let found = self.in_progress(labels);
         if found != expected {
             let name = &current::names().requests_in_progress;
-            self.fail(self.gauges.keys(), name, labels, &found, &expected);
+            self.fail(
+                self.gauges.keys(),
+                name,
+                labels,
+                &found,
+                &expected,
+                found < expected,
+            );
         }
     }
 
@@ -133,6 +147,7 @@ impl Snapshot {
         labels: &[(&str, &str)],
         found: &dyn fmt::Display,
         expected: &dyn fmt::Display,
+        is_fewer: bool,
     ) -> ! {
         let asked = Series::new(name, labels.iter().copied());
         let mut message = format!("{asked} is {found}, not {expected}\n");
@@ -142,16 +157,29 @@ impl Snapshot {
             panic!("{message}");
         }
         let series: Vec<_> = series.filter(|series| series.name == name).collect();
+        let mut is_explained = false;
         for (label, value) in labels {
             let values: BTreeSet<&str> = series.iter().filter_map(|s| s.value(label)).collect();
             if !series.is_empty() && !values.contains(value) {
+                is_explained = true;
                 message += &format!("no {name} has {label}={value:?}");
-                if !values.is_empty() {
+                if values.is_empty() {
+                    let names: BTreeSet<&str> = series.iter().flat_map(|s| s.names()).collect();
+                    let names: Vec<_> = names.into_iter().collect();
+                    message += &format!("; its labels are {}", names.join(", "));
+                } else {
                     let values: Vec<_> = values.iter().map(|v| format!("{v:?}")).collect();
                     message += &format!("; there is {}", values.join(", "));
                 }
                 message += "\n";
             }
+        }
+        if is_explained {
+            // Said above.
+        } else if !series.iter().any(|series| series.matches(name, labels)) {
+            message += "no one series has all of them\n";
+        } else if is_fewer {
+            message += "a spawned task counts here only with a `scope` of its own\n";
         }
         message += "recorded:";
         for line in self.to_string().lines() {
@@ -242,6 +270,10 @@ impl Series {
             key.name(),
             key.labels().map(|label| (label.key(), label.value())),
         )
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.labels.keys().map(String::as_str)
     }
 
     fn value(&self, label: &str) -> Option<&str> {
