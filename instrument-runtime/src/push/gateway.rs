@@ -208,6 +208,9 @@ mod tests {
             assert_eq!(without_password(url), shown);
         }
         let gateway = Gateway::parse("http://me:secret@push/a").expect("a gateway");
-        assert_eq!(format!("{gateway} {gateway:?}"), "http://push/a http://push/a");
+        assert_eq!(
+            format!("{gateway} {gateway:?}"),
+            "http://push/a http://push/a"
+        );
     }
 }
