@@ -2,12 +2,18 @@
 //!
 //! ```text
 //! async fn f(arguments) -> R {
-//!     let call = Call::new(&SITE, &[labels]);
-//!     let (body, probe) = probe(async move { /* the body */ });
-//!     let teller = /* by the probe's type */;
-//!     Instrumented::new(call, body, teller).await
+//!     Instrumented::new(
+//!         &SITE,
+//!         async move { /* the body */ },
+//!         /* the teller, by R */,
+//!     )
+//!     .await
 //! }
 //! ```
+//!
+//! Labels that are expressions are evaluated before, into a call. Every item and
+//! every call of a function here is paid for by whoever compiles an annotated
+//! function, so there are few.
 //!
 //! The body's future is moved, never borrowed: a borrow would keep a second
 //! place for it, arguments and all, in the function's future.
@@ -20,7 +26,7 @@ use crate::body::{boxed_future, is_async_block};
 use crate::captures::Captures;
 use crate::function::{Function, braced};
 use crate::labels::{Label, LabelValue};
-use crate::output::{Shape, nameable, of_returned_future, returns_awaitable, returns_never};
+use crate::output::{Shape, nameable, named, of_returned_future, returns_awaitable, returns_never};
 use crate::plan::Plan;
 
 impl ToTokens for Plan {
@@ -48,13 +54,10 @@ impl Plan {
         let block = self.hinted_body(captures);
         let allow = self.allow_on_block(captures);
         let at_body = Span::mixed_site().located_at(self.body.braces.join());
-        let wrapped = self.wrapped(
-            &quote_spanned!(Span::mixed_site()=> #allow async move #block),
-            // What does not fit the signature is the body's fault, and shown there.
-            |instrumented| quote_spanned!(at_body=> #instrumented.await),
-        );
-        let call = self.call();
-        quote!(#call #wrapped)
+        let (before, instrumented) =
+            self.instrumented(&quote_spanned!(Span::mixed_site()=> #allow async move #block));
+        // What does not fit the signature is the body's fault, and shown there.
+        quote_spanned!(at_body=> #before #instrumented.await)
     }
 
     /// A function that returns a future: what it does before runs as it did,
@@ -62,19 +65,15 @@ impl Plan {
     fn returned(&self, sig: &mut syn::Signature) -> TokenStream {
         let runtime = &self.runtime;
         let body = &self.body.tokens;
-        let call = self.call();
         if self.shape == Shape::ImplFuture && is_async_block(body) {
-            let wrapped = self.wrapped(body, |instrumented| self.as_written(instrumented));
-            return quote!(#call #wrapped);
+            let (before, instrumented) = self.as_written(self.instrumented(body));
+            return quote!(#before #instrumented);
         }
         if let Some((pin, future)) = boxed_future(body)
             && self.shape == Shape::BoxedFuture
         {
-            let wrapped = self.wrapped(&future, |instrumented| {
-                let instrumented = self.as_written(instrumented);
-                quote!(#pin(#instrumented))
-            });
-            return quote!(#call #wrapped);
+            let (before, instrumented) = self.as_written(self.instrumented(&future));
+            return quote!(#before #pin(#instrumented));
         }
         let captures = Captures::of(sig);
         let output = nameable(&sig.output, runtime);
@@ -83,16 +82,13 @@ impl Plan {
             .has_unused(body)
             .then(|| quote!(#[allow(unused_assignments)]));
         let future = quote_spanned!(Span::mixed_site()=> (#allow move || -> #output #block)());
-        let wrapped = self.wrapped(&future, |instrumented| {
-            let instrumented = self.as_written(instrumented);
-            match self.shape {
-                Shape::BoxedFuture => {
-                    quote_spanned!(Span::mixed_site()=> #runtime::Box::pin(#instrumented))
-                }
-                _ => instrumented,
+        let (before, instrumented) = self.as_written(self.instrumented(&future));
+        match self.shape {
+            Shape::BoxedFuture => {
+                quote_spanned!(Span::mixed_site()=> #before #runtime::Box::pin(#instrumented))
             }
-        });
-        quote!(#call #wrapped)
+            _ => quote!(#before #instrumented),
+        }
     }
 
     /// The body as the user wrote it, in a block with what is never reached.
@@ -102,10 +98,19 @@ impl Plan {
         if hints.is_empty() {
             return braced(self.body.braces, body.clone());
         }
-        // A block of its own: items come first in it, if they did. Its braces are not
-        // the user's, who would be told that they need none.
-        let mut body = Group::new(Delimiter::Brace, body.clone());
-        body.set_span(Span::mixed_site().located_at(self.body.braces.join()));
+        // A block of its own: items come first in it, if they did. The braces of a lone
+        // expression are not the user's, who would be told that it needs none.
+        let has_statements = body
+            .clone()
+            .into_iter()
+            .any(|token| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ';'));
+        let body = if has_statements {
+            braced(self.body.braces, body.clone())
+        } else {
+            let mut body = Group::new(Delimiter::Brace, body.clone());
+            body.set_span(Span::mixed_site().located_at(self.body.braces.join()));
+            body.into()
+        };
         braced(self.body.braces, quote!(#hints #body))
     }
 
@@ -122,20 +127,26 @@ impl Plan {
 
     /// `#[tracing::instrument]` below ours looks for an async block at the end of
     /// the function; without one it would take the function for a sync one.
-    fn as_written(&self, instrumented: &TokenStream) -> TokenStream {
+    fn as_written(
+        &self,
+        (before, instrumented): (TokenStream, TokenStream),
+    ) -> (TokenStream, TokenStream) {
         let is_traced = self.function.attrs.iter().any(|attr| {
             let last = attr.path().segments.last();
             last.is_some_and(|last| last.ident == "instrument")
         });
-        if is_traced {
-            quote_spanned!(Span::mixed_site()=> async move { #instrumented.await })
-        } else {
-            instrumented.clone()
+        if !is_traced {
+            return (before, instrumented);
         }
+        let mixed = Span::mixed_site();
+        (
+            quote_spanned!(mixed=> #before let instrumented = #instrumented;),
+            quote_spanned!(mixed=> async move { instrumented.await }),
+        )
     }
 
-    /// The call, with its labels evaluated before the body takes the arguments.
-    fn call(&self) -> TokenStream {
+    /// The function's static.
+    fn call_site(&self) -> TokenStream {
         let Self {
             runtime,
             name,
@@ -146,54 +157,90 @@ impl Plan {
         let is_known = endpoint.is_some() && method.is_some() && self.labels.is_none();
         let known = is_known
             .then(|| quote_spanned!(Span::mixed_site()=> #runtime::submit!(#runtime::Known(&__CALL_SITE));));
-        let endpoint = endpoint
-            .as_ref()
-            .map(|endpoint| quote!(.endpoint(#endpoint)));
-        let method = method.as_ref().map(|method| quote!(.method(#method)));
         // A method says more.
         let helper = (self.is_helper && method.is_none()).then(|| quote!(.helper()));
+        let endpoint = endpoint.as_deref().unwrap_or_default();
+        let method = method.as_deref().unwrap_or_default();
 
-        let (mut literal, mut names, mut values) = (Vec::new(), Vec::new(), Vec::new());
-        for Label { name, value } in self.labels.iter().flat_map(|labels| &labels.0) {
+        let (mut literal, mut names) = (Vec::new(), Vec::new());
+        for Label { name, value } in self.labels() {
             match value {
                 LabelValue::Literal(value) => literal.push(quote!((#name, #value))),
-                LabelValue::Expression(expression) => {
-                    names.push(name);
-                    // What is no `Display` is pointed at itself.
-                    values.push(quote_spanned!(expression.span()=> &(#expression)));
-                }
+                LabelValue::Expression(_) => names.push(name),
             }
         }
         let labels = (!literal.is_empty() || !names.is_empty())
             .then(|| quote!(.labels(&[#(#literal),*], &[#(#names),*])));
-
-        let new = match self.shape {
-            Shape::AsyncFn => quote!(new),
-            Shape::ImplFuture | Shape::BoxedFuture => quote!(ahead),
-        };
         quote_spanned! {Span::mixed_site()=>
-            let call = #runtime::Call::#new(
-                {
-                    static __CALL_SITE: #runtime::CallSite =
-                        #runtime::CallSite::new(#runtime::module_path!(), #name) #endpoint #method #helper #labels;
-                    #known
-                    &__CALL_SITE
-                },
-                &[#(#values),*],
-            );
+            {
+                static __CALL_SITE: #runtime::CallSite = #runtime::CallSite::new(
+                    #runtime::module_path!(), #name, #endpoint, #method
+                ) #helper #labels;
+                #known
+                &__CALL_SITE
+            }
         }
     }
 
-    /// `future` with the call around it, `wrap`ped in turn.
-    fn wrapped(
-        &self,
-        future: &TokenStream,
-        wrap: impl FnOnce(&TokenStream) -> TokenStream,
-    ) -> TokenStream {
+    fn labels(&self) -> impl Iterator<Item = &Label> {
+        self.labels.iter().flat_map(|labels| &labels.0)
+    }
+
+    /// `future` with the call around it, and the statements before.
+    fn instrumented(&self, future: &TokenStream) -> (TokenStream, TokenStream) {
         let runtime = &self.runtime;
+        let site = self.call_site();
+        let values: Vec<TokenStream> = self
+            .labels()
+            .filter_map(|label| match &label.value {
+                LabelValue::Literal(_) => None,
+                // What is no `Display` is pointed at itself.
+                LabelValue::Expression(expression) => {
+                    Some(quote_spanned!(expression.span()=> &(#expression)))
+                }
+            })
+            .collect();
+        let (mut before, call, new) = if values.is_empty() {
+            (TokenStream::new(), site, quote!(new))
+        } else {
+            let new = match self.shape {
+                Shape::AsyncFn => quote!(new),
+                Shape::ImplFuture | Shape::BoxedFuture => quote!(ahead),
+            };
+            // Before the body takes the arguments.
+            let call = quote_spanned! {Span::mixed_site()=>
+                let call = #runtime::Call::#new(#site, &[#(#values),*]);
+            };
+            let name = quote_spanned!(Span::mixed_site()=> call);
+            (call, name, quote!(labelled))
+        };
+
+        let (body, probe) = match self.named_output() {
+            Some(output) => (
+                future.clone(),
+                quote_spanned!(Span::mixed_site()=> #runtime::Probe::<#output>::NEW),
+            ),
+            None => {
+                // An async block is not told its type by the signature; the probe is.
+                let output = match self.shape {
+                    Shape::AsyncFn => None,
+                    Shape::ImplFuture | Shape::BoxedFuture => {
+                        of_returned_future(&self.function.sig.output)
+                    }
+                }
+                .map(|output| quote!(::<#output, _>));
+                before.extend(quote_spanned! {Span::mixed_site()=>
+                    let (body, probe) = #runtime::probe #output(#future);
+                });
+                (
+                    quote_spanned!(Span::mixed_site()=> body),
+                    quote_spanned!(Span::mixed_site()=> probe),
+                )
+            }
+        };
         let teller = match &self.outcome {
             Some(outcome) => {
-                quote_spanned!(Span::mixed_site()=> #runtime::by_function(probe, #outcome))
+                quote_spanned!(Span::mixed_site()=> #runtime::by_function(#probe, #outcome))
             }
             // There is no value to read, and `!` satisfies no bound on stable.
             None if returns_never(&self.function.sig.output) => {
@@ -201,26 +248,24 @@ impl Plan {
             }
             None => quote_spanned! {Span::mixed_site()=>
                 {
-                    use #runtime::tell::*;
-                    let (shape, ok, err) = (&&probe).sides();
-                    shape.teller((&&&&&&ok).told(), (&&&&&&err).told())
+                    let sides = #probe.sides();
+                    (sides.0, sides.1.told(), sides.2.told())
                 }
             },
         };
         let at_body = Span::mixed_site().located_at(self.body.braces.join());
         let runtime = located_at(runtime, at_body);
-        let wrapped =
-            wrap(&quote_spanned!(at_body=> #runtime::Instrumented::new(call, body, teller)));
-        // An async block is not told its type by the signature; the probe is.
-        let output = match self.shape {
-            Shape::AsyncFn => None,
-            Shape::ImplFuture | Shape::BoxedFuture => of_returned_future(&self.function.sig.output),
-        }
-        .map(|output| quote!(::<#output, _>));
-        quote_spanned! {Span::mixed_site()=>
-            let (body, probe) = #runtime::probe #output(#future);
-            let teller = #teller;
-            #wrapped
+        let instrumented = quote_spanned! {at_body=>
+            #runtime::Instrumented::#new(#call, #body, #teller)
+        };
+        (before, instrumented)
+    }
+
+    /// What the body comes to, if the signature gives it a name.
+    fn named_output(&self) -> Option<TokenStream> {
+        match self.shape {
+            Shape::AsyncFn => named(&self.function.sig.output),
+            Shape::ImplFuture | Shape::BoxedFuture => None,
         }
     }
 

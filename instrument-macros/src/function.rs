@@ -4,7 +4,7 @@
 use proc_macro2::extra::DelimSpan;
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
-use syn::parse::{Parse, ParseStream};
+use syn::parse::{Parse, ParseStream, Parser};
 use syn::{Attribute, Signature, Token, Visibility};
 
 pub(crate) struct Function {
@@ -40,19 +40,31 @@ impl Parse for Function {
 
 impl Parse for Body {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let (braces, content) = input.step(|cursor| {
-            cursor
-                .group(Delimiter::Brace)
-                .map(|(content, braces, rest)| ((braces, content.token_stream()), rest))
-                .ok_or_else(|| cursor.error("expected a function body"))
+        let (group, has_attrs) = input.step(|cursor| {
+            let group = match (cursor.group(Delimiter::Brace), cursor.token_tree()) {
+                (Some((content, ..)), Some((TokenTree::Group(group), rest))) => {
+                    Some(((group, content.punct().is_some()), rest))
+                }
+                _ => None,
+            };
+            group.ok_or_else(|| cursor.error("expected a function body"))
         })?;
+        let (braces, tokens) = (group.delim_span(), group.stream());
+        // To take it apart and put it together takes time.
+        if !has_attrs {
+            return Ok(Self {
+                braces,
+                inner_attrs: Vec::new(),
+                tokens,
+            });
+        }
         let split = |input: ParseStream<'_>| {
             Ok((
                 Attribute::parse_inner(input)?,
                 input.parse::<TokenStream>()?,
             ))
         };
-        let (inner_attrs, tokens) = syn::parse::Parser::parse2(split, content)?;
+        let (inner_attrs, tokens) = split.parse2(tokens)?;
         Ok(Self {
             braces,
             inner_attrs,

@@ -14,26 +14,24 @@ use crate::plan::Plan;
 pub(crate) fn instrumented(args: TokenStream, item: TokenStream) -> TokenStream {
     expand(args, item.clone()).unwrap_or_else(|error| {
         let error = error.into_compile_error();
-        let item = match kind.parse2(item.clone()) {
-            Ok(Kind::Impl) => {
-                syn::parse2(item.clone()).map_or(item, |block: ImplBlock| block.unmeasured())
-            }
-            _ => item,
-        };
+        let item = syn::parse2(item.clone()).map_or(item, |block: ImplBlock| block.unmeasured());
         quote!(#item #error)
     })
 }
 
 fn expand(args: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
-    let kind = kind.parse2(item.clone())?;
-    let args = Args::parse(args)?;
-    match kind {
-        Kind::Function => {
-            let plan = Plan::new(args, syn::parse2::<Function>(item)?, None)?;
-            Ok(plan.into_token_stream())
+    let expand = |input: ParseStream<'_>| {
+        let kind = kind(&input.fork())?;
+        let args = Args::parse(args)?;
+        match kind {
+            Kind::Function => {
+                let plan = Plan::new(args, input.parse::<Function>()?, None)?;
+                Ok(plan.into_token_stream())
+            }
+            Kind::Impl => input.parse::<ImplBlock>()?.expand(&args),
         }
-        Kind::Impl => syn::parse2::<ImplBlock>(item)?.expand(&args),
-    }
+    };
+    expand.parse2(item)
 }
 
 enum Kind {
@@ -46,7 +44,9 @@ enum Kind {
 fn kind(input: ParseStream<'_>) -> syn::Result<Kind> {
     Attribute::parse_outer(input)?;
     input.parse::<Visibility>()?;
-    for token in input.parse::<TokenStream>()? {
+    let mut rest = input.cursor();
+    while let Some((token, next)) = rest.token_tree() {
+        rest = next;
         let found = token.to_string();
         match found.as_str() {
             "fn" => return Ok(Kind::Function),
@@ -91,7 +91,7 @@ mod tests {
     fn a_body_that_is_still_being_typed_is_expanded() {
         for body in ["request.", "let x =", "match x", "if", "a b c ;; let", ""] {
             let expanded = expanded("", &format!("async fn f(request: String) {{ {body} }}"));
-            assert!(expanded.contains("Call :: new"), "{expanded}");
+            assert!(expanded.contains("Instrumented :: new"), "{expanded}");
             assert!(!expanded.contains("compile_error"), "{expanded}");
         }
     }

@@ -96,7 +96,7 @@ pub(crate) fn of_returned_future(output: &ReturnType) -> Option<TokenStream> {
     let ReturnType::Type(_, ty) = output else {
         return None;
     };
-    let mut output = match peel(ty) {
+    let output = match peel(ty) {
         Type::ImplTrait(ty) => associated_output(future_bound(&ty.bounds)?)?,
         Type::Path(path) => {
             let last = path.path.segments.last()?;
@@ -107,13 +107,11 @@ pub(crate) fn of_returned_future(output: &ReturnType) -> Option<TokenStream> {
             }
         }
         _ => return None,
-    }
-    .clone();
+    };
     if matches!(output, Type::Never(_)) {
         return None;
     }
-    Erase.visit_type_mut(&mut output);
-    Some(output.into_token_stream())
+    Some(erased(output).0.into_token_stream())
 }
 
 fn associated_output(future: &PathSegment) -> Option<&Type> {
@@ -162,24 +160,47 @@ pub(crate) fn returns_awaitable(output: &ReturnType) -> bool {
 /// The declared return type, where code in the body may write it: `impl Trait`
 /// may not stand there and becomes `_`.
 pub(crate) fn nameable(output: &ReturnType, runtime: &TokenStream) -> TokenStream {
-    let ReturnType::Type(_, ty) = output else {
-        return quote!(());
-    };
-    if returns_never(output) {
+    match output {
         // `!` is a type only as a function's return.
-        return quote!(<fn() -> #ty as #runtime::Returns>::Output);
+        ReturnType::Type(_, ty) if returns_never(output) => {
+            quote!(<fn() -> #ty as #runtime::Returns>::Output)
+        }
+        ReturnType::Type(_, ty) => erased(ty).0.into_token_stream(),
+        ReturnType::Default => quote!(()),
     }
-    let mut ty = (**ty).clone();
-    Erase.visit_type_mut(&mut ty);
-    ty.into_token_stream()
 }
 
-struct Erase;
+/// The declared return type, if all of it can be written in the body.
+pub(crate) fn named(output: &ReturnType) -> Option<TokenStream> {
+    match output {
+        ReturnType::Type(..) if returns_never(output) => None,
+        ReturnType::Type(_, ty) => match erased(ty) {
+            (ty, false) => Some(ty.into_token_stream()),
+            (_, true) => None,
+        },
+        ReturnType::Default => Some(quote!(())),
+    }
+}
+
+/// The type with `_` for each `impl Trait` in it, and whether there was one.
+fn erased(ty: &Type) -> (Type, bool) {
+    let mut ty = ty.clone();
+    let mut erase = Erase { has_erased: false };
+    erase.visit_type_mut(&mut ty);
+    (ty, erase.has_erased)
+}
+
+struct Erase {
+    has_erased: bool,
+}
 
 impl VisitMut for Erase {
     fn visit_type_mut(&mut self, ty: &mut Type) {
         match ty {
-            Type::ImplTrait(_) => *ty = syn::parse_quote!(_),
+            Type::ImplTrait(_) => {
+                *ty = syn::parse_quote!(_);
+                self.has_erased = true;
+            }
             _ => syn::visit_mut::visit_type_mut(self, ty),
         }
     }

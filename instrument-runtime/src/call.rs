@@ -2,16 +2,17 @@
 
 use std::fmt::Display;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
 use crate::call_site::CallSite;
 use crate::clock::Instant;
-use crate::outcome::{End, Outcome, Protocol};
+use crate::outcome::{End, Protocol};
 #[cfg(feature = "_layer")]
 use crate::request::{self, Role};
-use crate::series::SeriesRef;
+use crate::series::{Series, SeriesRef};
 use crate::tell::Teller;
 use crate::values::Values;
 
@@ -35,16 +36,52 @@ struct Returns {
     is_answer: bool,
 }
 
-/// Where the call is counted.
+impl Returns {
+    const UNKNOWN: &'static Self = &Self {
+        protocol: Protocol::None,
+        #[cfg(feature = "_layer")]
+        is_answer: false,
+    };
+}
+
+/// Where the call is counted. What has to be dropped stands behind one `Arc`, so
+/// that the little there is to do for all others is inlined.
 #[derive(Debug)]
 enum Counted {
-    /// Not known before it starts; these are the labels' values, if they were
-    /// evaluated before it could.
-    Unknown(Option<Box<Values>>),
-    In(SeriesRef),
+    /// Not known before it starts.
+    Unknown,
+    Kept(&'static Series),
     /// With the request whose handler it is, by the layer.
     #[cfg(feature = "_layer")]
     WithRequest,
+    Rare(Arc<Rare>),
+}
+
+#[derive(Debug)]
+enum Rare {
+    Own(Arc<Series>),
+    /// Not known before it starts; these are the labels' values, which were
+    /// evaluated before it could.
+    Ahead(Arc<Values>),
+}
+
+impl Rare {
+    #[cold]
+    fn ended(&self, end: End, nanos: u64) {
+        if let Self::Own(series) = self {
+            series.ended(end, nanos);
+        }
+    }
+}
+
+impl From<SeriesRef> for Counted {
+    #[inline]
+    fn from(series: SeriesRef) -> Self {
+        match series {
+            SeriesRef::Kept(series) => Self::Kept(series),
+            SeriesRef::Own(series) => Self::Rare(Arc::new(Rare::Own(series))),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,38 +98,30 @@ enum State {
 impl Call {
     /// A call that is about to start: an `async fn` makes it in its first poll.
     #[must_use]
-    #[inline]
     pub fn new(site: &'static CallSite, values: &[&dyn Display]) -> Self {
-        if values.is_empty() {
-            return Self::waiting(site, Counted::Unknown(None));
-        }
         // A call that may turn out to be a request's handler has other series.
         #[cfg(feature = "_layer")]
         if request::is_current() {
             return Self::ahead(site, values);
         }
-        Self::waiting(site, Counted::In(site.series(values)))
+        Self::waiting(site, site.series(values).into(), Returns::UNKNOWN)
     }
 
     /// A call that may never start: the future that a plain function returns.
     /// Its labels are evaluated now, as the function's statements are.
     #[must_use]
     pub fn ahead(site: &'static CallSite, values: &[&dyn Display]) -> Self {
-        let values = (!values.is_empty()).then(|| Box::new(Values::of(values)));
-        Self::waiting(site, Counted::Unknown(values))
+        let values = Arc::new(Values::of(values));
+        let counted = Counted::Rare(Arc::new(Rare::Ahead(values)));
+        Self::waiting(site, counted, Returns::UNKNOWN)
     }
 
     #[inline]
-    fn waiting(site: &'static CallSite, counted: Counted) -> Self {
-        const UNKNOWN: &Returns = &Returns {
-            protocol: Protocol::None,
-            #[cfg(feature = "_layer")]
-            is_answer: false,
-        };
+    fn waiting(site: &'static CallSite, counted: Counted, returns: &'static Returns) -> Self {
         Self {
             site,
             counted,
-            returns: UNKNOWN,
+            returns,
             state: State::Waiting,
         }
     }
@@ -112,24 +141,69 @@ impl Call {
 
     #[inline]
     fn start(&mut self) {
-        match &mut self.counted {
-            Counted::Unknown(values) => {
-                #[cfg(feature = "_layer")]
-                {
-                    let role = Role::of(self.site, self.returns.protocol, self.returns.is_answer);
-                    if role != Role::Function && request::claim(role, self.site, values) {
-                        self.counted = Counted::WithRequest;
-                        return;
-                    }
+        match &self.counted {
+            Counted::Kept(series) => series.started(),
+            Counted::Unknown => {
+                if self.is_claimed(None) {
+                    return;
                 }
-                let series = self.site.series_of_call(values.as_deref());
-                series.started();
-                self.counted = Counted::In(series);
+                match self.site.kept_series() {
+                    Some(series) => {
+                        series.started();
+                        self.counted = Counted::Kept(series);
+                    }
+                    None => self.start_own(),
+                }
             }
-            Counted::In(series) => series.started(),
             #[cfg(feature = "_layer")]
             Counted::WithRequest => {}
+            Counted::Rare(_) => self.start_rare(),
         }
+    }
+
+    #[cold]
+    fn start_rare(&mut self) {
+        let Counted::Rare(rare) = &self.counted else {
+            return;
+        };
+        let rare = Arc::clone(rare);
+        match &*rare {
+            Rare::Own(series) => series.started(),
+            Rare::Ahead(values) => {
+                if !self.is_claimed(Some(values)) {
+                    self.start_in(self.site.series_of_call(Some(values)));
+                }
+            }
+        }
+    }
+
+    /// Where the global recorder is not the current one.
+    #[cold]
+    fn start_own(&mut self) {
+        self.start_in(self.site.own_series());
+    }
+
+    fn start_in(&mut self, series: SeriesRef) {
+        series.started();
+        self.counted = series.into();
+    }
+
+    /// Whether it is the handler of the current request, with which it counts.
+    #[cfg(feature = "_layer")]
+    #[inline]
+    fn is_claimed(&mut self, values: Option<&Arc<Values>>) -> bool {
+        let role = Role::of(self.site, self.returns.protocol, self.returns.is_answer);
+        let is_claimed = role != Role::Function && request::claim(role, self.site, values);
+        if is_claimed {
+            self.counted = Counted::WithRequest;
+        }
+        is_claimed
+    }
+
+    #[cfg(not(feature = "_layer"))]
+    #[allow(clippy::unused_self, reason = "it is asked where there is a layer")]
+    fn is_claimed(&mut self, _values: Option<&Arc<Values>>) -> bool {
+        false
     }
 
     #[inline]
@@ -140,8 +214,8 @@ impl Call {
     }
 
     /// `is_judged`: by the function of an `outcome = …` argument.
-    fn finish(&mut self, outcome: Outcome, is_judged: bool) {
-        self.end(outcome.end(), is_judged);
+    fn finish(&mut self, end: End, is_judged: bool) {
+        self.end(end, is_judged);
     }
 
     #[cold]
@@ -166,10 +240,11 @@ impl Call {
         self.state = State::Ended;
         let nanos = started.elapsed_nanos();
         match &self.counted {
-            Counted::In(series) => series.ended(end, nanos),
+            Counted::Kept(series) => series.ended(end, nanos),
             #[cfg(feature = "_layer")]
             Counted::WithRequest => request::handler_ended(end, nanos, is_judged),
-            Counted::Unknown(_) => {}
+            Counted::Rare(rare) => rare.ended(end, nanos),
+            Counted::Unknown => {}
         }
         #[cfg(not(feature = "_layer"))]
         let _ = is_judged;
@@ -213,9 +288,16 @@ impl<F: Future, T: Teller<F::Output>> Instrumented<F, T> {
         is_answer: T::IS_ANSWER,
     };
 
-    /// `call` has not started.
+    /// Without labels, or with none but literals.
     #[inline]
-    pub fn new(mut call: Call, body: F, teller: T) -> Self {
+    pub fn new(site: &'static CallSite, body: F, teller: T) -> Self {
+        let call = Call::waiting(site, Counted::Unknown, Self::RETURNS);
+        Self { body, call, teller }
+    }
+
+    /// With labels that were evaluated for this call, which has not started.
+    #[inline]
+    pub fn labelled(mut call: Call, body: F, teller: T) -> Self {
         call.returns = Self::RETURNS;
         Self { body, call, teller }
     }
@@ -233,7 +315,7 @@ impl<F: Future, T: Teller<F::Output>> Future for Instrumented<F, T> {
             // A panic in `tell` finds the call still in its poll.
             Poll::Ready(value) => {
                 let outcome = this.teller.tell(value, this.call.site.has_method());
-                this.call.finish(outcome, T::IS_JUDGE);
+                this.call.finish(outcome.end(), T::IS_JUDGE);
             }
             Poll::Pending => this.call.suspend(),
         }

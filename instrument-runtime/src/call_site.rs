@@ -17,55 +17,57 @@ use crate::values::{ByValues, Values};
 pub struct CallSite {
     module: &'static str,
     function: &'static str,
-    endpoint: Option<&'static str>,
-    method: Option<&'static str>,
+    endpoint: &'static str,
+    method: &'static str,
     literal_labels: &'static [(&'static str, &'static str)],
     dynamic_labels: &'static [&'static str],
     is_helper: bool,
-    /// Behind a pointer, so that a handler costs little in the binary.
+    /// The global recorder's, of the site without dynamic labels. What is kept is
+    /// behind pointers, so that a handler costs little in the binary.
+    plain: OnceLock<Box<Series>>,
     kept: OnceLock<Box<Kept>>,
 }
 
-/// The handles of the global recorder.
-#[derive(Debug)]
+/// The global recorder's series of a site that has more than one.
+#[derive(Debug, Default)]
 struct Kept {
-    /// Of the site without dynamic labels.
-    plain: OnceLock<Series>,
     by_values: OnceLock<ByValues>,
     /// With the request's method and endpoint as the first two values.
     #[cfg(feature = "_layer")]
     of_requests: OnceLock<ByValues>,
 }
 
+#[allow(
+    clippy::declare_interior_mutable_const,
+    reason = "they are copied before use"
+)]
 impl CallSite {
+    /// Constants, so that the compiler evaluates them once and not for each handler.
+    const NO_SERIES: OnceLock<Box<Series>> = OnceLock::new();
+    const NOTHING_KEPT: OnceLock<Box<Kept>> = OnceLock::new();
+
     /// `module` is `module_path!()`; `function` is the name, with its type's
-    /// before it in an annotated `impl` block.
+    /// before it in an annotated `impl` block. The label `endpoint` is the
+    /// function's path if `endpoint` is empty, and there is no label `method` if
+    /// `method` is.
     #[must_use]
-    pub const fn new(module: &'static str, function: &'static str) -> Self {
+    pub const fn new(
+        module: &'static str,
+        function: &'static str,
+        endpoint: &'static str,
+        method: &'static str,
+    ) -> Self {
         Self {
             module,
             function,
-            endpoint: None,
-            method: None,
+            endpoint,
+            method,
             literal_labels: &[],
             dynamic_labels: &[],
             is_helper: false,
-            kept: OnceLock::new(),
+            plain: Self::NO_SERIES,
+            kept: Self::NOTHING_KEPT,
         }
-    }
-
-    /// The label `endpoint`, instead of the function's path.
-    #[must_use]
-    pub const fn endpoint(mut self, endpoint: &'static str) -> Self {
-        self.endpoint = Some(endpoint);
-        self
-    }
-
-    /// The label `method`; none without it.
-    #[must_use]
-    pub const fn method(mut self, method: &'static str) -> Self {
-        self.method = Some(method);
-        self
     }
 
     /// The function's own labels: those whose values are literals, and the
@@ -91,7 +93,7 @@ impl CallSite {
     }
 
     pub(crate) fn has_method(&self) -> bool {
-        self.method.is_some()
+        !self.method.is_empty()
     }
 
     #[cfg(feature = "_layer")]
@@ -99,7 +101,6 @@ impl CallSite {
         self.is_helper
     }
 
-    #[inline]
     pub(crate) fn series_of_call(&'static self, values: Option<&Values>) -> SeriesRef {
         match values {
             Some(values) => self.series_of(values),
@@ -107,19 +108,26 @@ impl CallSite {
         }
     }
 
-    #[inline]
     fn series_without_values(&'static self) -> SeriesRef {
-        if current::is_global()
-            && let Some(series) = self.plain()
-        {
-            return SeriesRef::Kept(series);
+        match self.kept_series() {
+            Some(series) => SeriesRef::Kept(series),
+            None => self.own_series(),
         }
-        self.own_series()
     }
 
-    /// For one call.
+    /// The series of a call without values, if it is the global recorder's.
+    #[inline]
+    pub(crate) fn kept_series(&'static self) -> Option<&'static Series> {
+        if current::is_global() {
+            self.plain()
+        } else {
+            None
+        }
+    }
+
+    /// For one call without values.
     #[cold]
-    fn own_series(&self) -> SeriesRef {
+    pub(crate) fn own_series(&self) -> SeriesRef {
         SeriesRef::Own(Arc::new(Series::of_current(self.label_set(&Values::EMPTY))))
     }
 
@@ -129,8 +137,7 @@ impl CallSite {
 
     #[inline]
     fn plain(&'static self) -> Option<&'static Series> {
-        let plain = &self.kept().plain;
-        match plain.get() {
+        match self.plain.get() {
             Some(series) => Some(series),
             None => self.first_plain(),
         }
@@ -139,7 +146,7 @@ impl CallSite {
     #[cold]
     fn first_plain(&'static self) -> Option<&'static Series> {
         let series = Series::of_global(self.label_set(&Values::EMPTY))?;
-        Some(self.kept().plain.get_or_init(|| series))
+        Some(self.plain.get_or_init(|| Box::new(series)))
     }
 
     fn series_of(&'static self, values: &Values) -> SeriesRef {
@@ -151,9 +158,7 @@ impl CallSite {
 
     /// With the end that a handler most likely has. Counts nothing.
     pub(crate) fn show_zeros(&'static self) {
-        if current::is_global()
-            && let Some(series) = self.plain()
-        {
+        if let Some(series) = self.kept_series() {
             series.expect(Outcome::HttpStatus(200).end());
         }
     }
@@ -168,8 +173,9 @@ impl CallSite {
         values: Option<&Values>,
     ) -> SeriesRef {
         let path;
-        let endpoint = match self.endpoint.or(route) {
-            Some(endpoint) => endpoint,
+        let endpoint = match route {
+            _ if !self.endpoint.is_empty() => self.endpoint,
+            Some(route) => route,
             None => {
                 path = self.path();
                 &path
@@ -198,24 +204,8 @@ impl CallSite {
         })
     }
 
-    #[inline]
     fn kept(&'static self) -> &'static Kept {
-        match self.kept.get() {
-            Some(kept) => kept,
-            None => self.first_kept(),
-        }
-    }
-
-    #[cold]
-    fn first_kept(&'static self) -> &'static Kept {
-        self.kept.get_or_init(|| {
-            Box::new(Kept {
-                plain: OnceLock::new(),
-                by_values: OnceLock::new(),
-                #[cfg(feature = "_layer")]
-                of_requests: OnceLock::new(),
-            })
-        })
+        self.kept.get_or_init(Box::default)
     }
 
     #[cold]
@@ -223,12 +213,12 @@ impl CallSite {
         let names = current::names().labels;
         // Three more come with the end.
         let mut labels = Vec::with_capacity(5 + self.literal_labels.len() + values.len());
-        if let Some(method) = self.method {
-            labels.push(Label::from_static_parts(names.method, method));
+        if self.has_method() {
+            labels.push(Label::from_static_parts(names.method, self.method));
         }
         labels.push(match self.endpoint {
-            Some(endpoint) => Label::from_static_parts(names.endpoint, endpoint),
-            None => Label::new(names.endpoint, self.path()),
+            "" => Label::new(names.endpoint, self.path()),
+            endpoint => Label::from_static_parts(names.endpoint, endpoint),
         });
         self.with_own_labels(labels, values)
     }
@@ -261,8 +251,8 @@ mod tests {
 
     #[test]
     fn a_path_has_no_crate_and_no_raw_marks() {
-        let site = CallSite::new("shop::r#type::cart", "Cart::r#move");
+        let site = CallSite::new("shop::r#type::cart", "Cart::r#move", "", "");
         assert_eq!(site.path(), "type::cart::Cart::move");
-        assert_eq!(CallSite::new("shop", "index").path(), "index");
+        assert_eq!(CallSite::new("shop", "index", "", "").path(), "index");
     }
 }

@@ -109,17 +109,6 @@ pub mod __private {
     pub use inventory::submit;
     pub use std::boxed::Box;
 
-    /// The traits by which a return type finds its [`Teller`].
-    pub mod tell {
-        #[cfg(feature = "axum")]
-        pub use crate::tell::HasAxumAnswer;
-        #[cfg(feature = "tonic")]
-        pub use crate::tell::HasGrpc;
-        #[cfg(feature = "actix-web")]
-        pub use crate::tell::{HasActixAnswer, HasActixError, HasAnyonesError};
-        pub use crate::tell::{HasNothing, HasStatus, HasText, OfResult, OfValue};
-    }
-
     /// Gives an inferred type a name in code that never runs.
     #[must_use]
     pub fn never<R>() -> R {

@@ -47,6 +47,8 @@ impl Outcome {
         self.end().outcome_label()
     }
 
+    /// Often known when the program is compiled.
+    #[inline]
     pub(crate) const fn end(self) -> End {
         match self {
             Self::Ok => End::new(Kind::Ok),
@@ -150,6 +152,7 @@ impl End {
         }
     }
 
+    #[inline(never)]
     pub(crate) const fn http(status: u16) -> Self {
         let kind = match status {
             100..=399 => Kind::Ok,
@@ -163,6 +166,7 @@ impl End {
         }
     }
 
+    #[inline(never)]
     const fn grpc(code: u8) -> Self {
         let kind = match code {
             0 => Kind::Ok,

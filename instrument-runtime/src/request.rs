@@ -11,6 +11,7 @@
 //! - one within a handler never is.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use crate::call_site::CallSite;
 use crate::clock::Instant;
@@ -64,7 +65,7 @@ struct Claim {
     /// Its attribute names a method, so it is.
     is_named: bool,
     site: &'static CallSite,
-    values: Option<Box<Values>>,
+    values: Option<Arc<Values>>,
 }
 
 /// What a function is to a request in whose course it is called.
@@ -163,12 +164,7 @@ impl Request {
     }
 
     /// Whether a call that starts is the request's handler from now on.
-    fn claim(
-        &mut self,
-        role: Role,
-        site: &'static CallSite,
-        values: &mut Option<Box<Values>>,
-    ) -> bool {
+    fn claim(&mut self, role: Role, site: &'static CallSite, values: Option<&Arc<Values>>) -> bool {
         let is_named = match role {
             Role::Function => return false,
             Role::Likely(protocol) if protocol != self.protocol => return false,
@@ -184,11 +180,11 @@ impl Request {
         if self.route.is_none() {
             self.route = self.candidate.take();
         }
-        self.move_to(self.series_with(site, values.as_deref()));
+        self.move_to(self.series_with(site, values.map(|values| &**values)));
         self.handler = Handler::Active(Claim {
             is_named,
             site,
-            values: values.take(),
+            values: values.cloned(),
         });
         true
     }
@@ -364,7 +360,7 @@ pub(crate) fn is_current() -> bool {
 /// Whether a call that starts is the current request's handler; then its end is
 /// told by [`handler_ended`].
 #[inline]
-pub(crate) fn claim(role: Role, site: &'static CallSite, values: &mut Option<Box<Values>>) -> bool {
+pub(crate) fn claim(role: Role, site: &'static CallSite, values: Option<&Arc<Values>>) -> bool {
     with_current(|request| request.claim(role, site, values)).unwrap_or(false)
 }
 

@@ -85,7 +85,7 @@ impl Series {
     pub(crate) fn started(&self) {
         match &self.in_progress {
             InProgress::Direct(gauge) => gauge.up(Thread::current()),
-            InProgress::Facade(gauge) => gauge.increment(1.0),
+            InProgress::Facade(gauge) => up_by_facade(gauge),
         }
     }
 
@@ -198,12 +198,18 @@ impl EndSeries {
                 in_progress.down(thread);
             }
             EndHandles::Facade(requests, latency) => {
-                requests.increment(1);
-                latency.record(nanos as f64 / 1e9);
-                in_progress.down(Thread::current());
+                by_facade(requests, latency, in_progress, nanos);
             }
         }
     }
+}
+
+/// Apart, so that what is done with our own recorder is not held up.
+#[inline(never)]
+fn by_facade(requests: &Counter, latency: &Histogram, in_progress: &InProgress, nanos: u64) {
+    requests.increment(1);
+    latency.record(nanos as f64 / 1e9);
+    in_progress.down(Thread::current());
 }
 
 impl InProgress {
@@ -211,9 +217,19 @@ impl InProgress {
     fn down(&self, thread: Thread) {
         match self {
             Self::Direct(gauge) => gauge.down(thread),
-            Self::Facade(gauge) => gauge.decrement(1.0),
+            Self::Facade(gauge) => down_by_facade(gauge),
         }
     }
+}
+
+#[inline(never)]
+fn down_by_facade(gauge: &Gauge) {
+    gauge.decrement(1.0);
+}
+
+#[inline(never)]
+fn up_by_facade(gauge: &Gauge) {
+    gauge.increment(1.0);
 }
 
 /// The series that one call counts into.

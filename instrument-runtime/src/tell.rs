@@ -1,9 +1,9 @@
 //! Which parts of a return type tell its outcome, decided by the type alone.
 //!
-//! The expansion asks twice. First whether the type is a `Result`
-//! (`(&&probe).sides()`), then of each side what it tells (`(&&&&&&side).told()`).
-//! Method resolution takes the candidate that needs the fewest dereferences,
-//! and a bound that does not hold takes its candidate out. The types decide, so
+//! The expansion asks twice: `probe.sides()` whether the type is a `Result`, and
+//! `side.told()` what each side tells. A method whose bound does not hold is passed
+//! over, and looked for in what the value dereferences to: a ladder of types, each
+//! with the method for some of them, and the last for all. The types decide, so
 //! an alias of `Result` is a `Result`, whatever its name.
 
 #![allow(missing_docs, reason = "only the expansion names these")]
@@ -11,60 +11,58 @@
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::marker::PhantomData;
+use std::ops::Deref;
 
 use crate::http_status::HttpStatus;
 use crate::outcome::{Outcome, Protocol};
 
-/// Stands for a type.
+/// Stands for a return type.
+#[derive(Debug)]
 pub struct Probe<R>(PhantomData<fn() -> R>);
 
-impl<R> std::fmt::Debug for Probe<R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Probe")
-    }
+impl<R> Probe<R> {
+    pub const NEW: Self = Self(PhantomData);
 }
 
-/// Pairs a future with its output type. It is taken by value and given back:
-/// a borrow would keep a second place for it in the caller's future.
+/// Pairs a future with its output type, for one that has no name. It is taken by
+/// value and given back: a borrow would keep a second place for it in the caller's
+/// future.
 pub fn probe<R, F: Future<Output = R>>(future: F) -> (F, Probe<R>) {
-    (future, Probe(PhantomData))
+    (future, Probe::NEW)
 }
 
-/// A `Result`; either side may tell.
+impl<T, E> Probe<Result<T, E>> {
+    pub fn sides(&self) -> (OfResult, Rung0<T>, Rung0<E>) {
+        (OfResult, Rung0::NEW, Rung0::NEW)
+    }
+}
+
+impl<R> Deref for Probe<R> {
+    type Target = AnyProbe<R>;
+
+    fn deref(&self) -> &AnyProbe<R> {
+        const { &AnyProbe(PhantomData) }
+    }
+}
+
+/// A [`Probe`] of a type that is no `Result`.
+#[derive(Debug)]
+pub struct AnyProbe<R>(PhantomData<fn() -> R>);
+
+impl<R> AnyProbe<R> {
+    /// There is no second side.
+    pub fn sides(&self) -> (OfValue, Rung0<R>, Rung0<Infallible>) {
+        (OfValue, Rung0::NEW, Rung0::NEW)
+    }
+}
+
+/// A `Result`: either side may tell.
 #[derive(Clone, Copy, Debug)]
-pub struct IsResult;
+pub struct OfResult;
 
-impl IsResult {
-    pub fn teller<T, E>(self, ok: T, err: E) -> BySides<T, E> {
-        BySides(ok, err)
-    }
-}
-
-pub trait OfResult<T, E> {
-    fn sides(&self) -> (IsResult, Probe<T>, Probe<E>) {
-        (IsResult, Probe(PhantomData), Probe(PhantomData))
-    }
-}
-
-impl<T, E> OfResult<T, E> for &Probe<Result<T, E>> {}
-
-/// Any other type; there is no second side.
+/// Any other type.
 #[derive(Clone, Copy, Debug)]
-pub struct IsValue;
-
-impl IsValue {
-    pub fn teller<T, E>(self, value: T, _err: E) -> ByValue<T> {
-        ByValue(value)
-    }
-}
-
-pub trait OfValue<R> {
-    fn sides(&self) -> (IsValue, Probe<R>, Probe<Infallible>) {
-        (IsValue, Probe(PhantomData), Probe(PhantomData))
-    }
-}
-
-impl<R> OfValue<R> for Probe<R> {}
+pub struct OfValue;
 
 /// What one side of the return type tells.
 pub trait Side<T> {
@@ -84,46 +82,112 @@ pub trait Side<T> {
     }
 }
 
-/// A kind of side: its type and, for the types that are `$when`, the trait by
-/// which a probe finds it. The more references, the earlier it is tried; the
-/// expansion begins with six.
+/// A kind of side: its type and the rung where it is found, for the types that
+/// are `$when`.
 macro_rules! side {
     (
         $(#[$doc:meta])*
-        $kind:ident, found by $found:ident on <$param:ident $(: $when:path)?> $probe:ty
+        $kind:ident, on $rung:ident, for <$param:ident $(: $when:path)?> $(, then $next:ident)?
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $kind;
 
-        pub trait $found {
-            fn told(&self) -> $kind {
+        #[derive(Debug)]
+        pub struct $rung<T>(PhantomData<fn() -> T>);
+
+        impl<T> $rung<T> {
+            const NEW: Self = Self(PhantomData);
+        }
+
+        impl<$param $(: $when)?> $rung<$param> {
+            pub fn told(&self) -> $kind {
                 $kind
             }
         }
 
-        impl<$param $(: $when)?> $found for $probe {}
+        $(
+            impl<T> Deref for $rung<T> {
+                type Target = $next<T>;
+
+                fn deref(&self) -> &$next<T> {
+                    const { &$next::NEW }
+                }
+            }
+        )?
     };
 }
 
 side!(
-    /// The type knows its HTTP status.
-    Status, found by HasStatus on <T: HttpStatus> &&&&&Probe<T>
+    /// A type that is known here.
+    Known, on Rung0, for <T: Tells>, then Rung1
 );
 
-impl<T: HttpStatus> Side<T> for Status {
-    const PROTOCOL: Protocol = Protocol::Http;
+impl<T: Tells> Side<T> for Known {
+    const PROTOCOL: Protocol = T::PROTOCOL;
+    const IS_TEXT: bool = T::IS_TEXT;
 
-    fn tell(value: &T, _is_request: bool) -> Option<Outcome> {
-        Some(Outcome::HttpStatus(value.http_status()))
+    fn tell(value: &T, is_request: bool) -> Option<Outcome> {
+        value.tell(is_request)
     }
 }
+
+/// What a type that is known here tells, in the terms of [`Side`].
+pub trait Tells {
+    const PROTOCOL: Protocol = Protocol::None;
+    const IS_TEXT: bool = false;
+
+    fn tell(&self, _is_request: bool) -> Option<Outcome> {
+        None
+    }
+}
+
+impl<T: HttpStatus> Tells for T {
+    const PROTOCOL: Protocol = Protocol::Http;
+
+    fn tell(&self, _is_request: bool) -> Option<Outcome> {
+        Some(Outcome::HttpStatus(self.http_status()))
+    }
+}
+
+macro_rules! text {
+    ($($text:ty)*) => {
+        $(
+            impl Tells for $text {
+                const IS_TEXT: bool = true;
+            }
+        )*
+    };
+}
+
+text!(&str String Cow<'_, str> &[u8] Vec<u8> hyper::body::Bytes);
+
+/// An error that actix-web knows how to answer, and that is not only a handler's:
+/// what reads a file and finds none is no 404 by itself.
+#[cfg(feature = "actix-web")]
+macro_rules! anyones_errors {
+    ($($error:ty)*) => {
+        $(
+            impl Tells for $error {
+                fn tell(&self, is_request: bool) -> Option<Outcome> {
+                    let status = || actix_web::ResponseError::status_code(self).as_u16();
+                    is_request.then(|| Outcome::HttpStatus(status()))
+                }
+            }
+        )*
+    };
+}
+
+#[cfg(feature = "actix-web")]
+anyones_errors!(std::io::Error Box<dyn std::error::Error> std::str::Utf8Error Infallible);
 
 #[cfg(feature = "actix-web")]
 side!(
     /// An error that actix-web knows how to answer.
-    ActixError, found by HasActixError on <T: actix_web::ResponseError> &&&&Probe<T>
+    ActixError, on Rung1, for <T: actix_web::ResponseError>, then Rung2
 );
+#[cfg(not(feature = "actix-web"))]
+use Rung2 as Rung1;
 
 #[cfg(feature = "actix-web")]
 impl<T: actix_web::ResponseError> Side<T> for ActixError {
@@ -134,76 +198,13 @@ impl<T: actix_web::ResponseError> Side<T> for ActixError {
     }
 }
 
-#[cfg(feature = "actix-web")]
-side!(
-    /// An error that actix-web knows how to answer, and that is not only a
-    /// handler's: what reads a file and finds none is no 404 by itself.
-    AnyonesError, found by HasAnyonesError on <T: IsAnyones> &&&&&Probe<T>
-);
-
-#[cfg(feature = "actix-web")]
-impl<T: IsAnyones> Side<T> for AnyonesError {
-    fn tell(value: &T, is_request: bool) -> Option<Outcome> {
-        is_request.then(|| Outcome::HttpStatus(value.status_code().as_u16()))
-    }
-}
-
-#[cfg(feature = "actix-web")]
-pub trait IsAnyones: actix_web::ResponseError {}
-
-#[cfg(feature = "actix-web")]
-mod anyones {
-    use super::{Infallible, IsAnyones};
-
-    impl IsAnyones for std::io::Error {}
-    impl IsAnyones for Box<dyn std::error::Error> {}
-    impl IsAnyones for std::str::Utf8Error {}
-    impl IsAnyones for Infallible {}
-}
-
-#[cfg(feature = "tonic")]
-side!(
-    /// A side of what a gRPC method returns.
-    Grpc, found by HasGrpc on <T: GrpcSide> &&&&Probe<T>
-);
-
-#[cfg(feature = "tonic")]
-impl<T: GrpcSide> Side<T> for Grpc {
-    const PROTOCOL: Protocol = Protocol::Grpc;
-
-    fn tell(value: &T, _is_request: bool) -> Option<Outcome> {
-        Some(Outcome::GrpcStatus(value.grpc_code()))
-    }
-}
-
-#[cfg(feature = "tonic")]
-pub trait GrpcSide {
-    fn grpc_code(&self) -> u8;
-}
-
-side!(
-    /// Text and bytes.
-    Text, found by HasText on <T: IsText> &&&Probe<T>
-);
-
-impl<T: IsText> Side<T> for Text {
-    const IS_TEXT: bool = true;
-}
-
-pub trait IsText {}
-
-impl IsText for &str {}
-impl IsText for String {}
-impl IsText for Cow<'_, str> {}
-impl IsText for &[u8] {}
-impl IsText for Vec<u8> {}
-impl IsText for hyper::body::Bytes {}
-
 #[cfg(feature = "axum")]
 side!(
     /// What axum can answer with, by a status that only it knows.
-    AxumAnswer, found by HasAxumAnswer on <T: axum::response::IntoResponse> &&Probe<T>
+    AxumAnswer, on Rung2, for <T: axum::response::IntoResponse>, then Rung3
 );
+#[cfg(not(feature = "axum"))]
+use Rung3 as Rung2;
 
 #[cfg(feature = "axum")]
 impl<T: axum::response::IntoResponse> Side<T> for AxumAnswer {}
@@ -211,15 +212,17 @@ impl<T: axum::response::IntoResponse> Side<T> for AxumAnswer {}
 #[cfg(feature = "actix-web")]
 side!(
     /// What actix-web can answer with, by a status that only it knows.
-    ActixAnswer, found by HasActixAnswer on <T: actix_web::Responder> &Probe<T>
+    ActixAnswer, on Rung3, for <T: actix_web::Responder>, then Rung4
 );
+#[cfg(not(feature = "actix-web"))]
+use Rung4 as Rung3;
 
 #[cfg(feature = "actix-web")]
 impl<T: actix_web::Responder> Side<T> for ActixAnswer {}
 
 side!(
     /// Any other type.
-    Nothing, found by HasNothing on <T> Probe<T>
+    Nothing, on Rung4, for <T>
 );
 
 impl<T> Side<T> for Nothing {
@@ -239,7 +242,7 @@ pub trait Teller<R> {
 }
 
 /// What a side tells of a value that counts as a success.
-fn ok<T, S: Side<T>>(_side: &S, value: &T, is_request: bool) -> Outcome {
+fn ok<T, S: Side<T>>(value: &T, is_request: bool) -> Outcome {
     S::tell(value, is_request).unwrap_or(if S::IS_TEXT && is_request {
         Outcome::HttpStatus(200)
     } else {
@@ -247,35 +250,29 @@ fn ok<T, S: Side<T>>(_side: &S, value: &T, is_request: bool) -> Outcome {
     })
 }
 
-#[derive(Clone, Copy, Debug)]
-pub struct BySides<T, E>(T, E);
-
-impl<T, E, SideT: Side<T>, SideE: Side<E>> Teller<Result<T, E>> for BySides<SideT, SideE> {
+impl<T, E, SideT: Side<T>, SideE: Side<E>> Teller<Result<T, E>> for (OfResult, SideT, SideE) {
     const PROTOCOL: Protocol = SideE::PROTOCOL.or(SideT::PROTOCOL);
     const IS_ANSWER: bool = SideT::IS_ANSWER && SideE::IS_ANSWER;
 
     fn tell(&self, result: &Result<T, E>, is_request: bool) -> Outcome {
         match result {
-            Ok(value) => ok(&self.0, value, is_request),
+            Ok(value) => ok::<T, SideT>(value, is_request),
             Err(error) => SideE::tell(error, is_request).unwrap_or(Outcome::Error),
         }
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-pub struct ByValue<S>(S);
-
-impl<R, S: Side<R>> Teller<R> for ByValue<S> {
+impl<R, S: Side<R>, NoSide> Teller<R> for (OfValue, S, NoSide) {
     const PROTOCOL: Protocol = S::PROTOCOL;
     const IS_ANSWER: bool = S::IS_ANSWER;
 
     fn tell(&self, value: &R, is_request: bool) -> Outcome {
-        ok(&self.0, value, is_request)
+        ok::<R, S>(value, is_request)
     }
 }
 
 /// Of a function that never returns, whose type satisfies no bound on stable.
-pub const BY_NOTHING: ByValue<Nothing> = ByValue(Nothing);
+pub const BY_NOTHING: (OfValue, Nothing, Nothing) = (OfValue, Nothing, Nothing);
 
 /// The function of an `outcome = …` argument.
 pub struct ByFunction<R>(fn(&R) -> Outcome);

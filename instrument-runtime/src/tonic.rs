@@ -34,7 +34,7 @@ use tower_service::Service;
 use crate::method;
 use crate::outcome::{Outcome, Protocol};
 use crate::request::{Counted, Route, Slot, Start};
-use crate::tell::GrpcSide;
+use crate::tell::Tells;
 
 /// The layer for `Server::builder().layer(…)`, outside of all others.
 ///
@@ -262,20 +262,21 @@ fn code_of(status: StatusCode) -> u8 {
     }
 }
 
-impl GrpcSide for tonic::Status {
-    fn grpc_code(&self) -> u8 {
-        self.code() as u8
-    }
+/// What a gRPC method returns, by the status that goes out.
+macro_rules! grpc {
+    ($side:ty $(, any $param:ident)? => $code:expr) => {
+        impl$(<$param>)? Tells for $side {
+            const PROTOCOL: Protocol = Protocol::Grpc;
+
+            fn tell(&self, _is_request: bool) -> Option<Outcome> {
+                let code: fn(&Self) -> u8 = $code;
+                Some(Outcome::GrpcStatus(code(self)))
+            }
+        }
+    };
 }
 
-impl<T> GrpcSide for tonic::Response<T> {
-    fn grpc_code(&self) -> u8 {
-        OK
-    }
-}
-
-impl<T: GrpcSide> GrpcSide for Box<T> {
-    fn grpc_code(&self) -> u8 {
-        (**self).grpc_code()
-    }
-}
+grpc!(tonic::Status => |status| status.code() as u8);
+grpc!(Box<tonic::Status> => |status| status.code() as u8);
+grpc!(tonic::Response<T>, any T => |_| OK);
+grpc!(Box<tonic::Response<T>>, any T => |_| OK);
