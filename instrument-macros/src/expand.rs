@@ -159,8 +159,11 @@ impl Plan {
             .then(|| quote_spanned!(Span::mixed_site()=> #runtime::submit!(#runtime::Known(&__CALL_SITE));));
         // A method says more.
         let helper = (self.is_helper && method.is_none()).then(|| quote!(.helper()));
-        let endpoint = endpoint.as_deref().unwrap_or_default();
         let method = method.as_deref().unwrap_or_default();
+        let new = match endpoint.as_deref() {
+            Some(endpoint) => quote!(of_endpoint(#endpoint, #method)),
+            None => quote!(of_function(#runtime::module_path!(), #name, #method)),
+        };
 
         let (mut literal, mut names) = (Vec::new(), Vec::new());
         for Label { name, value } in self.labels() {
@@ -173,9 +176,7 @@ impl Plan {
             .then(|| quote!(.labels(&[#(#literal),*], &[#(#names),*])));
         quote_spanned! {Span::mixed_site()=>
             {
-                static __CALL_SITE: #runtime::CallSite = #runtime::CallSite::new(
-                    #runtime::module_path!(), #name, #endpoint, #method
-                ) #helper #labels;
+                static __CALL_SITE: #runtime::CallSite = #runtime::CallSite::#new #helper #labels;
                 #known
                 &__CALL_SITE
             }

@@ -57,7 +57,11 @@ fn route(attr: &Attribute) -> Option<Route> {
         (Some(method), None) => Some(method),
         _ => None,
     };
-    Some(Route { endpoint, method }).filter(|route| route.endpoint.is_some())
+    endpoint.map(|path| Route {
+        // An empty path is its scope's, which is not known here.
+        endpoint: Some(path).filter(|path| !path.is_empty()),
+        method,
+    })
 }
 
 fn standard(method: &str) -> Option<String> {
@@ -181,6 +185,12 @@ mod tests {
                 "{shown}"
             );
         }
+    }
+
+    #[test]
+    fn a_scopes_own_route_says_its_method() {
+        let scopes = read(&[parse_quote!(#[get("")])]);
+        assert_eq!(scopes, (None, Some("GET".to_owned())));
     }
 
     #[test]

@@ -15,9 +15,10 @@ use crate::values::{ByValues, Values};
 /// program is compiled, but for the handles.
 #[derive(Debug)]
 pub struct CallSite {
+    /// The module of a function that is its own endpoint; otherwise empty.
     module: &'static str,
-    function: &'static str,
-    endpoint: &'static str,
+    /// The function, or the endpoint that it was given.
+    name: &'static str,
     method: &'static str,
     literal_labels: &'static [(&'static str, &'static str)],
     dynamic_labels: &'static [&'static str],
@@ -46,21 +47,25 @@ impl CallSite {
     const NO_SERIES: OnceLock<Box<Series>> = OnceLock::new();
     const NOTHING_KEPT: OnceLock<Box<Kept>> = OnceLock::new();
 
-    /// `module` is `module_path!()`; `function` is the name, with its type's
-    /// before it in an annotated `impl` block. The label `endpoint` is the
-    /// function's path if `endpoint` is empty, and there is no label `method` if
-    /// `method` is.
+    /// A function that was given its endpoint, which alone is in the binary. There
+    /// is no label `method` if `method` is empty.
     #[must_use]
-    pub const fn new(
+    pub const fn of_endpoint(endpoint: &'static str, method: &'static str) -> Self {
+        Self::of_function("", endpoint, method)
+    }
+
+    /// A function whose path is its endpoint. `module` is `module_path!()`;
+    /// `function` is the name, with its type's before it in an annotated `impl`
+    /// block.
+    #[must_use]
+    pub const fn of_function(
         module: &'static str,
         function: &'static str,
-        endpoint: &'static str,
         method: &'static str,
     ) -> Self {
         Self {
             module,
-            function,
-            endpoint,
+            name: function,
             method,
             literal_labels: &[],
             dynamic_labels: &[],
@@ -90,6 +95,10 @@ impl CallSite {
     pub const fn helper(mut self) -> Self {
         self.is_helper = true;
         self
+    }
+
+    fn has_endpoint(&self) -> bool {
+        self.module.is_empty()
     }
 
     pub(crate) fn has_method(&self) -> bool {
@@ -174,7 +183,7 @@ impl CallSite {
     ) -> SeriesRef {
         let path;
         let endpoint = match route {
-            _ if !self.endpoint.is_empty() => self.endpoint,
+            _ if self.has_endpoint() => self.name,
             Some(route) => route,
             None => {
                 path = self.path();
@@ -216,9 +225,10 @@ impl CallSite {
         if self.has_method() {
             labels.push(Label::from_static_parts(names.method, self.method));
         }
-        labels.push(match self.endpoint {
-            "" => Label::new(names.endpoint, self.path()),
-            endpoint => Label::from_static_parts(names.endpoint, endpoint),
+        labels.push(if self.has_endpoint() {
+            Label::from_static_parts(names.endpoint, self.name)
+        } else {
+            Label::new(names.endpoint, self.path())
         });
         self.with_own_labels(labels, values)
     }
@@ -238,7 +248,7 @@ impl CallSite {
         self.module
             .split("::")
             .skip(1)
-            .chain(self.function.split("::"))
+            .chain(self.name.split("::"))
             .map(|segment| segment.strip_prefix("r#").unwrap_or(segment))
             .collect::<Vec<_>>()
             .join("::")
@@ -251,8 +261,8 @@ mod tests {
 
     #[test]
     fn a_path_has_no_crate_and_no_raw_marks() {
-        let site = CallSite::new("shop::r#type::cart", "Cart::r#move", "", "");
+        let site = CallSite::of_function("shop::r#type::cart", "Cart::r#move", "");
         assert_eq!(site.path(), "type::cart::Cart::move");
-        assert_eq!(CallSite::new("shop", "index", "", "").path(), "index");
+        assert_eq!(CallSite::of_function("shop", "index", "").path(), "index");
     }
 }
