@@ -304,6 +304,14 @@ impl Slot {
         }
     }
 
+    /// The response's body has panicked.
+    #[cfg(feature = "tonic")]
+    pub(crate) fn panicked(&mut self) {
+        if let Some(request) = self.request.take() {
+            request.end(End::panicked(request.protocol));
+        }
+    }
+
     /// The same request, to be answered later.
     #[cfg(feature = "tonic")]
     pub(crate) fn take(&mut self) -> Self {
