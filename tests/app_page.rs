@@ -89,6 +89,48 @@ fn assert_is_page(body: &[u8]) {
     assert_eq!(page.sum("requests_total", &labels), 2.0);
 }
 
+#[instrumented(endpoint = "/large", method = "GET", labels(tenant = tenant))]
+async fn large(tenant: u32) {
+    std::hint::black_box(tenant);
+}
+
+#[cfg(target_os = "linux")]
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
+}
+
+/// Polled once and dropped, as when a client hangs up, 400 times while pages are
+/// made: one thread makes pages, and who waits for one gets it.
+async fn hang_ups_cost_nothing() {
+    for tenant in 0..1_500 {
+        large(tenant).await;
+    }
+    #[cfg(target_os = "linux")]
+    let before = threads();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    for _ in 0..200 {
+        let mut asked = std::pin::pin!(on_axum::metrics(http::HeaderMap::new()));
+        assert!(asked.as_mut().poll(&mut context).is_pending());
+        let request = actix_web::test::TestRequest::default().to_http_request();
+        let mut asked = std::pin::pin!(on_actix_web::metrics(request));
+        assert!(asked.as_mut().poll(&mut context).is_pending());
+    }
+    #[cfg(target_os = "linux")]
+    {
+        let more = threads().saturating_sub(before);
+        assert!(more <= 1, "{more} threads more");
+    }
+    let asked = std::time::Instant::now();
+    let (status, .., body) = ask_axum(None).await;
+    let took = asked.elapsed();
+    println!(
+        "a page of {} kB after 400 hang-ups: {took:?}",
+        body.len() / 1024
+    );
+    assert_eq!(status, 200);
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+}
+
 #[test]
 fn the_page_is_served_once_there_is_one() {
     actix_web::rt::System::new().block_on(async {
@@ -103,6 +145,7 @@ fn the_page_is_served_once_there_is_one() {
         counted().await;
         check(ask_axum).await;
         check(ask_actix_web).await;
+        hang_ups_cost_nothing().await;
         drop(exporter);
     });
 }

@@ -316,6 +316,27 @@ fn a_scrape_amid_a_flood() {
     victim.recovers(before, SLACK_KB);
 }
 
+/// They close their side, or everything, as soon as they have asked.
+#[test]
+fn askers_that_hang_up() {
+    let _turn = one_at_a_time();
+    let (victim, before) = victim(100);
+    while_scraped("1,000 requests of clients that hang up", &victim, |addr| {
+        let mut half_closed = Vec::new();
+        for number in 0..1_000 {
+            let mut stream = connect(addr);
+            let _ = stream.write_all(PLAIN.as_bytes());
+            if number % 2 == 0 {
+                let _ = stream.shutdown(std::net::Shutdown::Write);
+                half_closed.push(stream);
+            }
+        }
+        let taken = victim.usage().descriptors;
+        assert!(taken < 200, "{taken} descriptors");
+    });
+    victim.recovers(before, SLACK_KB);
+}
+
 #[test]
 fn a_starved_application() {
     let _turn = one_at_a_time();

@@ -11,7 +11,8 @@ async fn user(tenant: u32) -> u32 {
     tenant
 }
 
-const OWN: [(&str, &str); 3] = [
+const OWN: [(&str, &str); 4] = [
+    ("instrument_render_panics_total", "counter"),
     ("instrument_scrape_duration_seconds", "summary"),
     ("instrument_scrapes_total", "counter"),
     ("instrument_series", "gauge"),
@@ -37,6 +38,7 @@ fn the_page_tells_of_its_own_making() {
     gauge!("z").set(1.0);
     // Names that the exporter has taken, of the right kind and of another.
     counter!("instrument_scrapes_total").increment(1_000);
+    counter!("instrument_render_panics_total").increment(1_000);
     histogram!("instrument_series").record(1.0);
     counter!("instrument_scrape_duration_seconds_count").increment(1_000);
 
@@ -62,6 +64,7 @@ fn the_page_tells_of_its_own_making() {
             value("instrument_scrape_duration_seconds_count"),
             f64::from(scrape)
         );
+        assert_eq!(value("instrument_render_panics_total"), 0.0);
         let sum = value("instrument_scrape_duration_seconds_sum");
         assert!(sum > seconds && sum < 10.0, "{sum} after {seconds}");
         seconds = sum;
@@ -87,6 +90,7 @@ fn the_page_tells_of_its_own_making() {
     let made = Page::parse(&exporter.render());
     assert_eq!(made.value("instrument_series", &[]), Some(63.0));
     assert_eq!(made.series("instrument_scrapes_total"), 0);
+    assert_eq!(made.exactly("instrument_render_panics_total", &[]), 0.0);
     let page = Page::parse(&served());
     assert_eq!(page.value("instrument_scrapes_total", &[]), Some(4.0));
 }

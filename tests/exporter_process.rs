@@ -52,6 +52,12 @@ impl Victim {
         Self::run(&format!("EXPORTER_AT={addr} exec \"$0\" \"$@\""))
     }
 
+    /// Waits for a last scrape for this long when it is told to end.
+    pub(crate) fn waiting_for(last_scrape: Duration) -> Self {
+        let seconds = last_scrape.as_secs();
+        Self::run(&format!("LAST_SCRAPE={seconds} exec \"$0\" \"$@\""))
+    }
+
     fn run(script: &str) -> Self {
         let program = std::env::current_exe().expect("this program");
         let mut child = Command::new("sh")
@@ -176,8 +182,10 @@ async fn busy(tenant: u32) {
 pub(crate) fn obey() {
     let at = std::env::var("EXPORTER_AT").unwrap_or_else(|_| "127.0.0.1:0".to_owned());
     let at: SocketAddr = at.parse().expect("an address");
+    let last_scrape = std::env::var("LAST_SCRAPE").unwrap_or_else(|_| "0".to_owned());
     let exporter = instrument_runtime::builder("victim")
         .listen(at)
+        .last_scrape(Duration::from_secs(last_scrape.parse().expect("seconds")))
         .max_series(10_000)
         .install()
         .expect("installs");

@@ -6,7 +6,7 @@
 mod exporter_process;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use exporter_process::Victim;
@@ -142,6 +142,76 @@ fn another_exporter_can_have_the_port_at_once() {
     let page = scrape(addr).expect("a page");
     assert_eq!(page.value("instrument_scrapes_total", &[]), Some(1.0));
     assert_eq!(victim.ask("shutdown"), "done", "a second time");
+}
+
+/// A scrape whose answer nobody takes shows nothing to anybody.
+#[test]
+fn only_a_scrape_that_arrives_ends_the_wait() {
+    const ENDS_A_WAIT: Duration = Duration::from_millis(500);
+    let mut victim = Victim::waiting_for(2 * DEADLINE);
+    victim.ask("series 10");
+    let addr = victim.addr;
+    victim.order("shutdown");
+    let asked = Instant::now();
+    let ask = |request: &str| {
+        let mut stream = connect(addr);
+        stream.write_all(request.as_bytes()).expect("sends");
+        stream
+    };
+    let mut rounds = 0;
+    // It may need a moment to take notice, so that one round proves little.
+    while asked.elapsed() < 3 * ENDS_A_WAIT || rounds < 20 {
+        let mut head = ask("HEAD /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let mut answer = String::new();
+        head.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        // Before the answer, and with the answer on its way.
+        drop(ask("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n"));
+        let hung_up = ask("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n");
+        hung_up.peek(&mut [0]).expect("an answer");
+        drop(hung_up);
+        let mut health = ask("GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let mut answer = String::new();
+        health.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        rounds += 1;
+    }
+    let mut kept = ask("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n");
+    kept.read_exact(&mut [0; 16]).expect("an answer");
+    let scraped = Instant::now();
+    assert_eq!(victim.answer(), "done");
+    let took = scraped.elapsed();
+    println!("{rounds} rounds, and {took:?} after a scrape");
+    assert!(
+        took > Duration::from_millis(400),
+        "it is given time: {took:?}"
+    );
+}
+
+#[test]
+fn a_client_that_closes_its_side_is_answered() {
+    let mut victim = Victim::start();
+    for series in ["series 10", LARGE] {
+        victim.ask(series);
+        let mut stream = connect(victim.addr);
+        stream.write_all(REQUEST).expect("sends");
+        stream.shutdown(Shutdown::Write).expect("half closes");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an answer");
+        assert!(page(&answer).series("requests_total") >= 10);
+    }
+    // One that has not asked, or only begun to, has nothing to wait for.
+    for part in [&REQUEST[..0], &REQUEST[..10]] {
+        let mut stream = connect(victim.addr);
+        stream.write_all(part).expect("sends");
+        stream.shutdown(Shutdown::Write).expect("half closes");
+        let asked = Instant::now();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an end");
+        assert!(!answer.starts_with(b"HTTP/1.1 200"));
+        let took = asked.elapsed();
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    }
 }
 
 #[test]

@@ -59,7 +59,11 @@ fn every_error_says_what_is_wrong_and_leaves_nothing_behind() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("file");
         std::fs::write(&file, "precious").expect("a file");
-        refuse("a file in the way", any().listen_unix(&file), "no socket");
+        refuse(
+            "a file in the way",
+            any().listen_unix(&file),
+            "not a socket",
+        );
         assert_eq!(std::fs::read(&file).expect("still there"), b"precious");
     }
     assert_eq!(threads(), before, "no thread is left");

@@ -141,8 +141,12 @@ where
     }
 }
 
-/// The page as a handler, for a route of the application's own: compressed when
-/// asked, 503 before anything is installed.
+/// Serves the page on a route of the application's own. It is compressed if the
+/// request accepts gzip.
+///
+/// Requests that wait at the same time share one page, and one page is made at a
+/// time, on a thread of its own. Answers 503 before [`init`](crate::init), and 500
+/// if a panic kept the page from being made.
 pub async fn metrics(request: HttpRequest) -> HttpResponse {
     // actix-web's headers are of another version of the `http` crate.
     let mut headers = http::HeaderMap::new();
@@ -151,8 +155,13 @@ pub async fn metrics(request: HttpRequest) -> HttpResponse {
             headers.append(http::header::ACCEPT_ENCODING, value);
         }
     }
-    let Some(page) = app_page::asked_for(&headers).await else {
-        return HttpResponse::build(StatusCode::SERVICE_UNAVAILABLE).body(app_page::NOT_INSTALLED);
+    let page = match app_page::asked_for(&headers).await {
+        Ok(page) => page,
+        Err(no_page) => {
+            let (status, text) = no_page.answer();
+            let status = StatusCode::from_u16(status).unwrap_or_default();
+            return HttpResponse::build(status).body(text);
+        }
     };
     let mut response = HttpResponse::Ok();
     response

@@ -50,11 +50,20 @@ pub(crate) fn matched(extensions: &Extensions) -> Option<Route> {
     }))
 }
 
-/// The page as a handler, for a route of the application's own: compressed when
-/// asked, 503 before anything is installed.
+/// Serves the page on a route of the application's own. It is compressed if the
+/// request accepts gzip.
+///
+/// Requests that wait at the same time share one page, and one page is made at a
+/// time, on a thread of its own. Answers 503 before [`init`](crate::init), and 500
+/// if a panic kept the page from being made.
 pub async fn metrics(headers: HeaderMap) -> Response {
-    let Some(page) = app_page::asked_for(&headers).await else {
-        return (StatusCode::SERVICE_UNAVAILABLE, app_page::NOT_INSTALLED).into_response();
+    let page = match app_page::asked_for(&headers).await {
+        Ok(page) => page,
+        Err(no_page) => {
+            let (status, text) = no_page.answer();
+            let status = StatusCode::from_u16(status).unwrap_or_default();
+            return (status, text).into_response();
+        }
     };
     let mut response = (
         [(CONTENT_TYPE, PAGE_TYPE), (VARY, "accept-encoding")],

@@ -105,8 +105,14 @@ impl Builder {
         self
     }
 
-    /// Serves the page on a Unix socket. A socket that nobody listens on any
-    /// more is replaced; [`Exporter::shutdown`] removes it.
+    /// Serves the page on a Unix socket.
+    ///
+    /// A socket that a killed process left behind is replaced: one that refuses
+    /// connections (`ECONNREFUSED`). Any other file at this path, and any other
+    /// answer, is an error. [`Exporter::shutdown`] removes the socket, unless the
+    /// path is another process's by then.
+    ///
+    /// The file's permissions decide who may read the page.
     #[cfg(unix)]
     pub fn listen_unix(mut self, path: impl Into<PathBuf>) -> Self {
         self.target = Some(Target::Unix(path.into()));

@@ -27,6 +27,18 @@ pub(crate) struct Settings {
     pub(crate) max_series: usize,
 }
 
+#[cfg(test)]
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            names: MetricNames::default(),
+            buckets: DEFAULT_BUCKETS.to_vec(),
+            global_labels: Vec::new(),
+            max_series: DEFAULT_MAX_SERIES,
+        }
+    }
+}
+
 static INSTALLED: OnceLock<Arc<Settings>> = OnceLock::new();
 /// Held while an installation takes effect.
 static TAKING_EFFECT: Mutex<()> = Mutex::new(());

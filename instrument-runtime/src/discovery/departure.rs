@@ -2,12 +2,12 @@
 //! target any more, no page any more.
 
 use std::future::pending;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::discovery::Presence;
 
@@ -23,7 +23,9 @@ static DEPARTURE: Mutex<Departure> = Mutex::new(Departure {
 });
 
 static LEAVING: AtomicBool = AtomicBool::new(false);
-static SCRAPED: Notify = Notify::const_new();
+/// Scrapes that show all and, as far as is known, have arrived.
+static DELIVERED: AtomicUsize = AtomicUsize::new(0);
+static NEWLY_DELIVERED: Notify = Notify::const_new();
 
 struct Departure {
     presence: Option<Presence>,
@@ -56,17 +58,32 @@ pub(crate) async fn take_leave(mut told: watch::Receiver<bool>, stop: watch::Sen
     };
     if !departure.last_scrape.is_zero() {
         LEAVING.store(true, Ordering::Relaxed);
-        let scraped = timeout(departure.last_scrape, SCRAPED.notified()).await;
-        if scraped.is_ok() {
-            sleep(TAKE_IN).await;
-        }
+        last_scrape(Instant::now() + departure.last_scrape).await;
     }
     // The target goes first, so that nobody finds a page that is not there.
     drop(departure.presence);
     stop.send_replace(true);
 }
 
-/// A scrape that has begun; one that began after the last call ended shows all.
+/// Waits for a scrape that shows all and arrives, but no longer than this for it
+/// to be answered.
+async fn last_scrape(deadline: Instant) {
+    while timeout_at(deadline, NEWLY_DELIVERED.notified())
+        .await
+        .is_ok()
+    {
+        // Each has its time, those that are lost later as well.
+        while timeout(TAKE_IN, NEWLY_DELIVERED.notified()).await.is_ok()
+            && Instant::now() < deadline
+        {}
+        if DELIVERED.load(Ordering::Relaxed) > 0 {
+            break;
+        }
+    }
+}
+
+/// A scrape (a `GET`) that has begun; one that began after the last call ended
+/// shows all.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Scrape {
@@ -80,9 +97,24 @@ impl Scrape {
         }
     }
 
-    pub(crate) fn answered(self) {
-        if self.shows_all {
-            SCRAPED.notify_one();
-        }
+    /// The whole answer was sent. Whether the scraper takes it in shows a little
+    /// later, if at all.
+    pub(crate) fn delivered(self) -> Option<Delivery> {
+        self.shows_all.then(|| {
+            DELIVERED.fetch_add(1, Ordering::Relaxed);
+            NEWLY_DELIVERED.notify_one();
+            Delivery(())
+        })
+    }
+}
+
+/// A scrape that shows all and was sent. Dropping it leaves it at that.
+#[derive(Debug)]
+pub(crate) struct Delivery(());
+
+impl Delivery {
+    /// The scraper broke off after all.
+    pub(crate) fn lost(self) {
+        DELIVERED.fetch_sub(1, Ordering::Relaxed);
     }
 }

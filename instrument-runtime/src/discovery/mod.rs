@@ -5,7 +5,7 @@ pub(crate) mod departure;
 #[cfg(unix)]
 mod http_sd;
 #[cfg(unix)]
-mod lock;
+pub(crate) mod lock;
 #[cfg(unix)]
 mod target;
 #[cfg(unix)]

@@ -13,6 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::discovery::departure::{Delivery, Scrape};
+use crate::exporter::listener::Stream;
 use crate::exporter::renders::Rendered;
 
 /// More than any number of scrapers needs.
@@ -26,7 +28,12 @@ pub(crate) struct Connections(RefCell<Vec<Rc<Connection>>>);
 #[derive(Debug)]
 pub(crate) struct Connection {
     opened: Instant,
+    /// `None` in unit tests.
+    stream: RefCell<Option<Stream>>,
     state: RefCell<State>,
+    /// The scrape that was answered last, until the peer shows that it has the
+    /// answer: it asks again.
+    delivery: RefCell<Option<Delivery>>,
     closed: Notify,
 }
 
@@ -36,19 +43,30 @@ enum State {
     #[default]
     Idle,
     Asked,
-    /// The answer is on its way out, with the page if it is one.
-    Answering(Option<Rc<Rendered>>),
+    Answering(Answer),
+}
+
+/// What is on its way out.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) page: Option<Rc<Rendered>>,
+    pub(crate) scrape: Option<Scrape>,
 }
 
 impl Connections {
     /// Registers a new connection, closing another where there are too many.
-    pub(crate) fn open(&self) -> Rc<Connection> {
-        if self.0.borrow().len() >= MAX_CONNECTIONS && !self.close_idle(Duration::ZERO) {
+    pub(crate) fn open(&self, stream: impl Into<Option<Stream>>) -> Rc<Connection> {
+        if self.0.borrow().len() >= MAX_CONNECTIONS
+            && !self.close_idle(Duration::ZERO)
+            && !self.close_half_closed()
+        {
             self.close_oldest();
         }
         let connection = Rc::new(Connection {
             opened: Instant::now(),
+            stream: RefCell::new(stream.into()),
             state: RefCell::default(),
+            delivery: RefCell::default(),
             closed: Notify::new(),
         });
         self.0.borrow_mut().push(Rc::clone(&connection));
@@ -68,6 +86,16 @@ impl Connections {
         let oldest = all
             .iter()
             .position(|other| other.is_idle() && other.opened.elapsed() >= least_age);
+        oldest
+            .map(|oldest| all.remove(oldest).closed.notify_one())
+            .is_some()
+    }
+
+    /// Closes the oldest connection whose peer has closed its side: most such peers
+    /// have hung up. `false` if there is none.
+    fn close_half_closed(&self) -> bool {
+        let mut all = self.0.borrow_mut();
+        let oldest = all.iter().position(|other| other.is_half_closed());
         oldest
             .map(|oldest| all.remove(oldest).closed.notify_one())
             .is_some()
@@ -118,78 +146,122 @@ impl Connection {
 
     /// A whole request has arrived.
     pub(crate) fn asked(&self) {
+        self.delivery.take();
         self.state.replace(State::Asked);
     }
 
     /// The answer is there, and remains to be sent.
-    pub(crate) fn answered(&self, page: Option<Rc<Rendered>>) {
-        self.state.replace(State::Answering(page));
+    pub(crate) fn answered(&self, answer: Answer) {
+        self.state.replace(State::Answering(answer));
     }
 
-    /// All that was written has been sent.
+    /// All that was written has been handed to the operating system.
     fn flushed(&self) {
-        let mut state = self.state.borrow_mut();
-        if matches!(*state, State::Answering(_)) {
-            *state = State::Idle;
+        let state = self.state.take();
+        let State::Answering(answer) = state else {
+            self.state.replace(state);
+            return;
+        };
+        // A peer that has closed its side cannot be told from one that has hung up
+        // and reads nothing.
+        if let Some(scrape) = answer.scrape
+            && !self.is_half_closed()
+        {
+            self.delivery.replace(scrape.delivered());
         }
+    }
+
+    /// At the end. A peer that had hung up before the answer, unnoticed, has reset
+    /// the connection by now, behind the end of stream that was read.
+    pub(crate) fn ended(&self) {
+        let stream = self.stream.borrow();
+        let error = stream.as_ref().map(Stream::take_error);
+        if !matches!(error, None | Some(Ok(None))) {
+            self.broke_off();
+        }
+    }
+
+    /// The peer has reset the connection, or the like: it had not read everything.
+    fn broke_off(&self) {
+        if let Some(delivery) = self.delivery.take() {
+            delivery.lost();
+        }
+    }
+
+    fn is_half_closed(&self) -> bool {
+        let stream = self.stream.borrow();
+        stream.as_ref().is_some_and(Stream::is_read_closed)
     }
 
     fn page(&self) -> Option<Rc<Rendered>> {
         match &*self.state.borrow() {
-            State::Answering(page) => page.clone(),
+            State::Answering(answer) => answer.page.clone(),
             _ => None,
         }
     }
 }
 
-/// A stream that tells its connection when an answer is out: the server flushes
-/// it only once its own buffers are empty.
-pub(crate) struct Watched<S> {
-    pub(crate) stream: S,
-    pub(crate) connection: Rc<Connection>,
+/// A connection's stream, which tells the connection when an answer is out: the
+/// server flushes it only once its own buffers are empty.
+pub(crate) struct Watched(pub(crate) Rc<Connection>);
+
+impl Watched {
+    fn poll<T>(
+        &self,
+        poll: impl FnOnce(Pin<&mut Stream>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let polled = match &mut *self.0.stream.borrow_mut() {
+            Some(stream) => poll(Pin::new(stream)),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        };
+        if let Poll::Ready(Err(_)) = polled {
+            self.0.broke_off();
+        }
+        polled
+    }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl AsyncRead for Watched {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        self.poll(|stream| stream.poll_read(cx, buf))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl AsyncWrite for Watched {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        self.poll(|stream| stream.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        self.poll(|stream| stream.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.poll(|stream| stream.poll_flush(cx));
         if let Poll::Ready(Ok(())) = flushed {
-            self.connection.flushed();
+            self.0.flushed();
         }
         flushed
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(|stream| stream.poll_shutdown(cx))
     }
 }
 
@@ -205,17 +277,19 @@ mod tests {
     #[test]
     fn the_oldest_idle_connection_makes_room() {
         let connections = Connections::default();
-        let all: Vec<_> = (0..MAX_CONNECTIONS).map(|_| connections.open()).collect();
+        let all: Vec<_> = (0..MAX_CONNECTIONS)
+            .map(|_| connections.open(None))
+            .collect();
         all[0].asked();
         all[1].asked();
-        all[1].answered(None);
-        connections.open();
+        all[1].answered(Answer::default());
+        connections.open(None);
         assert_eq!(connections.0.borrow().len(), MAX_CONNECTIONS);
         assert!(is_open(&connections, &all[0]));
         assert!(is_open(&connections, &all[1]));
         assert!(!is_open(&connections, &all[2]));
         all[1].flushed();
-        connections.open();
+        connections.open(None);
         assert!(!is_open(&connections, &all[1]));
     }
 
@@ -224,9 +298,9 @@ mod tests {
         const TIME: Duration = Duration::from_millis(10);
         let connections = Connections::default();
         assert!(!connections.close_idle(Duration::ZERO));
-        let older = connections.open();
+        let older = connections.open(None);
         tokio::time::advance(TIME).await;
-        let newer = connections.open();
+        let newer = connections.open(None);
         assert!(connections.close_idle(TIME));
         assert!(!is_open(&connections, &older));
         assert!(!connections.close_idle(TIME));
@@ -239,21 +313,23 @@ mod tests {
     #[test]
     fn where_none_is_idle_the_oldest_makes_room() {
         let connections = Connections::default();
-        let all: Vec<_> = (0..MAX_CONNECTIONS).map(|_| connections.open()).collect();
+        let all: Vec<_> = (0..MAX_CONNECTIONS)
+            .map(|_| connections.open(None))
+            .collect();
         all.iter().for_each(|connection| connection.asked());
         assert!(!connections.close_idle(Duration::ZERO));
-        connections.open();
+        connections.open(None);
         assert!(!is_open(&connections, &all[0]));
         assert!(is_open(&connections, &all[1]));
     }
 
     #[test]
     fn a_flush_before_the_answer_ends_nothing() {
-        let connection = Connections::default().open();
+        let connection = Connections::default().open(None);
         connection.asked();
         connection.flushed();
         assert!(!connection.is_idle());
-        connection.answered(None);
+        connection.answered(Answer::default());
         assert!(!connection.is_idle());
         connection.flushed();
         assert!(connection.is_idle());
@@ -261,18 +337,21 @@ mod tests {
 
     #[test]
     fn whoever_reads_the_oldest_pages_is_left() {
-        let page = |number, size| Rc::new(Rendered::new(number, "x".repeat(size)));
+        let page = |number, size| Rc::new(Rendered::new(number, "x".repeat(size), false));
         let connections = Connections::default();
         let reading = |page: &Rc<Rendered>| {
-            let connection = connections.open();
-            connection.answered(Some(Rc::clone(page)));
+            let connection = connections.open(None);
+            connection.answered(Answer {
+                page: Some(Rc::clone(page)),
+                scrape: None,
+            });
             connections.bound_pages();
             connection
         };
         let first = page(1, MAX_HELD_BYTES / 2);
         let readers = [reading(&first), reading(&first)];
         let second = reading(&page(2, MAX_HELD_BYTES / 2 + 1));
-        let idle = connections.open();
+        let idle = connections.open(None);
         assert!(is_open(&connections, &readers[0]));
 
         let newest = reading(&page(3, 2 * MAX_HELD_BYTES));

@@ -3,7 +3,10 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use crate::exporter::panics;
+
 pub(crate) const PUSHES: &str = "instrument_pushes_total";
+const PANICS: &str = "instrument_render_panics_total";
 const SERIES: &str = "instrument_series";
 const SCRAPES: &str = "instrument_scrapes_total";
 const DURATION: &str = "instrument_scrape_duration_seconds";
@@ -14,12 +17,13 @@ const DURATION_COUNT: &str = "instrument_scrape_duration_seconds_count";
 #[cfg(feature = "push")]
 pub(crate) const FIRST: &str = PUSHES;
 #[cfg(not(feature = "push"))]
-pub(crate) const FIRST: &str = DURATION;
+pub(crate) const FIRST: &str = PANICS;
 
 /// Whether a metric of this name would meet one of these on the page.
 pub(crate) fn is_taken(name: &str) -> bool {
     [
         PUSHES,
+        PANICS,
         DURATION,
         DURATION_SUM,
         DURATION_COUNT,
@@ -50,7 +54,7 @@ impl Health {
             renders,
             seconds,
         } = self;
-        let mut text = pushes_text();
+        let mut text = first_text();
         // Writing to a string does not fail.
         let _ = write!(
             text,
@@ -70,16 +74,24 @@ impl Health {
 
 /// What a page shows that nobody scraped: one the application asked for.
 pub(crate) fn unscraped_text(series: usize) -> String {
-    let mut text = pushes_text();
+    let mut text = first_text();
     write_series(&mut text, series);
     text
 }
 
-fn pushes_text() -> String {
-    #[allow(unused_mut, reason = "nothing is pushed without the feature")]
+/// What each page shows, whoever makes it.
+fn first_text() -> String {
     let mut text = String::new();
     #[cfg(feature = "push")]
     crate::push::outcomes::write(&mut text);
+    let panics = panics::count();
+    // Writing to a string does not fail.
+    let _ = write!(
+        text,
+        "# HELP {PANICS} Pages that could not be made because of a panic.\n\
+         # TYPE {PANICS} counter\n\
+         {PANICS} {panics}\n"
+    );
     text
 }
 

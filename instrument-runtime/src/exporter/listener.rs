@@ -3,13 +3,16 @@
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+#[cfg(unix)]
+use std::path::PathBuf;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 
 use crate::error::InitError;
+#[cfg(unix)]
+use crate::exporter::socket_file::{self, SocketFile};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
@@ -24,21 +27,10 @@ pub(crate) enum Target {
 pub(crate) enum Listener {
     Tcp(std::net::TcpListener),
     #[cfg(unix)]
-    Unix(std::os::unix::net::UnixListener, SocketFile),
+    // The file goes first: while the socket is open, no other file can have its
+    // inode.
+    Unix(SocketFile, std::os::unix::net::UnixListener),
     None,
-}
-
-/// Removes the socket's file when the listener goes.
-#[cfg(unix)]
-#[derive(Debug)]
-pub(crate) struct SocketFile(PathBuf);
-
-#[cfg(unix)]
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // Gone already is as good.
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 impl Listener {
@@ -46,8 +38,8 @@ impl Listener {
         match target {
             Target::Tcp(addrs) => bind_tcp(&addrs).map(Self::Tcp),
             #[cfg(unix)]
-            Target::Unix(path) => match bind_unix(&path) {
-                Ok(listener) => Ok(Self::Unix(listener, SocketFile(path))),
+            Target::Unix(path) => match socket_file::bind(&path) {
+                Ok((file, listener)) => Ok(Self::Unix(file, listener)),
                 Err(source) => Err(InitError::ListenUnix { path, source }),
             },
             Target::None => Ok(Self::None),
@@ -80,40 +72,11 @@ fn bind_tcp(addrs: &[SocketAddr]) -> Result<std::net::TcpListener, InitError> {
     }))
 }
 
-#[cfg(unix)]
-fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
-    use std::os::unix::fs::FileTypeExt;
-    use std::os::unix::net::{UnixListener, UnixStream};
-
-    let listener = match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
-                return Err(io::Error::new(
-                    error.kind(),
-                    "a file that is no socket is there; remove it or choose another path",
-                ));
-            }
-            if UnixStream::connect(path).is_ok() {
-                return Err(io::Error::new(
-                    error.kind(),
-                    "another process listens on it; choose another path",
-                ));
-            }
-            // Left behind by a process that was killed.
-            std::fs::remove_file(path)?;
-            UnixListener::bind(path)?
-        }
-        bound => bound?,
-    };
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
 /// The same within the exporter's runtime.
 pub(crate) enum AsyncListener {
     Tcp(tokio::net::TcpListener),
     #[cfg(unix)]
-    Unix(tokio::net::UnixListener, #[expect(dead_code)] SocketFile),
+    Unix(#[expect(dead_code)] SocketFile, tokio::net::UnixListener),
     None,
 }
 
@@ -122,8 +85,8 @@ impl AsyncListener {
         Ok(match listener {
             Listener::Tcp(listener) => Self::Tcp(tokio::net::TcpListener::from_std(listener)?),
             #[cfg(unix)]
-            Listener::Unix(listener, file) => {
-                Self::Unix(tokio::net::UnixListener::from_std(listener)?, file)
+            Listener::Unix(file, listener) => {
+                Self::Unix(file, tokio::net::UnixListener::from_std(listener)?)
             }
             Listener::None => Self::None,
         })
@@ -136,7 +99,7 @@ impl AsyncListener {
             use std::os::fd::AsFd;
             let socket = match self {
                 Self::Tcp(listener) => listener.as_fd(),
-                Self::Unix(listener, _) => listener.as_fd(),
+                Self::Unix(_, listener) => listener.as_fd(),
                 Self::None => return Err(io::ErrorKind::Unsupported.into()),
             };
             socket.try_clone_to_owned().map(Reserve)
@@ -153,7 +116,7 @@ impl AsyncListener {
                 Ok((Stream::Tcp(stream), Some(peer.ip())))
             }
             #[cfg(unix)]
-            Self::Unix(listener, _) => {
+            Self::Unix(_, listener) => {
                 let (stream, _) = listener.accept().await?;
                 Ok((Stream::Unix(stream), None))
             }
@@ -169,10 +132,37 @@ pub(crate) struct Reserve(#[expect(dead_code)] std::os::fd::OwnedFd);
 #[cfg(not(unix))]
 pub(crate) struct Reserve;
 
+#[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(tokio::net::TcpStream),
     #[cfg(unix)]
     Unix(tokio::net::UnixStream),
+}
+
+impl Stream {
+    /// Whether the peer has closed its side, as far as the runtime knows.
+    pub(crate) fn is_read_closed(&self) -> bool {
+        async fn ready(stream: &Stream) -> io::Result<Ready> {
+            match stream {
+                Stream::Tcp(stream) => stream.ready(Interest::READABLE).await,
+                #[cfg(unix)]
+                Stream::Unix(stream) => stream.ready(Interest::READABLE).await,
+            }
+        }
+        let mut context = Context::from_waker(Waker::noop());
+        matches!(
+            pin!(ready(self)).poll(&mut context),
+            Poll::Ready(Ok(ready)) if ready.is_read_closed()
+        )
+    }
+
+    pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match self {
+            Self::Tcp(stream) => stream.take_error(),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.take_error(),
+        }
+    }
 }
 
 /// One body for whichever transport it is.

@@ -5,9 +5,12 @@ pub(crate) mod allow;
 mod connections;
 pub(crate) mod health;
 pub(crate) mod listener;
+pub(crate) mod panics;
 pub(crate) mod renders;
 pub(crate) mod respond;
 mod server;
+#[cfg(unix)]
+mod socket_file;
 
 use std::fmt;
 use std::io;
@@ -109,7 +112,7 @@ impl Exporter {
     /// exporter tells of its own scrapes is on the page that it serves only.
     #[must_use]
     pub fn render(&self) -> String {
-        render(&self.page)
+        panics::counted(|| render(&self.page))
     }
 
     #[cfg(any(feature = "axum", feature = "actix-web"))]

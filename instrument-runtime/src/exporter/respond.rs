@@ -9,21 +9,28 @@ use hyper::header::{
     ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, VARY,
 };
 use hyper::{Method, Request, Response, StatusCode};
+use tokio::task::yield_now;
 
+use crate::discovery::departure::Scrape;
 use crate::exporter::allow::AllowList;
-use crate::exporter::renders::{Rendered, Renders};
+use crate::exporter::connections::Answer;
+use crate::exporter::renders::{NoPage, Rendered, Renders};
 
 /// The text format's media type, version 0.0.4.
 pub(crate) const PAGE_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
-/// The answer and, where it is one, the page that it shows.
+/// What a panic that kept the page from being made is answered with.
+pub(crate) const PANICKED: &str =
+    "500: a panic kept the page from being made; its message is where the process logs panics\n";
+
+/// The response, and what has to be known of it until it is sent.
 pub(crate) async fn respond(
     request: &Request<Incoming>,
     peer: Option<IpAddr>,
     allow: &AllowList,
     renders: &Renders,
-) -> (Response<Full<Bytes>>, Option<Rc<Rendered>>) {
+) -> (Response<Full<Bytes>>, Answer) {
     let path = request.uri().path();
     let response = if !allow.allows(peer) {
         text(
@@ -39,21 +46,45 @@ pub(crate) async fn respond(
             .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         response
     } else if path == "/health" {
-        text(StatusCode::OK, "ok\n")
-    } else if let Some(rendered) = renders.next().await {
-        return (page(request.headers(), &rendered), Some(rendered));
+        if renders.is_healthy() {
+            text(StatusCode::OK, "ok\n")
+        } else {
+            text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "503: the last page could not be made\n",
+            )
+        }
     } else {
-        text(StatusCode::SERVICE_UNAVAILABLE, "503: shutting down\n")
+        return scraped(request, renders).await;
     };
-    (response, None)
+    (response, Answer::default())
 }
 
-fn page(headers: &HeaderMap, rendered: &Rendered) -> Response<Full<Bytes>> {
-    let gzip = if accepts_gzip(headers) {
-        rendered.gzip()
-    } else {
-        None
+async fn scraped(
+    request: &Request<Incoming>,
+    renders: &Renders,
+) -> (Response<Full<Bytes>>, Answer) {
+    let scrape = (request.method() == Method::GET).then(Scrape::begin);
+    let accepts_gzip = accepts_gzip(request.headers());
+    let response = match renders.next(accepts_gzip).await {
+        Ok(rendered) => {
+            // The runtime looks at its sockets, to know of a peer that has hung up
+            // meanwhile.
+            yield_now().await;
+            let answer = Answer {
+                page: Some(Rc::clone(&rendered)),
+                scrape,
+            };
+            return (page(accepts_gzip, &rendered), answer);
+        }
+        Err(NoPage::Panicked) => text(StatusCode::INTERNAL_SERVER_ERROR, PANICKED),
+        Err(NoPage::Ended) => text(StatusCode::SERVICE_UNAVAILABLE, "503: shutting down\n"),
     };
+    (response, Answer::default())
+}
+
+fn page(accepts_gzip: bool, rendered: &Rendered) -> Response<Full<Bytes>> {
+    let gzip = if accepts_gzip { rendered.gzip() } else { None };
     let is_gzip = gzip.is_some();
     let mut response = Response::new(Full::new(gzip.unwrap_or_else(|| rendered.plain())));
     let headers = response.headers_mut();

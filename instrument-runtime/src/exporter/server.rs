@@ -19,7 +19,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, tim
 
 use crate::exporter::allow::AllowList;
 use crate::exporter::connections::{Connection, Connections, MAX_CONNECTIONS, Watched};
-use crate::exporter::listener::{AsyncListener, Reserve, Stream};
+use crate::exporter::listener::{AsyncListener, Reserve};
+use crate::exporter::panics;
 use crate::exporter::renders::Renders;
 use crate::exporter::respond::respond;
 use crate::recorder::Page;
@@ -51,8 +52,16 @@ pub(crate) async fn run(
     page: Page,
     stop: watch::Receiver<bool>,
 ) {
+    run_with(listener, allow, Rc::new(Renders::new(page)), stop).await;
+}
+
+async fn run_with(
+    listener: AsyncListener,
+    allow: AllowList,
+    renders: Rc<Renders>,
+    stop: watch::Receiver<bool>,
+) {
     let allow = Rc::new(allow);
-    let renders = Rc::new(Renders::new(page));
     LocalSet::new()
         .run_until(async {
             let rendering = tokio::task::spawn_local({
@@ -75,7 +84,8 @@ async fn keep_up(renders: &Renders) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        renders.page().run_upkeep();
+        // What could not be done now is done by the next page, or not.
+        let _ = panics::caught(|| renders.page().run_upkeep());
     }
 }
 
@@ -89,9 +99,8 @@ async fn serve(
     let mut tasks = JoinSet::new();
     let accepted = |(stream, peer)| {
         connection(
-            stream,
             peer,
-            connections.open(),
+            connections.open(stream),
             Rc::clone(allow),
             Rc::clone(renders),
             Rc::clone(&connections),
@@ -176,7 +185,6 @@ pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
 }
 
 async fn connection(
-    stream: Stream,
     peer: Option<IpAddr>,
     connection: Rc<Connection>,
     allow: Rc<AllowList>,
@@ -191,23 +199,30 @@ async fn connection(
         let (allow, renders) = (Rc::clone(&allow), Rc::clone(&renders));
         let (connection, connections) = (Rc::clone(&connection), Rc::clone(&connections));
         async move {
-            let (response, page) = respond(&request, peer, &allow, &renders).await;
-            connection.answered(page);
+            let (response, answer) = respond(&request, peer, &allow, &renders).await;
+            connection.answered(answer);
             connections.bound_pages();
             Ok::<_, Infallible>(response)
         }
     });
-    let watched = Watched {
-        stream,
-        connection: Rc::clone(&connection),
-    };
+    let watched = Watched(Rc::clone(&connection));
     let mut served = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(MAX_HEADER)
+            // A peer may close its side once it has asked (`nc -N`, some proxies).
+            .half_close(true)
             .serve_connection(TokioIo::new(watched), service)
     );
+    /// Also if a panic ends the task.
+    struct Leave<'a>(&'a Connections, &'a Rc<Connection>);
+    impl Drop for Leave<'_> {
+        fn drop(&mut self) {
+            self.0.remove(self.1);
+        }
+    }
+    let _leave = Leave(&connections, &connection);
     let mut closed = pin!(connection.closed());
     let mut expired = pin!(sleep_until(deadline.get()));
     let mut stopping = pin!(async {
@@ -218,7 +233,7 @@ async fn connection(
     });
     let mut last = false;
     poll_fn(|context| {
-        // How a peer broke off is no matter of ours.
+        // How a peer broke off is the connection's to know.
         if served.as_mut().poll(context).is_ready() || closed.as_mut().poll(context).is_ready() {
             return Poll::Ready(());
         }
@@ -239,5 +254,110 @@ async fn connection(
         expired.as_mut().poll(context)
     })
     .await;
-    connections.remove(&connection);
+    connection.ended();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::recorder::Recorder;
+    use crate::settings::Settings;
+
+    async fn ask(addr: SocketAddr, method: &str, path: &str) -> String {
+        let mut stream = TcpStream::connect(addr).await.expect("connects");
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sends");
+        let mut answer = String::new();
+        let read = timeout(ANSWER_TIMEOUT, stream.read_to_string(&mut answer));
+        read.await.expect("in time").expect("an answer");
+        answer
+    }
+
+    fn renders() -> Rc<Renders> {
+        let recorder = Recorder::new(Arc::new(Settings::default()));
+        Rc::new(Renders::new(recorder.page()))
+    }
+
+    fn panics_on(page: &str) -> u64 {
+        let mut lines = page.lines();
+        let value = lines.find_map(|line| line.strip_prefix("instrument_render_panics_total "));
+        value.expect("on each page").parse().expect("a number")
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_page_and_is_told() {
+        let renders = renders();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("its address");
+        let (stop, stopped) = watch::channel(false);
+        let listener = AsyncListener::Tcp(listener);
+        let serving = run_with(listener, AllowList::default(), Rc::clone(&renders), stopped);
+        let asking = async {
+            assert!(
+                ask(addr, "GET", "/health")
+                    .await
+                    .starts_with("HTTP/1.1 200")
+            );
+            let page = ask(addr, "GET", "/metrics").await;
+            assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+            let before = panics_on(&page);
+
+            renders.panics.set(true);
+            for method in ["GET", "HEAD", "GET"] {
+                let answer = ask(addr, method, "/metrics").await;
+                assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
+            }
+            let health = ask(addr, "GET", "/health").await;
+            assert!(health.starts_with("HTTP/1.1 503"), "{health}");
+
+            renders.panics.set(false);
+            let page = ask(addr, "GET", "/metrics").await;
+            assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+            // Other tests of this process may count too.
+            assert!(panics_on(&page) >= before + 3, "{page}");
+            assert!(
+                ask(addr, "GET", "/health")
+                    .await
+                    .starts_with("HTTP/1.1 200")
+            );
+            stop.send_replace(true);
+        };
+        tokio::join!(serving, asking);
+    }
+
+    /// Should a page not be made for another reason, nobody waits for it.
+    #[tokio::test]
+    async fn without_a_renderer_nobody_waits() {
+        let renders = renders();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("its address");
+        let (stop, stopped) = watch::channel(false);
+        let listener = AsyncListener::Tcp(listener);
+        // It is polled, asked for a page, and dropped.
+        let mut rendering = Box::pin(renders.run());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(rendering.as_mut().poll(&mut context).is_pending());
+        let mut waiting = pin!(renders.next(false));
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        drop(rendering);
+        assert!(waiting.await.is_err());
+
+        let allow = Rc::new(AllowList::default());
+        let local = LocalSet::new();
+        let serving = local.run_until(serve(listener, &allow, &renders, stopped));
+        let asking = async {
+            for path in ["/metrics", "/health"] {
+                let answer = ask(addr, "GET", path).await;
+                assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+            }
+            stop.send_replace(true);
+        };
+        tokio::join!(serving, asking);
+    }
 }

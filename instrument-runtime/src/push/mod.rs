@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use crate::error::InitError;
+use crate::exporter::panics::{self, Panicked};
 use crate::exporter::{render, stopped};
 use crate::push::gateway::Gateway;
 use crate::recorder::Page;
@@ -152,7 +153,10 @@ pub(crate) async fn run(
 
 impl Push {
     async fn once(&self, page: &Page) {
-        let outcome = request::put(&self.gateway, &self.path, render(page)).await;
+        let outcome = match panics::caught(|| render(page)) {
+            Ok(page) => request::put(&self.gateway, &self.path, page).await,
+            Err(Panicked) => Err("a panic kept the page from being made".to_owned()),
+        };
         outcomes::count(outcome);
     }
 }
