@@ -62,6 +62,7 @@ mod discovery;
 mod error;
 mod exporter;
 mod http_status;
+mod list;
 #[cfg(feature = "_layer")]
 mod method;
 mod names;
@@ -77,6 +78,7 @@ mod request;
 mod request_series;
 mod series;
 mod settings;
+mod sync;
 mod tell;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -84,6 +86,7 @@ pub mod testing;
 pub mod tonic;
 #[cfg(feature = "tower")]
 pub mod tower;
+mod trie;
 mod values;
 mod zeros;
 
