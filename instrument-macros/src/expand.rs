@@ -157,8 +157,7 @@ impl Plan {
         let is_known = endpoint.is_some() && method.is_some() && self.labels.is_none();
         let known = is_known
             .then(|| quote_spanned!(Span::mixed_site()=> #runtime::submit!(#runtime::Known(&__CALL_SITE));));
-        // A method says more.
-        let helper = (self.is_helper && method.is_none()).then(|| quote!(.helper()));
+        let role = self.handler.on_call_site();
         let method = method.as_deref().unwrap_or_default();
         let new = match endpoint.as_deref() {
             Some(endpoint) => quote!(of_endpoint(#endpoint, #method)),
@@ -176,7 +175,7 @@ impl Plan {
             .then(|| quote!(.labels(&[#(#literal),*], &[#(#names),*])));
         quote_spanned! {Span::mixed_site()=>
             {
-                static __CALL_SITE: #runtime::CallSite = #runtime::CallSite::#new #helper #labels;
+                static __CALL_SITE: #runtime::CallSite = #runtime::CallSite::#new #role #labels;
                 #known
                 &__CALL_SITE
             }
@@ -210,7 +209,7 @@ impl Plan {
             };
             // Before the body takes the arguments.
             let call = quote_spanned! {Span::mixed_site()=>
-                let call = #runtime::Call::#new(#site, &[#(#values),*]);
+                let call = #runtime::Labelling::of(#site).#new(&[#(#values),*]);
             };
             let name = quote_spanned!(Span::mixed_site()=> call);
             (call, name, quote!(labelled))
@@ -254,6 +253,8 @@ impl Plan {
                 }
             },
         };
+        let (carried, teller) = self.handler.around(teller, runtime, Span::mixed_site());
+        let before = quote!(#carried #before);
         let at_body = Span::mixed_site().located_at(self.body.braces.join());
         let runtime = located_at(runtime, at_body);
         let instrumented = quote_spanned! {at_body=>

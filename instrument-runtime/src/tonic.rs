@@ -33,7 +33,7 @@ use tower_service::Service;
 
 use crate::method;
 use crate::outcome::{Outcome, Protocol};
-use crate::request::{Counted, Route, Slot, Start};
+use crate::request::{Framework, Route, Slot, Start};
 use crate::tell::Tells;
 
 /// The layer for `Server::builder().layer(…)`, outside of all others.
@@ -86,7 +86,6 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let is_counted = request.extensions_mut().insert(Counted).is_some();
         let path = request.uri().path();
         let route = Some(Route::Owned(path.to_owned()));
         let (route, candidate, learned) = if is_answered(path) {
@@ -94,16 +93,21 @@ where
         } else {
             (None, route, Some(path.to_owned()))
         };
+        let start = Start {
+            framework: Framework::Tonic,
+            method: method::label(request.method().as_str()),
+            route,
+            candidate,
+            path: None,
+        };
+        let mut slot = Slot::new(start, request.extensions().get());
+        if let Some(token) = slot.token() {
+            request.extensions_mut().insert(token);
+        }
         ResponseFuture {
-            slot: Slot::new(Start {
-                method: method::label(request.method().as_str()),
-                route,
-                candidate,
-                protocol: Protocol::Grpc,
-                is_counted,
-            }),
+            inner: slot.call(|| self.inner.call(request)),
+            slot,
             new_path: learned,
-            inner: self.inner.call(request),
         }
     }
 }
