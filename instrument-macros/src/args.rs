@@ -4,13 +4,15 @@ use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Ident, Lit, LitStr, Path, Token};
+use syn::{Expr, ExprLit, Ident, Lit, LitBool, LitStr, Path, Token};
 
 use crate::labels::Labels;
 use crate::method;
 use crate::names::closest;
 
-const NAMES: [&str; 6] = ["endpoint", "method", "labels", "outcome", "skip", "crate"];
+const NAMES: [&str; 7] = [
+    "endpoint", "method", "labels", "outcome", "handler", "skip", "crate",
+];
 
 /// Checked arguments, each beside where its name stands.
 #[derive(Clone, Default)]
@@ -19,6 +21,7 @@ pub(crate) struct Args {
     pub(crate) method: Option<(Span, LitStr)>,
     pub(crate) labels: Option<(Span, Labels)>,
     pub(crate) outcome: Option<(Span, Expr)>,
+    pub(crate) handler: Option<(Span, bool)>,
     pub(crate) skip: Option<Span>,
     pub(crate) runtime: Option<(Span, Path)>,
 }
@@ -101,6 +104,10 @@ impl Args {
                 let outcome = value(&name, "|output| Outcome::Ok", input)?;
                 once(&mut self.outcome, &name, (span, outcome))
             }
+            "handler" => {
+                let is_handler = is_handler(&name, input)?;
+                once(&mut self.handler, &name, (span, is_handler))
+            }
             "skip" => {
                 if input.peek(Token![=]) || input.peek(syn::token::Paren) {
                     return Err(syn::Error::new(span, "`skip` takes no value"));
@@ -171,6 +178,36 @@ fn value<T: Parse>(name: &Ident, example: &str, input: ParseStream<'_>) -> syn::
         ));
     }
     input.parse()
+}
+
+/// `handler`, `handler = true` or `handler = false`.
+fn is_handler(name: &Ident, input: ParseStream<'_>) -> syn::Result<bool> {
+    let takes = "write `handler` or `handler = false`";
+    if input.peek(syn::token::Paren) {
+        return Err(syn::Error::new(
+            name.span(),
+            format!("`handler` takes no list: {takes}"),
+        ));
+    }
+    if !input.peek(Token![=]) {
+        return Ok(true);
+    }
+    if let Ok(is_handler) = input.fork().call(|input| {
+        input.parse::<Token![=]>()?;
+        input.parse::<LitBool>()
+    }) {
+        input.parse::<Token![=]>()?;
+        input.parse::<LitBool>()?;
+        return Ok(is_handler.value);
+    }
+    let found: Expr = value(name, "false", input)?;
+    Err(syn::Error::new(
+        found.span(),
+        format!(
+            "`handler` is `true` or `false`, found `{}`: {takes}",
+            quote::quote!(#found)
+        ),
+    ))
 }
 
 fn string(name: &Ident, example: &str, input: ParseStream<'_>) -> syn::Result<LitStr> {

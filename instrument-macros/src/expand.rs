@@ -219,8 +219,7 @@ impl Plan {
         let is_known = endpoint.is_some() && method.is_some() && self.labels.is_none();
         let known = is_known
             .then(|| quote_spanned!(Span::mixed_site()=> #runtime::submit!(#runtime::Known(&__CALL_SITE));));
-        // A method says more.
-        let helper = (self.is_helper && method.is_none()).then(|| quote!(.helper()));
+        let role = self.handler.on_call_site();
         let method = method.as_deref().unwrap_or_default();
         let new = match endpoint.as_deref() {
             Some(endpoint) => quote!(of_endpoint(#endpoint, #method)),
@@ -238,7 +237,7 @@ impl Plan {
             .then(|| quote!(.labels(&[#(#literal),*], &[#(#names),*])));
         quote_spanned! {Span::mixed_site()=>
             {
-                static __CALL_SITE: #runtime::CallSite = #runtime::CallSite::#new #helper #labels;
+                static __CALL_SITE: #runtime::CallSite = #runtime::CallSite::#new #role #labels;
                 #known
                 &__CALL_SITE
             }
@@ -264,16 +263,18 @@ impl Plan {
                 }
             })
             .collect();
+        // What the arguments say, before the body takes them.
+        let carried = self.handler.carried(runtime, Span::mixed_site());
         if values.is_empty() {
-            return (TokenStream::new(), Call("new", site));
+            return (carried, Call("new", site));
         }
         let new = match self.shape {
             Shape::AsyncFn => quote!(new),
             Shape::ImplFuture | Shape::BoxedFuture => quote!(ahead),
         };
-        // Before the body takes the arguments.
         let call = quote_spanned! {Span::mixed_site()=>
-            let call = #runtime::Call::#new(#site, &[#(#values),*]);
+            #carried
+            let call = #runtime::Labelling::of(#site).#new(&[#(#values),*]);
         };
         let name = quote_spanned!(Span::mixed_site()=> call);
         (call, Call("labelled", name))
@@ -344,6 +345,7 @@ impl Plan {
                 }
             },
         };
+        let teller = self.handler.around(teller, runtime, Span::mixed_site());
         let at_body = Span::mixed_site().located_at(self.body.braces.join());
         let runtime = located_at(runtime, at_body);
         let Call(new, call) = call;

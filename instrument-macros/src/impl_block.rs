@@ -158,6 +158,7 @@ fn refuse_on_block(args: &Args) -> syn::Result<()> {
             "outcome",
             " = …",
         ),
+        (args.handler.map(|(span, _)| span), "handler", ""),
         (args.skip, "skip", ""),
     ];
     match refused

@@ -2,12 +2,13 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::Expr;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Expr, FnArg, Signature, Type};
 
 use crate::args::Args;
 use crate::function::{Body, Function};
+use crate::handler::Handler;
 use crate::labels::Labels;
 use crate::output::{self, Shape};
 use crate::route;
@@ -18,8 +19,8 @@ pub(crate) struct Plan {
     pub(crate) name: String,
     pub(crate) endpoint: Option<String>,
     pub(crate) method: Option<String>,
-    /// Whether a framework cannot call it with a request.
-    pub(crate) is_helper: bool,
+    /// Whether it can be a request's handler.
+    pub(crate) handler: Handler,
     pub(crate) labels: Option<Labels>,
     pub(crate) outcome: Option<Expr>,
     pub(crate) runtime: TokenStream,
@@ -57,17 +58,24 @@ impl Plan {
             .endpoint
             .map(|(_, endpoint)| endpoint.value())
             .or(route.endpoint);
-        // An endpoint that is no path names a function.
+        let method = args
+            .method
+            .map(|(_, method)| method.value())
+            .or(route.method);
         let is_path = endpoint.as_ref().is_none_or(|path| path.starts_with('/'));
+        let is_named = endpoint.is_some() && method.is_some();
         Ok(Self {
-            is_helper: !is_path || !takes_requests(&function.sig),
+            handler: Handler::new(
+                args.handler.map(|(_, is_handler)| is_handler),
+                &function.sig,
+                &body,
+                is_path,
+                is_named,
+            ),
             shape,
             name: owner.map_or_else(|| name.to_string(), |owner| format!("{owner}::{name}")),
             endpoint,
-            method: args
-                .method
-                .map(|(_, method)| method.value())
-                .or(route.method),
+            method,
             labels: args.labels.map(|(_, labels)| labels),
             outcome: args.outcome.map(|(_, outcome)| outcome),
             runtime: args.runtime.map_or_else(
@@ -102,22 +110,5 @@ fn measurable(function: &Function) -> syn::Result<Shape> {
                 sig.ident, sig.ident
             ),
         )
-    })
-}
-
-/// Whether a framework can call it: what it extracts from a request is owned. The
-/// `Next` of axum's and actix-web's middleware makes it one of those.
-fn takes_requests(sig: &Signature) -> bool {
-    sig.inputs.iter().all(|input| match input {
-        FnArg::Receiver(_) => false,
-        FnArg::Typed(arg) => match &*arg.ty {
-            Type::Reference(_) | Type::Ptr(_) | Type::ImplTrait(_) => false,
-            Type::Path(path) => path
-                .path
-                .segments
-                .last()
-                .is_none_or(|last| last.ident != "Next"),
-            _ => true,
-        },
     })
 }

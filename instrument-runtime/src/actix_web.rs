@@ -32,8 +32,8 @@ use pin_project_lite::pin_project;
 use crate::app_page;
 use crate::exporter::respond::PAGE_TYPE;
 use crate::method;
-use crate::outcome::{Outcome, Protocol};
-use crate::request::{Counted, Route, Slot, Start};
+use crate::outcome::Outcome;
+use crate::request::{Framework, Route, Slot, Start};
 
 mod statuses;
 
@@ -96,16 +96,22 @@ where
     }
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let is_counted = request.extensions_mut().insert(Counted).is_some();
+        let route = request.match_pattern().map(Route::Owned);
+        let path = route.is_none().then(|| request.path().into());
+        let start = Start {
+            framework: Framework::ActixWeb,
+            method: method::label(request.method().as_str()),
+            route,
+            candidate: None,
+            path,
+        };
+        let mut slot = Slot::new(start, request.extensions().get());
+        if let Some(token) = slot.token() {
+            request.extensions_mut().insert(token);
+        }
         ResponseFuture {
-            slot: Slot::new(Start {
-                method: method::label(request.method().as_str()),
-                route: request.match_pattern().map(Route::Owned),
-                candidate: None,
-                protocol: Protocol::Http,
-                is_counted,
-            }),
-            inner: self.inner.call(request),
+            inner: slot.call(|| self.inner.call(request)),
+            slot,
         }
     }
 }

@@ -13,6 +13,7 @@ use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
+use crate::arguments::{Carried, ExtractsOf};
 use crate::http_status::HttpStatus;
 use crate::outcome::{Outcome, Protocol};
 
@@ -245,8 +246,16 @@ pub trait Teller<R> {
     /// Whether the function said itself how to judge what it returns.
     const IS_JUDGE: bool = false;
 
+    /// What the function's arguments are to a framework.
+    const EXTRACTS: ExtractsOf = ExtractsOf::NO_ARGUMENTS;
+
     /// `is_request`: the call's method is known.
     fn tell(&self, value: &R, is_request: bool) -> Outcome;
+
+    /// The request that one of the function's arguments is.
+    fn carried(&self) -> Option<&Carried> {
+        None
+    }
 }
 
 /// What a side tells of a value that counts as a success.
