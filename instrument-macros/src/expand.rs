@@ -23,6 +23,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::Signature;
 use syn::spanned::Spanned;
 
+use crate::args::Endpoint;
 use crate::body::{boxed_future, is_async_block};
 use crate::captures::Captures;
 use crate::function::{Function, braced};
@@ -234,8 +235,9 @@ impl Plan {
         // A method says more.
         let helper = (self.is_helper && method.is_none()).then(|| quote!(.helper()));
         let method = method.as_deref().unwrap_or_default();
-        let new = match endpoint.as_deref() {
-            Some(endpoint) => quote!(of_endpoint(#endpoint, #method)),
+        let new = match endpoint {
+            Some(Endpoint::Literal(endpoint)) => quote!(of_endpoint(#endpoint, #method)),
+            Some(Endpoint::Constant(endpoint)) => quote!(of_endpoint(#endpoint, #method)),
             None => quote!(of_function(#runtime::module_path!(), #name, #method)),
         };
 
@@ -295,14 +297,18 @@ impl Plan {
                     Ident::new(&format!("value{index}"), span)
                 })
                 .collect();
+            let shown = names
+                .iter()
+                .map(|name| shown(runtime, &name.to_token_stream()));
             quote_spanned! {Span::mixed_site()=>
                 let call = match (#(#values,)*) {
-                    (#(#names,)*) => #runtime::Call::#new(#site, &[#(#names),*]),
+                    (#(#names,)*) => #runtime::Call::#new(#site, &[#(#shown),*]),
                 };
             }
         } else {
+            let shown = values.iter().map(|value| shown(runtime, value));
             quote_spanned! {Span::mixed_site()=>
-                let call = #runtime::Call::#new(#site, &[#(#values),*]);
+                let call = #runtime::Call::#new(#site, &[#(#shown),*]);
             }
         };
         let name = quote_spanned!(Span::mixed_site()=> call);
@@ -419,6 +425,13 @@ impl Plan {
             };
         }
     }
+}
+
+/// A reference to a label's value as a `&dyn Display`. What is not `Display` is shown
+/// at the value.
+fn shown(runtime: &TokenStream, value: &TokenStream) -> TokenStream {
+    let span = Span::mixed_site().located_at(value.span());
+    quote_spanned!(span=> #runtime::shown(#value))
 }
 
 fn awaits(tokens: TokenStream) -> bool {
