@@ -1,12 +1,12 @@
 //! What is to be expanded: everything that can be wrong has been refused.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::quote;
-use syn::Expr;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
+use syn::{Expr, LitStr};
 
-use crate::args::Args;
+use crate::args::{Args, Endpoint};
 use crate::function::{Body, Function};
 use crate::handler::Handler;
 use crate::labels::Labels;
@@ -17,7 +17,7 @@ pub(crate) struct Plan {
     pub(crate) shape: Shape,
     /// `function`, or `Type::function` in an annotated `impl` block.
     pub(crate) name: String,
-    pub(crate) endpoint: Option<String>,
+    pub(crate) endpoint: Option<Endpoint>,
     pub(crate) method: Option<String>,
     /// Whether it can be a request's handler.
     pub(crate) handler: Handler,
@@ -54,15 +54,20 @@ impl Plan {
         }
         let name = function.sig.ident.unraw();
         let route = route::of(&function.attrs);
+        let route_endpoint =
+            |path: String| Endpoint::Literal(LitStr::new(&path, Span::call_site()));
         let endpoint = args
             .endpoint
-            .map(|(_, endpoint)| endpoint.value())
-            .or(route.endpoint);
+            .map(|(_, endpoint)| endpoint)
+            .or(route.endpoint.map(route_endpoint));
         let method = args
             .method
             .map(|(_, method)| method.value())
             .or(route.method);
-        let is_path = endpoint.as_ref().is_none_or(|path| path.starts_with('/'));
+        let is_path = match &endpoint {
+            Some(Endpoint::Literal(path)) => path.value().starts_with('/'),
+            Some(Endpoint::Constant(_)) | None => true,
+        };
         let is_named = endpoint.is_some() && method.is_some();
         Ok(Self {
             handler: Handler::new(
@@ -102,6 +107,18 @@ fn measurable(function: &Function) -> syn::Result<Shape> {
         ));
     }
     output::shape(sig).ok_or_else(|| {
+        let body = function.body.as_ref();
+        if body.is_some_and(|body| mentions(body.tokens.clone(), "block_on")) {
+            return syn::Error::new(
+                Span::call_site(),
+                format!(
+                    "`{name}` is not async any more: an attribute above this one, such as \
+                     `#[tokio::main]`, has already expanded it; write `#[instrumented]` above that \
+                     attribute, or move the body to an `async fn` of its own and annotate that",
+                    name = sig.ident
+                ),
+            );
+        }
         syn::Error::new(
             sig.fn_token.span(),
             format!(
@@ -110,5 +127,13 @@ fn measurable(function: &Function) -> syn::Result<Shape> {
                 sig.ident, sig.ident
             ),
         )
+    })
+}
+
+fn mentions(tokens: TokenStream, name: &str) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Group(group) => mentions(group.stream(), name),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
     })
 }

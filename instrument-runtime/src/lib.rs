@@ -114,6 +114,7 @@ pub mod __private {
     pub use crate::call::{Call, Instrumented, Labelling};
     pub use crate::call_site::CallSite;
     pub use crate::tell::{BY_NOTHING, ByFunction, Probe, Teller, by_function, probe};
+    pub use crate::values::{LabelValue, shown};
     pub use crate::zeros::Known;
     pub use core::module_path;
     pub use inventory::submit;
