@@ -10,6 +10,8 @@
 //!   way (a check of a token, say) and is counted as one;
 //! - one within a handler never is.
 
+#[cfg(feature = "actix-web")]
+use std::cell::Cell;
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -313,7 +315,7 @@ impl Slot {
     }
 
     /// The same request, to be answered later.
-    #[cfg(feature = "tonic")]
+    #[cfg(any(feature = "tonic", feature = "actix-web"))]
     pub(crate) fn take(&mut self) -> Self {
         Self {
             start: None,
@@ -358,6 +360,35 @@ fn within<T>(slot: &mut Option<Box<Request>>, poll: impl FnOnce() -> T) -> T {
 /// Asks the current request, if there is one.
 pub(crate) fn with_current<T>(ask: impl FnOnce(&mut Request) -> T) -> Option<T> {
     CURRENT.with(|current| current.try_borrow_mut().ok()?.as_deref_mut().map(ask))
+}
+
+#[cfg(feature = "actix-web")]
+thread_local! {
+    static IS_ANSWERED_BY_LAYER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Asks a handler's return value for its outcome, which matters less than the answer
+/// that the layer is going to see.
+#[cfg(feature = "actix-web")]
+pub(crate) fn before_the_answer<T>(ask: impl FnOnce() -> T) -> T {
+    /// Puts it back, also when `ask` panics.
+    struct Restore(bool);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            IS_ANSWERED_BY_LAYER.set(self.0);
+        }
+    }
+
+    let _restore = Restore(IS_ANSWERED_BY_LAYER.replace(true));
+    ask()
+}
+
+/// Whether the layer is going to see the answer of the call that is asked for its
+/// outcome.
+#[cfg(feature = "actix-web")]
+pub(crate) fn is_answered_by_layer() -> bool {
+    IS_ANSWERED_BY_LAYER.get()
 }
 
 /// Whether a call that starts now may be a request's handler.
