@@ -13,7 +13,7 @@ use crate::arguments::Carried;
 use crate::arguments::{Evidence, ExtractsOf};
 use crate::call_site::CallSite;
 use crate::clock::Instant;
-use crate::outcome::{End, Protocol};
+use crate::outcome::{End, Outcome, Protocol};
 #[cfg(feature = "_layer")]
 use crate::request::{self, Caller, Ticket};
 use crate::series::{Series, SeriesRef};
@@ -258,6 +258,19 @@ impl Call {
         }
     }
 
+    /// Asks what was returned for its outcome.
+    #[inline]
+    #[allow(clippy::unused_self, reason = "it is asked where there is a layer")]
+    fn ask(&self, ask: impl FnOnce() -> Outcome) -> Outcome {
+        #[cfg(feature = "actix-web")]
+        if let Counted::ByRequest(ticket) = &self.counted
+            && ticket.has_joined()
+        {
+            return request::before_the_answer(ask);
+        }
+        ask()
+    }
+
     /// `is_judged`: by the function of an `outcome = …` argument.
     fn finish(&mut self, end: End, is_judged: bool) {
         self.end(end, is_judged);
@@ -321,6 +334,7 @@ pub struct Labelling {
 }
 
 impl Labelling {
+    /// Before the first label is evaluated.
     #[must_use]
     pub fn of(site: &'static CallSite) -> Self {
         Self {
@@ -413,7 +427,8 @@ impl<F: Future, T: Teller<F::Output>> Future for Instrumented<F, T> {
         match &output {
             // A panic in `tell` finds the call still in its poll.
             Poll::Ready(value) => {
-                let outcome = this.teller.tell(value, this.call.site.has_method());
+                let is_request = this.call.site.has_method();
+                let outcome = this.call.ask(|| this.teller.tell(value, is_request));
                 this.call.finish(outcome.end(), T::IS_JUDGE);
             }
             Poll::Pending => this.call.suspend(),

@@ -717,6 +717,13 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
+    /// Whether the call is the request's handler, as far as it is known now.
+    #[cfg(feature = "actix-web")]
+    pub(crate) fn has_joined(&self) -> bool {
+        let state = self.request.lock();
+        state.claim.as_ref().is_some_and(|claim| claim.id == self.id)
+    }
+
     /// `is_judged`: by the function of an `outcome = …` argument.
     #[cold]
     pub(crate) fn ended(&self, end: End, nanos: u64, is_judged: bool) {
@@ -878,7 +885,7 @@ impl Slot {
     }
 
     /// The same request, to be answered later.
-    #[cfg(feature = "tonic")]
+    #[cfg(any(feature = "tonic", feature = "actix-web"))]
     pub(crate) fn take(&mut self) -> Self {
         if let Some(request) = &self.request
             && self.is_counted_here
@@ -939,6 +946,35 @@ fn apart<T>(run: impl FnOnce() -> T) -> T {
 fn with_current<T>(ask: impl FnOnce(&Arc<Request>) -> T) -> Option<T> {
     let asked = CURRENT.try_with(|current| current.try_borrow().ok()?.as_ref().map(ask));
     asked.ok().flatten()
+}
+
+#[cfg(feature = "actix-web")]
+thread_local! {
+    static IS_ANSWERED_BY_LAYER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Asks a handler's return value for its outcome, which matters less than the answer
+/// that the layer is going to see.
+#[cfg(feature = "actix-web")]
+pub(crate) fn before_the_answer<T>(ask: impl FnOnce() -> T) -> T {
+    /// Puts it back, also when `ask` panics.
+    struct Restore(bool);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            IS_ANSWERED_BY_LAYER.set(self.0);
+        }
+    }
+
+    let _restore = Restore(IS_ANSWERED_BY_LAYER.replace(true));
+    ask()
+}
+
+/// Whether the layer is going to see the answer of the call that is asked for its
+/// outcome.
+#[cfg(feature = "actix-web")]
+pub(crate) fn is_answered_by_layer() -> bool {
+    IS_ANSWERED_BY_LAYER.get()
 }
 
 /// Whether a call that starts now is within a request.

@@ -203,7 +203,8 @@ impl<T: actix_web::ResponseError> Side<T> for ActixError {
     const PROTOCOL: Protocol = Protocol::Http;
 
     fn tell(value: &T, _is_request: bool) -> Option<Outcome> {
-        Some(Outcome::HttpStatus(value.status_code().as_u16()))
+        let status = crate::actix_web::statuses::status_of(value);
+        Some(Outcome::HttpStatus(status))
     }
 }
 
