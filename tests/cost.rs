@@ -1,40 +1,16 @@
 //! What a call costs: no allocation once its series are known, and in an
 //! optimized build no more instructions than it had.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::pin::pin;
 use std::process::Command;
 use std::task::{Context, Poll, Waker};
 
 use instrument_runtime::instrumented;
+use instrument_tests::allocations::{Counting, allocations};
 use instrument_tests::in_ci;
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-// SAFETY: all is left to the system's allocator; a count beside it touches no memory
-// of either.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // A thread that ends has no count any more.
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[instrumented(endpoint = "/bare", method = "GET")]
 async fn bare(number: u64) -> Result<u64, ()> {
@@ -85,9 +61,9 @@ fn a_call_allocates_nothing_once_its_series_are_known() {
         }
     };
     calls(0..8);
-    let before = ALLOCATIONS.get();
+    let before = allocations();
     calls(0..1000);
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    assert_eq!(allocations() - before, 0);
 }
 
 /// Its name, a call of it, and what that took.

@@ -1,15 +1,20 @@
 //! A gRPC server under its layer: each call is counted once, with the status that
-//! went out.
+//! went out; so is each gRPC-Web call, and each plain HTTP request beside them.
 
 #[path = "requests/counted.rs"]
 mod counted;
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use axum::Router;
+use axum::body::Body as AxumBody;
+use axum::routing::get;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::{Buf, BufMut};
 use counted::Counted;
 use futures::future::BoxFuture;
@@ -18,13 +23,18 @@ use http::uri::PathAndQuery;
 use instrument_runtime::{Exporter, instrumented};
 use instrument_tests::DEADLINE;
 use instrument_tests::page::Page;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tonic::body::Body;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
+use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Response, Status};
-use tower::Service;
+use tonic_web::{GrpcWebCall, GrpcWebClientLayer, GrpcWebLayer};
+use tower::{Service, ServiceBuilder};
 
 /// Messages that are their own text.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +133,9 @@ impl Echo {
                 .chain(stream::iter([Err(Status::data_loss(""))]))
                 .boxed(),
             "endless" => numbers.chain(stream::pending()).boxed(),
+            "panic" => numbers
+                .chain(stream::poll_fn(|_| panic!("on purpose")))
+                .boxed(),
             _ => numbers.boxed(),
         }))
     }
@@ -184,11 +197,28 @@ impl Service<http::Request<Body>> for Echo {
                     let method = Unary(|request| async { Echo.quiet(request).await });
                     grpc.unary(method, request).await
                 }
+                "/test.Echo/Late" => {
+                    let method = Unary(|request| async { Echo.quiet(request).await });
+                    grpc.unary(method, request).await
+                }
                 "/test.Echo/Count" => grpc.server_streaming(Streaming, request).await,
                 _ => Status::unimplemented("").into_http(),
             })
         })
     }
+}
+
+/// An address for a server of its own.
+fn bind() -> (TcpIncoming, SocketAddr) {
+    let incoming = TcpIncoming::bind("127.0.0.1:0".parse().expect("an address"));
+    let incoming = incoming.expect("binds");
+    let addr = incoming.local_addr().expect("an address");
+    (incoming, addr)
+}
+
+async fn connect(addr: SocketAddr) -> Channel {
+    let endpoint = Channel::from_shared(format!("http://{addr}")).expect("an address");
+    endpoint.connect().await.expect("connects")
 }
 
 struct Calls {
@@ -203,16 +233,13 @@ impl Calls {
             .without_listener()
             .install()
             .expect("installs");
-        let incoming = TcpIncoming::bind("127.0.0.1:0".parse().expect("an address"));
-        let incoming = incoming.expect("binds");
-        let addr = incoming.local_addr().expect("an address");
+        let (incoming, addr) = bind();
         let server = Server::builder()
             .layer(instrument_runtime::tonic::layer())
             .add_service(Echo);
         tokio::spawn(server.serve_with_incoming(incoming));
-        let endpoint = Channel::from_shared(format!("http://{addr}")).expect("an address");
         Self {
-            channel: endpoint.connect().await.expect("connects"),
+            channel: connect(addr).await,
             exporter,
             expected: Counted::default(),
         }
@@ -340,6 +367,8 @@ async fn each_call_is_counted_once() {
 
     streams(&mut calls).await;
     never_answered(&mut calls).await;
+    grpc_web(&mut calls).await;
+    without_grpc(&mut calls).await;
 }
 
 /// Counted at their ends.
@@ -381,6 +410,12 @@ async fn streams(calls: &mut Calls) {
     calls
         .counted(&["POST /test.Echo/Count - cancelled grpc_status=CANCELLED"])
         .await;
+
+    let mut answers = calls.count("panic").await.expect("a stream");
+    while let Ok(Some(_)) = answers.message().await {}
+    calls
+        .counted(&["POST /test.Echo/Count - panicked grpc_status=INTERNAL"])
+        .await;
 }
 
 async fn never_answered(calls: &mut Calls) {
@@ -406,4 +441,268 @@ async fn never_answered(calls: &mut Calls) {
             "POST /test.Echo/Say - panicked grpc_status=INTERNAL",
         ])
         .await;
+}
+
+/// The status is in the last frame of the body.
+async fn grpc_web(calls: &mut Calls) {
+    let (incoming, addr) = bind();
+    let server = Server::builder()
+        .accept_http1(true)
+        .layer(instrument_runtime::tonic::layer())
+        .layer(GrpcWebLayer::new())
+        .add_service(Echo);
+    tokio::spawn(server.serve_with_incoming(incoming));
+
+    let lookup = "- lookup - ok";
+    for (message, status, line) in [
+        ("you", 0, "POST /test.Echo/Say - ok grpc_status=OK"),
+        (
+            "nobody",
+            5,
+            "POST /test.Echo/Say - client_error grpc_status=NOT_FOUND",
+        ),
+    ] {
+        for is_text in [false, true] {
+            let body = web_call(addr, "/test.Echo/Say", message, is_text).await;
+            if status == 0 {
+                let trailers = web_frame(0x80, "grpc-status:0\r\n");
+                let expected = [web_frame(0, "hello you"), trailers].concat();
+                assert_eq!(body, expected, "as the service made it");
+            }
+            calls.counted(&[lookup, line]).await;
+        }
+    }
+    for (message, line) in [
+        ("", "POST /test.Echo/Count - ok grpc_status=OK"),
+        (
+            "broken",
+            "POST /test.Echo/Count - error grpc_status=DATA_LOSS",
+        ),
+    ] {
+        for is_text in [false, true] {
+            let body = web_call(addr, "/test.Echo/Count", message, is_text).await;
+            let messages = ["1", "2", "3"].map(|number| web_frame(0, number)).concat();
+            assert!(body.starts_with(&messages));
+            calls.counted(&[line]).await;
+        }
+    }
+    // Not learned from a call by gRPC itself.
+    web_call(addr, "/test.Echo/Late", "", true).await;
+    calls
+        .counted(&["POST /test.Echo/Late - ok grpc_status=OK"])
+        .await;
+    let status = web_status(addr, "GET", "/test.Echo/Say").await;
+    assert_eq!(status, 405);
+    calls
+        .counted(&["GET /test.Echo/Say - error grpc_status=UNKNOWN"])
+        .await;
+
+    let channel = ServiceBuilder::new()
+        .layer(GrpcWebClientLayer::new())
+        .map_request(|request: http::Request<GrpcWebCall<Body>>| request.map(Body::new))
+        .service(connect(addr).await);
+    let mut client = tonic::client::Grpc::new(channel);
+    client.ready().await.expect("a connection");
+    let path = PathAndQuery::from_static("/test.Echo/Count");
+    let request = Request::new("endless".to_owned());
+    let answer = client.server_streaming(request, path, Text).await;
+    let mut answers = answer.expect("a stream").into_inner();
+    assert_eq!(
+        answers.message().await.expect("a message").as_deref(),
+        Some("1")
+    );
+    drop(answers);
+    calls
+        .counted(&["POST /test.Echo/Count - cancelled grpc_status=CANCELLED"])
+        .await;
+}
+
+fn web_frame(flags: u8, payload: &str) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short one");
+    [&[flags], &length.to_be_bytes()[..], payload.as_bytes()].concat()
+}
+
+/// The body of the answer, decoded.
+async fn web_call(addr: SocketAddr, path: &str, message: &str, is_text: bool) -> Vec<u8> {
+    let url = format!("http://{addr}{path}");
+    let mut body = web_frame(0, message);
+    let mut content_type = "application/grpc-web+proto";
+    if is_text {
+        body = BASE64_STANDARD.encode(body).into();
+        content_type = "application/grpc-web-text+proto";
+    }
+    let call = move || {
+        let request = ureq::post(url).header("accept", content_type);
+        let request = request.content_type(content_type);
+        let mut answer = request.send(&body).expect("an answer");
+        answer.body_mut().read_to_vec().expect("a body")
+    };
+    let body = tokio::task::spawn_blocking(call).await.expect("a call");
+    if !is_text {
+        return body;
+    }
+    // In pieces, each with its padding.
+    let mut decoded = Vec::new();
+    for four in body.chunks(4) {
+        decoded.extend(BASE64_STANDARD.decode(four).expect("base64"));
+    }
+    decoded
+}
+
+async fn web_status(addr: SocketAddr, method: &'static str, path: &str) -> u16 {
+    let request = http::Request::builder()
+        .method(method)
+        .uri(format!("http://{addr}{path}"))
+        .header("content-type", "application/grpc-web")
+        .body(())
+        .expect("a request");
+    status(request).await
+}
+
+async fn status(request: http::Request<()>) -> u16 {
+    let send = move || {
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let agent = ureq::Agent::from(config.build());
+        agent.run(request).expect("an answer").status().as_u16()
+    };
+    tokio::task::spawn_blocking(send).await.expect("a request")
+}
+
+/// Routes beside the services.
+async fn without_grpc(calls: &mut Calls) {
+    let plain = Router::new()
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/empty", get(|| async {}))
+        .route(
+            "/broken",
+            get(|| async { http::StatusCode::SERVICE_UNAVAILABLE }),
+        )
+        .route("/empty/grpc", get(|| async { without_status("") }))
+        .route("/cut/off", get(|| async { without_status("\0\0\0\0\0") }))
+        .route("/endless", get(endless))
+        .route("/users/{id}", get(user))
+        .route("/panics", get(panics))
+        .route("/waits", get(waits));
+    let named = Router::new()
+        .route("/named/{id}", get(|| async { "ok" }))
+        .layer(instrument_runtime::axum::layer());
+    let routes = || Routes::new(Echo).into_axum_router().merge(plain.clone());
+
+    // Around the router, and on its routes.
+    let (outside, without_route) = bind();
+    let server = Server::builder()
+        .accept_http1(true)
+        .layer(instrument_runtime::tonic::layer())
+        .add_routes(Routes::from(routes().merge(named)));
+    tokio::spawn(server.serve_with_incoming(outside));
+    let (inside, with_route) = bind();
+    let router = routes().layer(instrument_runtime::tonic::layer());
+    let server = Server::builder()
+        .accept_http1(true)
+        .add_routes(Routes::from(router));
+    tokio::spawn(server.serve_with_incoming(inside));
+
+    for (path, expected, end) in [
+        ("/healthz", 200, "200 ok"),
+        ("/empty", 200, "200 ok"),
+        ("/broken", 503, "503 error"),
+    ] {
+        assert_eq!(get_status(without_route, path).await, expected);
+        calls.counted(&[&format!("GET unmatched {end}")]).await;
+        assert_eq!(get_status(with_route, path).await, expected);
+        calls.counted(&[&format!("GET {path} {end}")]).await;
+    }
+    // Bodies that end without a status, at once and after a frame.
+    for path in ["/empty/grpc", "/cut/off"] {
+        assert_eq!(get_status(without_route, path).await, 200);
+        calls
+            .counted(&["GET unmatched - error grpc_status=UNKNOWN"])
+            .await;
+    }
+    // An annotated handler, under the layer's route and under its own.
+    for id in [1, 2] {
+        let path = format!("/users/{id}");
+        assert_eq!(get_status(with_route, &path).await, 200);
+        calls.counted(&["GET /users/{id} 200 ok"]).await;
+    }
+    assert_eq!(get_status(without_route, "/named/7").await, 200);
+    calls.counted(&["GET /named/{id} 200 ok"]).await;
+
+    // Counted up to the head.
+    let (mut reader, _writer) = raw(with_route, "/endless").await;
+    read_to(&mut reader, "first").await;
+    calls.counted(&["GET /endless 200 ok"]).await;
+
+    let (mut reader, _writer) = raw(with_route, "/panics").await;
+    assert_eq!(reader.read(&mut [0; 1]).await.expect("an end"), 0);
+    calls.counted(&["GET /panics 500 panicked"]).await;
+
+    let reached = REACHED.load(Ordering::Relaxed);
+    let connection = raw(with_route, "/waits").await;
+    wait_for_reached(reached + 1).await;
+    drop(connection);
+    calls.counted(&["GET /waits 499 cancelled"]).await;
+
+    // gRPC beside them is counted as ever, also where no service is.
+    let mut client = Calls {
+        channel: connect(with_route).await,
+        exporter: calls.exporter.clone(),
+        expected: Counted::default(),
+    };
+    assert!(client.unary("/test.Echo/Say", "you").await.is_ok());
+    let missing = client.unary("/healthz", "").await;
+    assert!(missing.is_err(), "{missing:?}");
+    std::mem::swap(&mut client.expected, &mut calls.expected);
+    client
+        .counted(&[
+            "- lookup - ok",
+            "POST /test.Echo/Say - ok grpc_status=OK",
+            "POST unmatched - error grpc_status=UNKNOWN",
+        ])
+        .await;
+    std::mem::swap(&mut client.expected, &mut calls.expected);
+}
+
+#[instrumented(endpoint = "/users/{id}", method = "GET")]
+async fn user() -> &'static str {
+    "user"
+}
+
+fn without_status(body: &'static str) -> impl axum::response::IntoResponse {
+    ([("content-type", "application/grpc-web+proto")], body)
+}
+
+async fn endless() -> AxumBody {
+    let first = stream::iter([Ok::<_, Infallible>("first")]);
+    AxumBody::from_stream(first.chain(stream::pending()))
+}
+
+async fn panics() {
+    panic!("on purpose")
+}
+
+async fn waits() {
+    reached();
+    pending().await
+}
+
+async fn get_status(addr: SocketAddr, path: &str) -> u16 {
+    let request = http::Request::get(format!("http://{addr}{path}")).body(());
+    status(request.expect("a request")).await
+}
+
+/// A request on a connection of its own, whose answer is not read.
+async fn raw(addr: SocketAddr, path: &str) -> (OwnedReadHalf, OwnedWriteHalf) {
+    let stream = TcpStream::connect(addr).await.expect("connects");
+    let (reader, mut writer) = stream.into_split();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+    writer.write_all(request.as_bytes()).await.expect("sends");
+    (reader, writer)
+}
+
+async fn read_to(reader: &mut OwnedReadHalf, text: &str) {
+    let mut seen = Vec::new();
+    while !seen.ends_with(text.as_bytes()) {
+        seen.push(reader.read_u8().await.expect("more"));
+    }
 }

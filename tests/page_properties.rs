@@ -141,14 +141,16 @@ impl Recorded {
             }
             let mut found = Counts::new();
             for labels in page.labels(name) {
-                let Some(first) = labels.get("first").or(labels.get("only")) else {
-                    continue;
+                // To Prometheus an empty value is no label, and the page leaves it out.
+                let value = |name| labels.get(name).map_or("", String::as_str);
+                let shown = if labels.contains_key("endpoint") {
+                    (unmarked(value("first")), Some(unmarked(value("second"))))
+                } else {
+                    (unmarked(value("only")), None)
                 };
-                let second = labels.get("second").map(|second| unmarked(second));
-                let shown = (unmarked(first), second);
                 let count = if self.touched.contains(&shown) {
                     let all: Vec<(&str, &str)> = labels.iter().map(|(n, v)| (&**n, &**v)).collect();
-                    page.value(name, &all).expect("it is there") as u64
+                    page.exactly(name, &all) as u64
                 } else {
                     0
                 };

@@ -88,13 +88,19 @@ fn a_hostile_label_is_bounded_and_loses_no_count() {
         assert_eq!(overflow.len(), 2, "{overflow:?}");
         assert_eq!(overflow["app_name"], "hostile \"app\"\n");
         for query in queries().take(10).filter(|query| query.len() < 100) {
-            let labels = [("query", query.as_str())];
+            // To Prometheus an empty value is no label, and the page leaves it out.
+            let counts: Vec<f64> = page
+                .samples(name)
+                .filter(|(labels, _)| !labels.contains_key("overflow"))
+                .filter(|(labels, _)| labels.get("query").map_or("", String::as_str) == query)
+                .map(|(_, count)| count)
+                .collect();
             let expected = if name == "requests_in_progress" {
                 0.0
             } else {
                 2.0
             };
-            assert_eq!(page.value(name, &labels), Some(expected), "{query:?}");
+            assert_eq!(counts, [expected], "{query:?}");
         }
     }
     assert_eq!(page.sum("of_the_application_total", &[("a", "b")]), 7.0);

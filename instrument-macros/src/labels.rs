@@ -20,6 +20,16 @@ const RESERVED: [&str; 9] = [
     "quantile",
 ];
 
+/// Labels that the runtime writes with `MetricNames::opentelemetry()`. An application
+/// chooses its names when it starts, and a library does not know the choice, so these
+/// are reserved always.
+const OPENTELEMETRY: [&str; 4] = [
+    "http_request_method",
+    "http_route",
+    "http_response_status_code",
+    "rpc_grpc_status_code",
+];
+
 #[derive(Clone)]
 pub(crate) struct Labels(pub(crate) Vec<Label>);
 
@@ -109,6 +119,12 @@ fn validate_name(ident: &Ident, name: &str) -> syn::Result<()> {
                 .copied()
                 .collect::<Vec<_>>()
                 .join(", ")
+        ));
+    }
+    if OPENTELEMETRY.contains(&name) {
+        return error(format!(
+            "the label `{name}` is reserved: the runtime writes it itself with \
+             `MetricNames::opentelemetry()`; choose another name"
         ));
     }
     Ok(())

@@ -41,7 +41,7 @@ pub fn layer() -> InstrumentedLayer {
     InstrumentedLayer { route: matched }
 }
 
-fn matched(extensions: &Extensions) -> Option<Route> {
+pub(crate) fn matched(extensions: &Extensions) -> Option<Route> {
     let path = extensions.get::<MatchedPath>()?.as_str();
     Some(Route::Owned(match path.split_once("{*__private__axum") {
         // What `nest_service` adds to its path is axum's own matter.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock;
-use crate::current;
 use crate::discovery::{Discovery, departure};
 use crate::error::InitError;
 use crate::exporter::Exporter;
@@ -16,7 +15,7 @@ use crate::exporter::listener::{Listener, Target};
 use crate::names::{LabelNames, MetricNames};
 #[cfg(feature = "push")]
 use crate::push::{self, PushSettings};
-use crate::recorder::{Recorder, direct};
+use crate::recorder::{self, Recorder, direct};
 use crate::settings::{self, DEFAULT_BUCKETS, DEFAULT_MAX_SERIES, Settings};
 use crate::zeros;
 
@@ -68,6 +67,7 @@ pub fn builder(app_name: impl Into<String>) -> Builder {
         target: None,
         allow: Vec::new(),
         buckets: DEFAULT_BUCKETS.to_vec(),
+        other_buckets: Vec::new(),
         global_labels: Vec::new(),
         names: MetricNames::default(),
         max_series: DEFAULT_MAX_SERIES,
@@ -88,6 +88,7 @@ pub struct Builder {
     target: Option<Target>,
     allow: Vec<String>,
     buckets: Vec<f64>,
+    other_buckets: Vec<(String, Vec<f64>)>,
     global_labels: Vec<(String, String)>,
     names: MetricNames,
     max_series: usize,
@@ -137,12 +138,31 @@ impl Builder {
     /// The histogram's upper bounds in seconds, rising; `+Inf` is added. The
     /// default are those of OpenTelemetry's `http.server.request.duration` with
     /// 0.0005, 0.001 and 0.0025 below them.
+    ///
+    /// The histograms that the application itself records through `metrics` have
+    /// the same bounds, whatever their unit is, unless
+    /// [`buckets_for`](Self::buckets_for) sets others.
     pub fn buckets(mut self, bounds: &[f64]) -> Self {
         self.buckets = bounds.to_vec();
         self
     }
 
-    /// A label on every series, beside `app_name`.
+    /// Sets the upper bounds of one histogram that the application records itself
+    /// through `metrics`, in that histogram's own unit. For a metric given twice,
+    /// the last call counts.
+    ///
+    /// ```
+    /// # let builder = instrument_runtime::builder("webapp_1");
+    /// builder.buckets_for("upload_size_bytes", &[1e3, 1e4, 1e5, 1e6])
+    /// # ;
+    /// ```
+    pub fn buckets_for(mut self, metric: impl Into<String>, bounds: &[f64]) -> Self {
+        self.other_buckets.push((metric.into(), bounds.to_vec()));
+        self
+    }
+
+    /// Adds a label to every series, beside `app_name`. A label of the same name that
+    /// a function has of its own (`labels(…)`) overrides it on that function's series.
     pub fn global_label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.global_labels.push((name.into(), value.into()));
         self
@@ -319,7 +339,10 @@ impl Builder {
             return Err(InitError::AlreadyInstalled);
         }
         let allow = AllowList::parse(&self.allow)?;
-        check_buckets(&self.buckets)?;
+        check_buckets("`.buckets(…)`", &self.buckets)?;
+        for (metric, bounds) in &self.other_buckets {
+            check_other_buckets(metric, bounds, &self.names)?;
+        }
         check_labels(&self.global_labels, &self.names)?;
         check_names(&self.names)?;
         if self.max_series == 0 {
@@ -352,16 +375,20 @@ impl Builder {
         let settings = Arc::new(Settings {
             names: self.names,
             buckets: self.buckets,
+            other_buckets: self.other_buckets,
             global_labels,
             max_series: self.max_series,
         });
         let recorder = Recorder::new(Arc::clone(&settings));
+        let page = recorder.page();
+        #[cfg(feature = "process")]
+        let page = page.with_process();
         #[cfg(feature = "push")]
         let (begin, installed) = tokio::sync::oneshot::channel();
         let exporter = Exporter::start(
             listener,
             allow,
-            recorder.page(),
+            page,
             #[cfg(feature = "push")]
             installed,
         )?;
@@ -383,9 +410,6 @@ impl Builder {
         departure::prepare(presence, last_scrape);
         #[cfg(any(feature = "axum", feature = "actix-web"))]
         crate::app_page::set(exporter.page());
-        current::learn_global();
-        #[cfg(feature = "process")]
-        crate::process::describe();
         zeros::show();
         clock::calibrate();
         Ok(exporter)
@@ -432,8 +456,13 @@ fn from_environment() -> Result<Vec<SocketAddr>, InitError> {
     Ok(addrs)
 }
 
-fn check_buckets(bounds: &[f64]) -> Result<(), InitError> {
-    let refuse = |problem| Err(InitError::Buckets { problem });
+/// `setting` is the call that set them.
+fn check_buckets(setting: &str, bounds: &[f64]) -> Result<(), InitError> {
+    let refuse = |problem| {
+        Err(InitError::Buckets {
+            problem: format!("{setting}: {problem}"),
+        })
+    };
     if bounds.is_empty() {
         return refuse("there is no bound; give at least one, in seconds".to_owned());
     }
@@ -449,6 +478,15 @@ fn check_buckets(bounds: &[f64]) -> Result<(), InitError> {
         )),
         _ => Ok(()),
     }
+}
+
+fn check_other_buckets(metric: &str, bounds: &[f64], names: &MetricNames) -> Result<(), InitError> {
+    let setting = format!("`.buckets_for({metric:?}, …)`");
+    if recorder::is_written_as(metric, &names.request_latency_seconds) {
+        let problem = format!("{setting}: this is the histogram of calls; use `.buckets(…)`");
+        return Err(InitError::Buckets { problem });
+    }
+    check_buckets(&setting, bounds)
 }
 
 /// What is wrong with the name of a label that is to be on every series.
@@ -553,10 +591,10 @@ mod tests {
             (&[1.0, f64::NAN], "NaN"),
             (&[1.0, f64::INFINITY], "inf"),
         ] {
-            let message = message(check_buckets(bounds));
+            let message = message(check_buckets("", bounds));
             assert!(message.contains(named), "{message}");
         }
-        assert!(check_buckets(DEFAULT_BUCKETS).is_ok());
+        assert!(check_buckets("", DEFAULT_BUCKETS).is_ok());
     }
 
     #[test]

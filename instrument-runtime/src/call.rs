@@ -177,7 +177,7 @@ impl Call {
         }
     }
 
-    /// Where the global recorder is not the current one.
+    /// Where the current recorder is not our own.
     #[cold]
     fn start_own(&mut self) {
         self.start_in(self.site.own_series());

@@ -23,13 +23,13 @@ pub struct CallSite {
     literal_labels: &'static [(&'static str, &'static str)],
     dynamic_labels: &'static [&'static str],
     is_helper: bool,
-    /// The global recorder's, of the site without dynamic labels. What is kept is
+    /// Our own recorder's, of the site without dynamic labels. What is kept is
     /// behind pointers, so that a handler costs little in the binary.
     plain: OnceLock<Box<Series>>,
     kept: OnceLock<Box<Kept>>,
 }
 
-/// The global recorder's series of a site that has more than one.
+/// Our own recorder's series of a site that has more than one.
 #[derive(Debug, Default)]
 struct Kept {
     by_values: OnceLock<ByValues>,
@@ -124,10 +124,10 @@ impl CallSite {
         }
     }
 
-    /// The series of a call without values, if it is the global recorder's.
+    /// The series of a call without values, if our own recorder takes it.
     #[inline]
     pub(crate) fn kept_series(&'static self) -> Option<&'static Series> {
-        if current::is_global() {
+        if current::is_ours() {
             self.plain()
         } else {
             None
@@ -154,7 +154,7 @@ impl CallSite {
 
     #[cold]
     fn first_plain(&'static self) -> Option<&'static Series> {
-        let series = Series::of_global(self.label_set(&Values::EMPTY))?;
+        let series = Series::of_ours(self.label_set(&Values::EMPTY))?;
         Some(self.plain.get_or_init(|| Box::new(series)))
     }
 
@@ -165,9 +165,10 @@ impl CallSite {
             .series(values, || self.label_set(values))
     }
 
-    /// With the end that a handler most likely has. Counts nothing.
+    /// Shows the series in our own recorder, with the end that a handler most likely
+    /// has. Counts nothing.
     pub(crate) fn show_zeros(&'static self) {
-        if let Some(series) = self.kept_series() {
+        if let Some(series) = self.plain() {
             series.expect(Outcome::HttpStatus(200).end());
         }
     }

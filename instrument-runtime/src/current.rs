@@ -1,9 +1,12 @@
-//! Which recorder is current, and whether handles from it may be kept.
+//! The recorder that takes a call, and the names of the metrics.
 //!
-//! Only a global recorder's handles may be kept: it is never freed, so its
-//! address names it for good. A thread-local recorder's address is used again
-//! as soon as it is dropped, and the facade does not tell the two apart; a new
-//! thread does, since it has no local recorder.
+//! A call site keeps handles of our own recorder only. Any other recorder may
+//! forget a series (`idle_timeout`) or add labels when a handle is registered
+//! (metrics-tracing-context), so a call looks up its handles there each time.
+//!
+//! Our recorder is only ever installed as the global one, which is never freed:
+//! its address tells it from every other recorder. Calls find that address the
+//! first time they reach our recorder through the facade.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,10 +15,8 @@ use metrics::{Recorder, Unit};
 use crate::names::MetricNames;
 use crate::settings;
 
-/// The address of the process's global recorder, once it is known.
-static GLOBAL: AtomicUsize = AtomicUsize::new(0);
-/// The recorder that was last found not to be the global one.
-static LAST_LOCAL: AtomicUsize = AtomicUsize::new(0);
+/// The address of our own recorder, once a call has reached it.
+static OURS: AtomicUsize = AtomicUsize::new(0);
 
 /// The names that the current installation gave the metrics.
 pub(crate) fn names() -> &'static MetricNames {
@@ -24,7 +25,7 @@ pub(crate) fn names() -> &'static MetricNames {
 }
 
 /// 0 for a recorder without a size, such as the one that stands in while none
-/// is installed: such have no address of their own.
+/// is installed: such a recorder has no address of its own.
 fn address(recorder: &dyn Recorder) -> usize {
     if size_of_val(recorder) == 0 {
         0
@@ -33,67 +34,41 @@ fn address(recorder: &dyn Recorder) -> usize {
     }
 }
 
-/// Whether this thread's current recorder is the global one, so that handles
-/// taken from it now stay right for as long as the process lives.
+/// Whether this thread's current recorder is our own.
 #[inline]
-pub(crate) fn is_global() -> bool {
+pub(crate) fn is_ours() -> bool {
     let current = metrics::with_recorder(address);
-    current != 0 && (current == GLOBAL.load(Ordering::Relaxed) || is_new_global(current))
+    current != 0 && current == OURS.load(Ordering::Relaxed)
 }
 
-/// Finds out which recorder is the global one, so that no call has to.
-pub(crate) fn learn_global() {
-    on_new_thread(is_global);
-}
-
-#[cold]
-fn is_new_global(current: usize) -> bool {
-    // The global recorder is set once, so a known one settles the question.
-    if GLOBAL.load(Ordering::Relaxed) != 0 || LAST_LOCAL.load(Ordering::Relaxed) == current {
-        return false;
-    }
-    let global = on_new_thread(|| metrics::with_recorder(address)).unwrap_or(0);
-    if global != current {
-        // Should a global recorder come to stand at this address later, its
-        // handles are looked up at every call: slower, and right.
-        LAST_LOCAL.store(current, Ordering::Relaxed);
-        return false;
-    }
-    if GLOBAL.swap(global, Ordering::Relaxed) == 0 && settings::installed().is_none() {
-        metrics::with_recorder(|recorder| describe(recorder, names()));
-    }
-    true
-}
-
-/// Runs `f` where the global recorder is current. `None` if that would take a
-/// thread and none can be had.
-pub(crate) fn with_global<T: Send>(f: impl FnOnce(&dyn Recorder) -> T + Send) -> Option<T> {
-    if is_global() {
-        Some(metrics::with_recorder(f))
-    } else {
-        on_new_thread(|| metrics::with_recorder(f))
-    }
-}
-
-fn on_new_thread<T: Send>(f: impl FnOnce() -> T + Send) -> Option<T> {
-    std::thread::scope(|scope| {
-        std::thread::Builder::new()
-            .name("instrument-recorder".to_owned())
-            .spawn_scoped(scope, f)
-            .ok()?
-            .join()
-            .ok()
-    })
+/// `recorder` is ours, and the global one.
+pub(crate) fn set_ours(recorder: &dyn Recorder) {
+    OURS.store(address(recorder), Ordering::Relaxed);
 }
 
 /// The text of each metric's HELP.
-pub(crate) const HELP: [&str; 3] = [
+const HELP: [&str; 3] = [
     "Calls that started and have ended, by how they ended.",
     "Time from a call's start (its first poll) to its end, in seconds.",
     "Calls that have started and not ended yet.",
 ];
 
-/// Tells a recorder the unit and the meaning of the three metrics.
+/// Describes the three metrics to a recorder of the application's, unless it was
+/// one of the last few that calls were recorded by.
+pub(crate) fn describe_once(recorder: &dyn Recorder) {
+    static DESCRIBED: [AtomicUsize; 8] = [const { AtomicUsize::new(0) }; 8];
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let address = address(recorder);
+    let is_described = |known: &AtomicUsize| known.load(Ordering::Relaxed) == address;
+    if address == 0 || is_described(&OURS) || DESCRIBED.iter().any(is_described) {
+        return;
+    }
+    let next = NEXT.fetch_add(1, Ordering::Relaxed) % DESCRIBED.len();
+    DESCRIBED[next].store(address, Ordering::Relaxed);
+    describe(recorder, names());
+}
+
+/// Describes the three metrics: their unit and their meaning.
 pub(crate) fn describe(recorder: &dyn Recorder, names: &MetricNames) {
     recorder.describe_counter(
         names.requests_total.clone().into(),

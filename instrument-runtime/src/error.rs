@@ -73,9 +73,9 @@ pub enum InitError {
     },
 
     /// A bucket bound that cannot be one.
-    #[error("`.buckets(…)`: {problem}")]
+    #[error("{problem}")]
     Buckets {
-        /// The bound at fault and what is wrong with it.
+        /// The setting, the bound at fault and what is wrong with it.
         problem: String,
     },
 

@@ -62,6 +62,7 @@ mod discovery;
 mod error;
 mod exporter;
 mod http_status;
+mod list;
 #[cfg(feature = "_layer")]
 mod method;
 mod names;
@@ -77,6 +78,7 @@ mod request;
 mod request_series;
 mod series;
 mod settings;
+mod sync;
 mod tell;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -84,6 +86,7 @@ pub mod testing;
 pub mod tonic;
 #[cfg(feature = "tower")]
 pub mod tower;
+mod trie;
 mod values;
 mod zeros;
 
@@ -113,6 +116,19 @@ pub mod __private {
     #[must_use]
     pub fn never<R>() -> R {
         unreachable!("this only tells the compiler a type")
+    }
+
+    /// Calls a function's body. The bound tells the compiler that the closure is
+    /// called once, so that it may move out of what it captured.
+    #[inline]
+    pub fn call_once<R>(body: impl FnOnce() -> R) -> R {
+        body()
+    }
+
+    /// Gives an expression the type that the function returns.
+    #[inline(always)]
+    pub fn returned<R>(value: R) -> R {
+        value
     }
 
     /// Names a function pointer's return type; the only way to write `!` there.

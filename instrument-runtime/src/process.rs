@@ -1,19 +1,107 @@
 //! The process's own metrics (feature `process`), by Prometheus's names for them:
 //! `process_cpu_seconds_total`, `process_resident_memory_bytes`,
 //! `process_open_fds` and so on.
+//!
+//! They do not go through the facade, whose counters are whole numbers: the
+//! processor time has fractions of a second.
 
-use std::sync::LazyLock;
+use std::fmt::Write;
 
-use metrics_process::Collector;
+use metrics_process::collector;
 
-static COLLECTOR: LazyLock<Collector> = LazyLock::new(Collector::default);
-
-/// Once the global recorder is ours.
-pub(crate) fn describe() {
-    COLLECTOR.describe();
+/// One metric of the process.
+pub(crate) struct Family {
+    pub(crate) name: &'static str,
+    help: &'static str,
+    kind: &'static str,
+    value: f64,
 }
 
-/// Reads them anew, for a page.
-pub(crate) fn collect() {
-    COLLECTOR.collect();
+/// Reads the process's metrics, for a page. A platform may lack some.
+pub(crate) fn families() -> impl Iterator<Item = Family> {
+    let read = collector::collect();
+    let whole = |value: Option<u64>| value.map(|value| value as f64);
+    [
+        (
+            "process_cpu_seconds_total",
+            "Total user and system CPU time spent in seconds.",
+            "counter",
+            read.cpu_seconds_total,
+        ),
+        (
+            "process_max_fds",
+            "Maximum number of open file descriptors.",
+            "gauge",
+            whole(read.max_fds),
+        ),
+        (
+            "process_open_fds",
+            "Number of open file descriptors.",
+            "gauge",
+            whole(read.open_fds),
+        ),
+        (
+            "process_resident_memory_bytes",
+            "Resident memory size in bytes.",
+            "gauge",
+            whole(read.resident_memory_bytes),
+        ),
+        (
+            "process_start_time_seconds",
+            "Start time of the process since unix epoch in seconds.",
+            "gauge",
+            whole(read.start_time_seconds),
+        ),
+        (
+            "process_threads",
+            "Number of OS threads in the process.",
+            "gauge",
+            whole(read.threads),
+        ),
+        (
+            "process_virtual_memory_bytes",
+            "Virtual memory size in bytes.",
+            "gauge",
+            whole(read.virtual_memory_bytes),
+        ),
+        (
+            "process_virtual_memory_max_bytes",
+            "Maximum amount of virtual memory available in bytes.",
+            "gauge",
+            whole(read.virtual_memory_max_bytes),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(name, help, kind, value)| {
+        Some(Family {
+            name,
+            help,
+            kind,
+            value: value?,
+        })
+    })
+}
+
+impl Family {
+    /// `labels` are those on every series.
+    pub(crate) fn write(&self, page: &mut String, labels: &str) {
+        let Self {
+            name,
+            help,
+            kind,
+            value,
+        } = self;
+        let (open, close) = if labels.is_empty() {
+            ("", "")
+        } else {
+            ("{", "}")
+        };
+        // Writing to a string does not fail.
+        let _ = write!(
+            page,
+            "# HELP {name} {help}\n\
+             # TYPE {name} {kind}\n\
+             {name}{open}{labels}{close} {value}\n"
+        );
+    }
 }

@@ -304,6 +304,14 @@ impl Slot {
         }
     }
 
+    /// The response's body has panicked.
+    #[cfg(feature = "tonic")]
+    pub(crate) fn panicked(&mut self) {
+        if let Some(request) = self.request.take() {
+            request.end(End::panicked(request.protocol));
+        }
+    }
+
     /// The same request, to be answered later.
     #[cfg(feature = "tonic")]
     pub(crate) fn take(&mut self) -> Self {
@@ -339,7 +347,14 @@ fn within<T>(slot: &mut Option<Box<Request>>, poll: impl FnOnce() -> T) -> T {
     if let Some(request) = slot {
         request.is_polled = true;
     }
-    let outer = CURRENT.replace(slot.take());
+    let Ok(outer) = CURRENT.try_with(|current| current.replace(slot.take())) else {
+        // In the destructor of a thread-local the request stays in its slot.
+        let polled = poll();
+        if let Some(request) = slot {
+            request.is_polled = false;
+        }
+        return polled;
+    };
     let restore = Restore { slot, outer };
     let polled = poll();
     with_current(|request| request.is_polled = false);
@@ -349,7 +364,11 @@ fn within<T>(slot: &mut Option<Box<Request>>, poll: impl FnOnce() -> T) -> T {
 
 /// Asks the current request, if there is one.
 pub(crate) fn with_current<T>(ask: impl FnOnce(&mut Request) -> T) -> Option<T> {
-    CURRENT.with(|current| current.try_borrow_mut().ok()?.as_deref_mut().map(ask))
+    // A call in the destructor of a thread-local may find this one gone.
+    CURRENT
+        .try_with(|current| current.try_borrow_mut().ok()?.as_deref_mut().map(ask))
+        .ok()
+        .flatten()
 }
 
 /// Whether a call that starts now may be a request's handler.

@@ -2,96 +2,97 @@
 //! each way that its calls have ended.
 
 use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
+use metrics::{Gauge, Key, Label, Level, Metadata};
 
 use crate::current;
+use crate::list::List;
 use crate::outcome::End;
 use crate::recorder::direct::{self, Thread};
 
-/// What a recorder is told of where the metrics come from.
+/// Where the metrics come from, for a recorder that asks.
 static METADATA: Metadata<'static> = Metadata::new(
     "instrument_runtime",
     Level::INFO,
     Some("instrument_runtime"),
 );
 
-/// The handles of one label set, each taken from the recorder on first use.
+/// The handles of one label set.
 #[derive(Debug)]
 pub(crate) struct Series {
     /// All but the end's: method, endpoint and the function's own.
     labels: Vec<Label>,
-    in_progress: InProgress,
-    /// Handles stay good, because they come from the global recorder.
-    kept: bool,
-    ends: EndNode,
+    handles: Handles,
 }
 
-/// A list that only grows: a reader takes no lock, and the one or two ends
-/// that a handler has come first.
-#[derive(Debug, Default)]
-struct EndNode(OnceLock<Box<(EndSeries, EndNode)>>);
-
 #[derive(Debug)]
-struct EndSeries {
-    end: End,
-    handles: EndHandles,
-}
-
-/// Straight to our own recorder where that is the global one; else what the
-/// facade gives.
-#[derive(Debug)]
-enum InProgress {
-    Direct(direct::InProgress),
+enum Handles {
+    /// Of our own recorder. They are kept, since it never forgets a series.
+    Ours(Ours),
+    /// Of another recorder, for one call. Only the gauge is held, so that a call
+    /// leaves the gauge that it entered; the rest is looked up at its end.
     Facade(Gauge),
 }
 
 #[derive(Debug)]
-enum EndHandles {
-    Direct(direct::Requests, direct::Latency),
-    Facade(Counter, Histogram),
+struct Ours {
+    families: &'static direct::Families,
+    in_progress: direct::InProgress,
+    /// The one or two ends that most calls have come first.
+    ends: List<End, EndHandles>,
+}
+
+#[derive(Debug)]
+struct EndHandles {
+    requests: direct::Requests,
+    latency: direct::Latency,
 }
 
 impl Series {
-    /// Handles to keep. `None` if the global recorder is out of reach.
-    pub(crate) fn of_global(labels: Vec<Label>) -> Option<Self> {
-        current::with_global(|recorder| Self::new(recorder, labels, true))
-    }
-
-    /// Handles for one call, from whatever recorder is current.
-    pub(crate) fn of_current(labels: Vec<Label>) -> Self {
-        metrics::with_recorder(|recorder| Self::new(recorder, labels, false))
-    }
-
-    fn new(recorder: &dyn Recorder, labels: Vec<Label>, kept: bool) -> Self {
-        let key = Key::from_parts(
-            current::names().requests_in_progress.clone(),
-            labels.clone(),
-        );
-        let direct = kept.then(|| direct::in_progress(&key)).flatten();
-        Self {
-            in_progress: match direct {
-                Some(direct) => InProgress::Direct(direct),
-                None => InProgress::Facade(recorder.register_gauge(&key, &METADATA)),
-            },
+    /// Handles to keep. `None` unless our own recorder is the global one.
+    pub(crate) fn of_ours(labels: Vec<Label>) -> Option<Self> {
+        let families = direct::installed()?;
+        let in_progress = direct::in_progress(families, &in_progress_key(&labels));
+        Some(Self {
             labels,
-            kept,
-            ends: EndNode::default(),
+            handles: Handles::Ours(Ours {
+                families,
+                in_progress,
+                ends: List::default(),
+            }),
+        })
+    }
+
+    /// Handles for one call, from the current recorder.
+    pub(crate) fn of_current(labels: Vec<Label>) -> Self {
+        let key = in_progress_key(&labels);
+        let gauge = metrics::with_recorder(|recorder| {
+            let gauge = recorder.register_gauge(&key, &METADATA);
+            current::describe_once(recorder);
+            gauge
+        });
+        Self {
+            labels,
+            handles: Handles::Facade(gauge),
         }
     }
 
     #[inline]
     pub(crate) fn started(&self) {
-        match &self.in_progress {
-            InProgress::Direct(gauge) => gauge.up(Thread::current()),
-            InProgress::Facade(gauge) => up_by_facade(gauge),
+        match &self.handles {
+            Handles::Ours(ours) => ours.in_progress.up(Thread::current()),
+            Handles::Facade(gauge) => up_by_facade(gauge),
         }
     }
 
-    /// Takes a start back, for one that goes on in another series.
+    /// Takes a start back, for a call that goes on in another series.
+    #[cfg(feature = "_layer")]
     pub(crate) fn moved_away(&self) {
-        self.in_progress.down(Thread::current());
+        match &self.handles {
+            Handles::Ours(ours) => ours.in_progress.down(Thread::current()),
+            Handles::Facade(gauge) => gauge.decrement(1.0),
+        }
     }
 
     /// Counts a call that never was in this gauge.
@@ -103,57 +104,52 @@ impl Series {
 
     #[inline(always)]
     pub(crate) fn ended(&self, end: End, nanos: u64) {
-        let mut node = &self.ends;
-        while let Some(found) = node.0.get() {
-            if found.0.end == end {
-                found.0.record(&self.in_progress, nanos);
-                return;
-            }
-            node = &found.1;
-        }
-        let mut is_recorded = false;
-        self.end_anew(node, end, |series| {
-            series.record(&self.in_progress, nanos);
-            is_recorded = true;
-        });
-        if !is_recorded {
-            self.moved_away();
+        match &self.handles {
+            Handles::Ours(ours) => match ours.ends.get(&end) {
+                Some(handles) => ours.record(handles, nanos),
+                None => self.first_ended(ours, end, nanos),
+            },
+            Handles::Facade(gauge) => self.ended_by_facade(gauge, end, nanos),
         }
     }
 
-    /// Has the series of an end before a call ends so.
+    /// Shows the series of an end before a call ends so.
     pub(crate) fn expect(&self, end: End) {
-        self.end_anew(&self.ends, end, |_| ());
+        if let Handles::Ours(ours) = &self.handles {
+            ours.ends.add(end, self.end_handles(ours, end));
+        }
     }
 
     #[cold]
-    fn end_anew(&self, mut node: &EndNode, end: End, record: impl FnOnce(&EndSeries)) {
-        let series = if self.kept {
-            current::with_global(|recorder| self.end_series(recorder, end))
-        } else {
-            Some(metrics::with_recorder(|recorder| {
-                self.end_series(recorder, end)
-            }))
-        };
-        let Some(series) = series else {
-            return;
-        };
-        record(&series);
-        if !self.kept {
-            return;
-        }
-        // Whoever loses the race for a node goes on to the next one.
-        let mut fresh = Box::new((series, EndNode::default()));
-        while let Err(lost) = node.0.set(fresh) {
-            match node.0.get() {
-                Some(found) if found.0.end != end => node = &found.1,
-                _ => return,
-            }
-            fresh = lost;
+    fn first_ended(&self, ours: &Ours, end: End, nanos: u64) {
+        let handles = self.end_handles(ours, end);
+        ours.record(&handles, nanos);
+        ours.ends.add(end, handles);
+    }
+
+    fn end_handles(&self, ours: &Ours, end: End) -> EndHandles {
+        let (requests, latency) = self.end_keys(end);
+        EndHandles {
+            requests: direct::requests(ours.families, &requests),
+            latency: direct::latency(ours.families, &latency),
         }
     }
 
-    fn end_series(&self, recorder: &dyn Recorder, end: End) -> EndSeries {
+    /// Apart, so that a call that our own recorder takes is not held up.
+    #[inline(never)]
+    fn ended_by_facade(&self, gauge: &Gauge, end: End, nanos: u64) {
+        let (requests, latency) = self.end_keys(end);
+        metrics::with_recorder(|recorder| {
+            let requests = recorder.register_counter(&requests, &METADATA);
+            let latency = recorder.register_histogram(&latency, &METADATA);
+            requests.increment(1);
+            latency.record(nanos as f64 / 1e9);
+        });
+        gauge.decrement(1.0);
+    }
+
+    /// The keys of the counter and the histogram.
+    fn end_keys(&self, end: End) -> (Key, Key) {
         let names = current::names();
         let mut labels = self.labels.clone();
         labels.push(Label::from_static_parts(
@@ -168,63 +164,26 @@ impl Series {
             labels.push(Label::from_static_parts(names.labels.grpc_status, status));
         }
         let requests = Key::from_parts(names.requests_total.clone(), labels);
-        let direct = self.kept.then(|| {
-            Some(EndHandles::Direct(
-                direct::requests(&requests)?,
-                direct::latency(&latency)?,
-            ))
-        });
-        EndSeries {
-            end,
-            handles: direct.flatten().unwrap_or_else(|| {
-                EndHandles::Facade(
-                    recorder.register_counter(&requests, &METADATA),
-                    recorder.register_histogram(&latency, &METADATA),
-                )
-            }),
-        }
+        (requests, latency)
     }
 }
 
-impl EndSeries {
+fn in_progress_key(labels: &[Label]) -> Key {
+    Key::from_parts(
+        current::names().requests_in_progress.clone(),
+        labels.to_vec(),
+    )
+}
+
+impl Ours {
     /// Counts a call, which leaves the gauge.
     #[inline(always)]
-    fn record(&self, in_progress: &InProgress, nanos: u64) {
-        match &self.handles {
-            EndHandles::Direct(requests, latency) => {
-                let thread = Thread::current();
-                requests.count(thread);
-                latency.record(thread, nanos);
-                in_progress.down(thread);
-            }
-            EndHandles::Facade(requests, latency) => {
-                by_facade(requests, latency, in_progress, nanos);
-            }
-        }
+    fn record(&self, handles: &EndHandles, nanos: u64) {
+        let thread = Thread::current();
+        handles.requests.count(thread);
+        handles.latency.record(thread, nanos);
+        self.in_progress.down(thread);
     }
-}
-
-/// Apart, so that what is done with our own recorder is not held up.
-#[inline(never)]
-fn by_facade(requests: &Counter, latency: &Histogram, in_progress: &InProgress, nanos: u64) {
-    requests.increment(1);
-    latency.record(nanos as f64 / 1e9);
-    in_progress.down(Thread::current());
-}
-
-impl InProgress {
-    #[inline]
-    fn down(&self, thread: Thread) {
-        match self {
-            Self::Direct(gauge) => gauge.down(thread),
-            Self::Facade(gauge) => down_by_facade(gauge),
-        }
-    }
-}
-
-#[inline(never)]
-fn down_by_facade(gauge: &Gauge) {
-    gauge.decrement(1.0);
 }
 
 #[inline(never)]

@@ -22,6 +22,9 @@ pub(crate) struct Settings {
     pub(crate) names: MetricNames,
     /// Upper bounds in seconds: finite, strictly rising, without `+Inf`.
     pub(crate) buckets: Vec<f64>,
+    /// The bounds of the application's own histograms, by metric; the others have
+    /// `buckets`.
+    pub(crate) other_buckets: Vec<(String, Vec<f64>)>,
     /// On every series; `app_name` comes first.
     pub(crate) global_labels: Vec<(String, String)>,
     pub(crate) max_series: usize,

@@ -119,8 +119,6 @@ use std::fmt;
 use std::future::IntoFuture;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::current;
-
 mod recorder;
 mod scope;
 mod snapshot;
@@ -196,7 +194,6 @@ impl Recording {
         let recording = Self::new();
         metrics::set_global_recorder(Arc::clone(&recording.recorder))
             .map_err(|_refused| AlreadyInstalled)?;
-        current::learn_global();
         *global = Some(recording.clone());
         Ok(recording)
     }

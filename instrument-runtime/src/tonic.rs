@@ -25,8 +25,10 @@ use std::pin::Pin;
 use std::sync::{PoisonError, RwLock};
 use std::task::{Context, Poll, ready};
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Buf;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -35,6 +37,10 @@ use crate::method;
 use crate::outcome::{Outcome, Protocol};
 use crate::request::{Counted, Route, Slot, Start};
 use crate::tell::Tells;
+
+mod web;
+
+use web::WebTrailers;
 
 /// The layer for `Server::builder().layer(…)`, outside of all others.
 ///
@@ -48,6 +54,27 @@ use crate::tell::Tells;
 /// The endpoint is what the attribute of the method says, else the call's path
 /// (`/package.Service/Method`) once something has answered there, else
 /// `unmatched`: a client can ask for any path.
+///
+/// gRPC-Web works too, with `tonic_web::GrpcWebLayer` inside of this layer: the
+/// status is read from the end of the response's body.
+///
+/// A request that is not gRPC, by the `content-type` of both the request and the
+/// response, is counted as HTTP: when the response's head goes out, with
+/// `http_status` instead of `grpc_status`. Its endpoint is `unmatched` unless its
+/// handler or its router names the route. If plain routes stand beside the services
+/// in an axum router, give them a layer of their own (feature `axum`):
+///
+/// ```
+/// # #[cfg(feature = "axum")] {
+/// use axum::{Router, routing::get};
+///
+/// let plain = Router::new()
+///     .route("/healthz", get(|| async { "ok" }))
+///     .layer(instrument_runtime::axum::layer()); // finds the route; counts nothing twice
+/// // Routes::new(…).into_axum_router().merge(plain)
+/// # let _: Router = plain;
+/// # }
+/// ```
 #[must_use]
 pub fn layer() -> GrpcLayer {
     GrpcLayer { _private: () }
@@ -76,6 +103,7 @@ pub struct GrpcService<S> {
 impl<S, B, R> Service<Request<B>> for GrpcService<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
+    R: Body,
 {
     type Response = Response<CountedBody<R>>;
     type Error = S::Error;
@@ -87,25 +115,42 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let is_counted = request.extensions_mut().insert(Counted).is_some();
+        let is_grpc = grpc_subtype(request.headers()).is_some();
         let path = request.uri().path();
-        let route = Some(Route::Owned(path.to_owned()));
-        let (route, candidate, learned) = if is_answered(path) {
-            (route, None, None)
+        let (route, candidate, learned) = if !is_grpc {
+            (http_route(request.extensions()), None, None)
+        } else if is_answered(path) {
+            (Some(Route::Owned(path.to_owned())), None, None)
         } else {
-            (None, route, Some(path.to_owned()))
+            let candidate = Route::Owned(path.to_owned());
+            (None, Some(candidate), Some(path.to_owned()))
         };
         ResponseFuture {
             slot: Slot::new(Start {
                 method: method::label(request.method().as_str()),
                 route,
                 candidate,
-                protocol: Protocol::Grpc,
+                protocol: if is_grpc {
+                    Protocol::Grpc
+                } else {
+                    Protocol::Http
+                },
                 is_counted,
             }),
             new_path: learned,
+            is_grpc,
             inner: self.inner.call(request),
         }
     }
+}
+
+/// The matched route of a request that is not gRPC, where axum has told it already.
+#[cfg(feature = "axum")]
+use crate::axum::matched as http_route;
+
+#[cfg(not(feature = "axum"))]
+fn http_route(_extensions: &http::Extensions) -> Option<Route> {
+    None
 }
 
 /// The paths at which something has answered.
@@ -138,10 +183,11 @@ pin_project! {
         inner: F,
         slot: Slot,
         new_path: Option<String>,
+        is_grpc: bool,
     }
 }
 
-impl<F, R, E> Future for ResponseFuture<F>
+impl<F, R: Body, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
 {
@@ -160,11 +206,20 @@ where
         let mut call = CallEnd {
             slot: this.slot.take(),
             new_path: this.new_path.take(),
+            web_trailers: None,
         };
         if let Some(code) = code(response.headers()) {
             call.ended(code);
+        } else if !*this.is_grpc && grpc_subtype(response.headers()).is_none() {
+            let status = response.status().as_u16();
+            call.slot.answered(Outcome::HttpStatus(status));
         } else if response.status() != StatusCode::OK {
             call.ended(code_of(response.status()));
+        } else if response.body().is_end_stream() {
+            // The server does not poll an empty body.
+            call.ended(UNKNOWN);
+        } else {
+            call.web_trailers = WebTrailers::of(response.headers());
         }
         Poll::Ready(Ok(response.map(|inner| CountedBody { inner, call })))
     }
@@ -188,6 +243,7 @@ impl<B: Default> Default for CountedBody<B> {
             call: CallEnd {
                 slot: Slot::none(),
                 new_path: None,
+                web_trailers: None,
             },
         }
     }
@@ -201,12 +257,18 @@ impl<B: Body> Body for CountedBody<B> {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let this = self.project();
-        let frame = ready!(this.inner.poll_frame(context));
+        let mut this = self.project();
+        let unwinding = Unwinding(this.call);
+        let polled = this.inner.as_mut().poll_frame(context);
+        std::mem::forget(unwinding);
+        let frame = ready!(polled);
         match &frame {
             Some(Ok(frame)) => {
-                if let Some(trailers) = frame.trailers_ref() {
-                    this.call.ended(code(trailers).unwrap_or(UNKNOWN));
+                if let Some(code) = this.call.code_in(frame) {
+                    this.call.ended(code);
+                } else if this.inner.is_end_stream() {
+                    // The server does not poll it again.
+                    this.call.ended(UNKNOWN);
                 }
             }
             // Without a status, a client makes `UNKNOWN` of it.
@@ -228,9 +290,18 @@ impl<B: Body> Body for CountedBody<B> {
 struct CallEnd {
     slot: Slot,
     new_path: Option<String>,
+    web_trailers: Option<WebTrailers>,
 }
 
 impl CallEnd {
+    /// The status, if this frame of the body has it.
+    fn code_in(&mut self, frame: &Frame<impl Buf>) -> Option<u8> {
+        if let Some(trailers) = frame.trailers_ref() {
+            return Some(code(trailers).unwrap_or(UNKNOWN));
+        }
+        self.web_trailers.as_mut()?.read(frame.data_ref()?)
+    }
+
     fn ended(&mut self, code: u8) {
         if let Some(path) = self.new_path.take()
             && code == OK
@@ -241,12 +312,38 @@ impl CallEnd {
     }
 }
 
+/// Counts the call as panicked if the poll of its body unwinds.
+struct Unwinding<'a>(&'a mut CallEnd);
+
+impl Drop for Unwinding<'_> {
+    fn drop(&mut self) {
+        self.0.slot.panicked();
+    }
+}
+
 const OK: u8 = 0;
 const UNKNOWN: u8 = 2;
 
 fn code(headers: &HeaderMap) -> Option<u8> {
     let status = headers.get("grpc-status")?.to_str().ok()?;
-    Some(status.parse().unwrap_or(UNKNOWN))
+    Some(parse_code(status))
+}
+
+fn parse_code(status: &str) -> u8 {
+    status.parse().unwrap_or(UNKNOWN)
+}
+
+/// What follows `application/grpc` in the `content-type` of gRPC: nothing, `+proto`,
+/// `-web-text`…
+fn grpc_subtype(headers: &HeaderMap) -> Option<&str> {
+    let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let rest = strip_prefix_of_any_case(content_type, "application/grpc")?;
+    (!rest.starts_with(char::is_alphanumeric)).then_some(rest)
+}
+
+fn strip_prefix_of_any_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
 /// What gRPC makes of an HTTP status without one of its own ("HTTP to gRPC

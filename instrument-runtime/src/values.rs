@@ -4,14 +4,14 @@
 use std::cell::RefCell;
 use std::fmt::{Display, Write as _};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use metrics::Label;
 
 use crate::current;
 use crate::series::{Series, SeriesRef};
 use crate::settings;
+use crate::trie::Trie;
 
 /// The values of a call's dynamic labels, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -38,16 +38,19 @@ impl Values {
         filled
     }
 
-    /// Asks with the values in a buffer of this thread's.
-    pub(crate) fn with<T>(values: &[&dyn Display], ask: impl FnOnce(&Self) -> T) -> T {
-        VALUES.with(|buffer| match buffer.try_borrow_mut() {
-            Ok(mut buffer) => {
-                buffer.fill(values);
-                ask(&buffer)
-            }
-            // A label's `Display` called an instrumented function.
-            Err(_) => ask(&Self::of(values)),
-        })
+    /// Calls `ask` with the values, in a buffer of this thread where possible.
+    pub(crate) fn with<T>(values: &[&dyn Display], ask: impl Fn(&Self) -> T) -> T {
+        let asked = VALUES.try_with(|buffer| {
+            // Borrowed when a label's `Display` calls an instrumented function.
+            let mut buffer = buffer.try_borrow_mut().ok()?;
+            buffer.fill(values);
+            Some(ask(&buffer))
+        });
+        // A call in the destructor of a thread-local may find the buffer gone.
+        asked
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| ask(&Self::of(values)))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -74,48 +77,11 @@ impl Values {
     }
 }
 
-/// The series of a site with dynamic labels, by their values: a trie over the
-/// hash that only grows, up to a bound, and that is read without a lock.
+/// The series of a site with dynamic labels, by their values, up to a bound.
 #[derive(Debug, Default)]
 pub(crate) struct ByValues {
     hasher: RandomState,
-    len: AtomicUsize,
-    root: Node,
-}
-
-/// A set of values, and past it those that share the hash's bits so far.
-#[derive(Debug, Default)]
-struct Node {
-    kept: OnceLock<Box<Kept>>,
-    children: OnceLock<Box<[Node; 1 << Node::BITS]>>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    hash: u64,
-    values: Values,
-    series: Series,
-}
-
-impl Node {
-    const BITS: u32 = 4;
-
-    /// Which of the children, and the hash for the level below.
-    fn branch(hash: u64) -> (usize, u64) {
-        let child = hash as usize & ((1 << Self::BITS) - 1);
-        (child, hash.rotate_right(Self::BITS))
-    }
-
-    #[cold]
-    fn children(&self) -> &[Self; 1 << Self::BITS] {
-        self.children.get_or_init(Box::default)
-    }
-}
-
-impl Kept {
-    fn is_of(&self, hash: u64, values: &Values) -> bool {
-        self.hash == hash && self.values == *values
-    }
+    kept: Trie<Values, Series>,
 }
 
 impl ByValues {
@@ -123,14 +89,14 @@ impl ByValues {
     /// call instead of being kept.
     const LONGEST: usize = 1024;
 
-    /// The series of these values, whatever recorder is current.
+    /// The series of these values in the current recorder.
     #[inline]
     pub(crate) fn series(
         &'static self,
         values: &Values,
         labels: impl Fn() -> Vec<Label>,
     ) -> SeriesRef {
-        if current::is_global()
+        if current::is_ours()
             && let Some(series) = self.get(values, &labels)
         {
             return SeriesRef::Kept(series);
@@ -146,19 +112,10 @@ impl ByValues {
         labels: impl FnOnce() -> Vec<Label>,
     ) -> Option<&'static Series> {
         let hash = self.hasher.hash_one(values);
-        let (mut node, mut rest) = (&self.root, hash);
-        while let Some(found) = node.kept.get() {
-            if found.is_of(hash, values) {
-                return Some(&found.series);
-            }
-            let child;
-            (child, rest) = Node::branch(rest);
-            match node.children.get() {
-                Some(children) => node = &children[child],
-                None => break,
-            }
+        match self.kept.get(hash, values) {
+            Some(series) => Some(series),
+            None => self.add(hash, values, labels()),
         }
-        self.add(hash, values, labels())
     }
 
     #[cold]
@@ -171,28 +128,11 @@ impl ByValues {
         // Past the bound on a metric's series, a kept handle would only be one
         // more name for the overflow series.
         let bound = settings::installed().map_or(settings::DEFAULT_MAX_SERIES, |s| s.max_series);
-        if values.text.len() > Self::LONGEST || self.len.load(Ordering::Relaxed) >= bound {
+        if values.text.len() > Self::LONGEST || self.kept.len() >= bound {
             return None;
         }
-        let mut fresh = Box::new(Kept {
-            hash,
-            values: values.clone(),
-            series: Series::of_global(labels)?,
-        });
-        let (mut node, mut rest) = (&self.root, hash);
-        // Whoever loses the race for a node goes on below it.
-        while let Err(lost) = node.kept.set(fresh) {
-            let found = node.kept.get()?;
-            if found.is_of(hash, values) {
-                return Some(&found.series);
-            }
-            let child;
-            (child, rest) = Node::branch(rest);
-            node = &node.children()[child];
-            fresh = lost;
-        }
-        self.len.fetch_add(1, Ordering::Relaxed);
-        Some(&node.kept.get()?.series)
+        let series = Series::of_ours(labels)?;
+        self.kept.add(hash, values.clone(), series)
     }
 }
 

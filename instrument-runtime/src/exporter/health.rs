@@ -19,18 +19,20 @@ pub(crate) const FIRST: &str = PUSHES;
 #[cfg(not(feature = "push"))]
 pub(crate) const FIRST: &str = PANICS;
 
+/// The names of these metrics and of their samples.
+pub(crate) const NAMES: [&str; 7] = [
+    PUSHES,
+    PANICS,
+    DURATION,
+    DURATION_SUM,
+    DURATION_COUNT,
+    SCRAPES,
+    SERIES,
+];
+
 /// Whether a metric of this name would meet one of these on the page.
 pub(crate) fn is_taken(name: &str) -> bool {
-    [
-        PUSHES,
-        PANICS,
-        DURATION,
-        DURATION_SUM,
-        DURATION_COUNT,
-        SCRAPES,
-        SERIES,
-    ]
-    .contains(&name)
+    NAMES.contains(&name)
 }
 
 #[derive(Debug, Default)]

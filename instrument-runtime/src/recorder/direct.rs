@@ -5,15 +5,20 @@ use std::sync::{Arc, OnceLock};
 
 use metrics::Key;
 
-use crate::recorder::Families;
+pub(crate) use crate::recorder::Families;
 use crate::recorder::counter::Counter;
 use crate::recorder::gauge::Gauge;
 use crate::recorder::histogram::Histogram;
 use crate::recorder::registry::Series;
 pub(crate) use crate::recorder::threads::Thread;
 
-/// Those of the global recorder, if it is ours.
+/// The families of our own recorder, once it is the global one.
 static INSTALLED: OnceLock<Arc<Families>> = OnceLock::new();
+
+/// The families of our own recorder, once it is the global one.
+pub(crate) fn installed() -> Option<&'static Families> {
+    INSTALLED.get().map(Arc::as_ref)
+}
 
 /// `families` are those of the global recorder now.
 pub(crate) fn set_installed(families: Arc<Families>) {
@@ -30,16 +35,16 @@ pub(crate) struct Requests(Arc<Series<Counter>>);
 #[derive(Debug)]
 pub(crate) struct Latency(Arc<Series<Histogram>>);
 
-pub(crate) fn in_progress(key: &Key) -> Option<InProgress> {
-    Some(InProgress(INSTALLED.get()?.in_progress.series(key)))
+pub(crate) fn in_progress(families: &Families, key: &Key) -> InProgress {
+    InProgress(families.in_progress.series(key))
 }
 
-pub(crate) fn requests(key: &Key) -> Option<Requests> {
-    Some(Requests(INSTALLED.get()?.requests.series(key)))
+pub(crate) fn requests(families: &Families, key: &Key) -> Requests {
+    Requests(families.requests.series(key))
 }
 
-pub(crate) fn latency(key: &Key) -> Option<Latency> {
-    Some(Latency(INSTALLED.get()?.latency.series(key)))
+pub(crate) fn latency(families: &Families, key: &Key) -> Latency {
+    Latency(families.latency.series(key))
 }
 
 impl InProgress {

@@ -42,10 +42,6 @@ impl<I: Instrument> Family<I> {
         }
     }
 
-    pub(super) fn is_named(&self, name: &str) -> bool {
-        self.name == name
-    }
-
     pub(super) fn describe(&self, help: SharedString) {
         *self.help.write().unwrap_or_else(PoisonError::into_inner) = help;
     }

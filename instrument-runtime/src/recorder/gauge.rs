@@ -1,7 +1,6 @@
 //! A sharded gauge, made to go up and down by one.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use metrics::GaugeFn;
 
@@ -9,6 +8,7 @@ use crate::recorder::family::{Instrument, Samples};
 use crate::recorder::registry::Series;
 use crate::recorder::shards::{Shard, Words};
 use crate::recorder::threads::Thread;
+use crate::sync::{Mutex, MutexGuard, Ordering};
 
 /// A series' words in a shard: the steps up, and the steps down.
 const UP: usize = 0;

@@ -1,19 +1,37 @@
 //! A sharded histogram of seconds.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use metrics::HistogramFn;
 
 use crate::recorder::family::{Instrument, Samples};
 use crate::recorder::registry::Series;
-use crate::recorder::shards::Words;
+use crate::recorder::shards::{Shard, Words};
 use crate::recorder::threads::Thread;
+use crate::sync::Ordering;
 
 /// A series' words in a shard: the sum in two, then the buckets.
+///
+/// The sum wraps after 2^64 ns, 584 years of added-up latency; thousands of long
+/// concurrent calls reach that in weeks. No reader can load two words at once, so
+/// the second word is no plain carry, which for a moment would be missing. It counts
+/// units of 2^56 ns and overlaps with the first:
+///
+/// ```text
+///   bit 119                  64 63      56 55                    0
+///       [         UNITS                  ]
+///                              [              SUM                ]
+/// ```
+///
+/// `UNITS` may lag behind `SUM`, by up to 255 units. It is never ahead: what is in it
+/// was in `SUM` before. The sum is then the least number that is not below `UNITS`
+/// and agrees with `SUM` in its last 64 bits.
 const SUM: usize = 0;
-const SUM_CARRIED: usize = 1;
+const UNITS: usize = 1;
 const FIRST_BUCKET: usize = 2;
+
+/// A unit is 2 to the power of so many nanoseconds.
+const UNIT: u32 = 56;
 
 const NANOS_PER_SECOND: f64 = 1e9;
 
@@ -80,58 +98,72 @@ impl Histogram {
             .iter()
             .position(|bound| signed <= *bound)
             .unwrap_or(bounds.len());
-        self.add(thread, bucket, 1, nanos, 0);
-    }
-
-    /// Adds so many samples to a bucket, and to the sum their nanoseconds, of which
-    /// so many times 2^64 are carried.
-    #[inline]
-    fn add(&self, thread: Thread, bucket: usize, times: u64, nanos: u64, carried: u64) {
         self.words.write(thread, move |shard| {
-            let before = shard.add(SUM, nanos, Ordering::Relaxed);
-            // 584 years of it; long calls by the thousand get there in weeks.
-            let carried = carried + u64::from(before.checked_add(nanos).is_none());
-            if carried != 0 {
-                shard.add(SUM_CARRIED, carried, Ordering::Relaxed);
-            }
-            shard.add(FIRST_BUCKET + bucket, times, Ordering::Relaxed);
+            add_to_sum(shard, nanos);
+            shard.add(FIRST_BUCKET + bucket, 1, Ordering::Relaxed);
         });
     }
 
     #[inline]
     fn record(&self, seconds: f64, times: u64) {
-        // What no sum could be right with (below zero, infinite, no number) is
-        // counted and adds nothing to it.
+        // A sample that no sum could be right with (below zero, infinite, NaN) is
+        // counted and adds nothing to the sum.
         let nanos = if seconds.is_finite() {
             (seconds * NANOS_PER_SECOND + 0.5) as u64
         } else {
             0
         };
-        let (nanos, carried) = match times {
-            1 => (nanos, 0),
-            _ => {
-                let nanos = u128::from(nanos) * u128::from(times);
-                (nanos as u64, (nanos >> 64) as u64)
-            }
-        };
+        let nanos = u128::from(nanos) * u128::from(times);
         let bucket = self.buckets.index(seconds);
-        self.add(Thread::current(), bucket, times, nanos, carried);
+        self.words.write(Thread::current(), move |shard| {
+            // 2^64 ns change the units alone.
+            let wraps = (nanos >> 64) as u64;
+            if wraps != 0 {
+                shard.add(UNITS, wraps << (64 - UNIT), Ordering::Release);
+            }
+            // In halves, so that the units do not lag too far behind.
+            let rest = nanos as u64;
+            add_to_sum(shard, rest / 2);
+            add_to_sum(shard, rest - rest / 2);
+            shard.add(FIRST_BUCKET + bucket, times, Ordering::Relaxed);
+        });
     }
 
     /// The count of each bucket by itself, and the sum in nanoseconds.
     fn read(&self) -> (Vec<u64>, u128) {
         let mut counts = vec![0_u64; self.buckets.labels.len()];
-        let mut sum = 0_u128;
+        let mut total = 0_u128;
         for shard in self.words.shards() {
             let load = |index| shard.load(index, Ordering::Relaxed);
             for (index, count) in counts.iter_mut().enumerate() {
                 *count = count.wrapping_add(load(FIRST_BUCKET + index));
             }
-            let carried = u128::from(load(SUM_CARRIED)) << 64;
-            sum = sum.wrapping_add(carried | u128::from(load(SUM)));
+            total = total.wrapping_add(sum(shard));
         }
-        (counts, sum)
+        (counts, total)
     }
+}
+
+#[inline(always)]
+fn add_to_sum(shard: Shard<'_>, nanos: u64) {
+    let before = shard.add(SUM, nanos, Ordering::Relaxed);
+    let units = units(u128::from(before) + u128::from(nanos)) - units(before.into());
+    // Once in 2.3 years of added-up latency.
+    if units != 0 {
+        shard.add(UNITS, units, Ordering::Release);
+    }
+}
+
+fn units(nanos: u128) -> u64 {
+    (nanos >> UNIT) as u64
+}
+
+/// The nanoseconds of one shard.
+fn sum(shard: Shard<'_>) -> u128 {
+    // Acquire, and first: `SUM` is then not older than the units.
+    let least = u128::from(shard.load(UNITS, Ordering::Acquire)) << UNIT;
+    let sum = shard.load(SUM, Ordering::Relaxed);
+    least + u128::from(sum.wrapping_sub(least as u64))
 }
 
 impl Instrument for Histogram {
@@ -264,6 +296,11 @@ mod tests {
         series.record_many(0.25, 0);
         let nanos = nanos + 3 * u128::from(u64::MAX) + 500_000_000;
         assert_eq!(series.instrument.read(), (vec![3, 5], nanos));
+        for _ in 0..1_000 {
+            series.instrument.record_nanos(Thread::current(), 1 << 60);
+        }
+        let nanos = nanos + (1_000 << 60);
+        assert_eq!(series.instrument.read(), (vec![3, 1_005], nanos));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! From a key's labels to their text, which is also what names a series: two
-//! sets have the same text only if they are the same.
+//! From a key's labels to their text, which is also what identifies a series: two
+//! label sets have the same text only if Prometheus takes them for the same.
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,13 +16,15 @@ const LONGEST_VALUE: usize = 256;
 /// The one series past the bound; no key has this label.
 const OVERFLOW: &str = "overflow=\"true\"";
 
-/// The labels of one series, as text without braces.
-#[derive(Debug, Default)]
+/// The labels of one series, as text without braces. Two sets are equal if the page
+/// shows the same labels for both: a label of the key that only repeats a global one
+/// is in `globals` alone, and an empty value is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LabelSet {
     /// The key's, by name.
     pub(super) own: Box<str>,
-    /// The global labels beside them, where those are not all of them: a label
-    /// of the key stands in for a global one of the same name.
+    /// The global labels beside them, where the key overrides some of them. `None`
+    /// is all of them.
     pub(super) globals: Option<Box<str>>,
 }
 
@@ -45,8 +47,13 @@ impl GlobalLabels {
         &self.text
     }
 
+    fn value(&self, name: &str) -> Option<&str> {
+        let found = self.labels.iter().find(|(global, _)| global == name);
+        found.map(|(_, value)| &**value)
+    }
+
     /// The text without the labels of these names, if there are any of them.
-    fn without(&self, own: &[(&str, &str)]) -> Option<Box<str>> {
+    fn without(&self, own: &[(&str, Cow<'_, str>)]) -> Option<Box<str>> {
         let is_own = |name: &str| own.iter().any(|(own, _)| *own == name);
         if !self.labels.iter().any(|(name, _)| is_own(name)) {
             return None;
@@ -58,24 +65,28 @@ impl GlobalLabels {
 
 impl LabelSet {
     /// Labels that no page could show are left out. Of two with one name the
-    /// last one counts.
+    /// last one counts. A label of the key overrides a global one of its name, also
+    /// with an empty value, which to Prometheus is no label.
     pub(super) fn of(key: &Key, globals: &GlobalLabels) -> Self {
-        let mut own: Vec<(&str, &str)> = key
+        let mut own: Vec<(&str, Cow<'_, str>)> = key
             .labels()
-            .map(|label| (label.key(), label.value()))
-            .filter(|(name, _)| is_allowed(name))
+            .filter(|label| is_allowed(label.key()))
+            .map(|label| (label.key(), cut(label.value())))
             .collect();
         own.sort_by_key(|(name, _)| *name);
         own.dedup_by(|next, kept| {
             let again = next.0 == kept.0;
             if again {
-                *kept = *next;
+                std::mem::swap(kept, next);
             }
             again
         });
+        own.retain(|(name, value)| globals.value(name) != Some(value));
+        let globals = globals.without(&own);
+        own.retain(|(_, value)| !value.is_empty());
         Self {
-            globals: globals.without(&own),
-            own: write(own.into_iter().map(|(name, value)| (name, cut(value)))).into(),
+            own: write(own.into_iter()).into(),
+            globals,
         }
     }
 
@@ -189,11 +200,47 @@ mod tests {
     }
 
     #[test]
+    fn sets_that_the_page_shows_alike_are_equal() {
+        let globals = [("app_name", "shop"), ("region", "eu"), ("zone", "")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let globals = GlobalLabels::new(&globals);
+        let set = |labels: &[(&'static str, &'static str)]| {
+            let labels: Vec<Label> = labels
+                .iter()
+                .map(|(name, value)| Label::new(*name, *value))
+                .collect();
+            LabelSet::of(&Key::from_parts("name", labels), &globals)
+        };
+        let plain = set(&[("endpoint", "/a")]);
+        for same in [
+            &[("region", "eu"), ("endpoint", "/a")][..],
+            &[("endpoint", "/a"), ("tenant", "")],
+            &[("endpoint", "/a"), ("zone", "")],
+            &[("region", "us"), ("endpoint", "/a"), ("region", "eu")],
+        ] {
+            assert_eq!(set(same), plain, "{same:?}");
+        }
+        let others = [
+            set(&[("endpoint", "/a"), ("region", "us")]),
+            set(&[("endpoint", "/a"), ("region", "")]),
+            set(&[("endpoint", "/a"), ("zone", "b")]),
+        ];
+        for (index, other) in others.iter().enumerate() {
+            assert_ne!(*other, plain);
+            assert!(!others[..index].contains(other));
+        }
+        assert_eq!(&*others[1].own, r#"endpoint="/a""#);
+        let rest = r#"app_name="shop",zone="""#;
+        assert_eq!(others[1].globals.as_deref(), Some(rest));
+    }
+
+    #[test]
     fn different_values_are_never_one() {
         let long = "x".repeat(LONGEST_VALUE);
         let megabyte = "é".repeat(500_000);
         let other_end = format!("{megabyte}!");
         let values = [
+            // Without the label, as Prometheus sees it.
             "",
             "a\"b",
             "a\\\"b",

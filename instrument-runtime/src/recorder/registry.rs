@@ -35,7 +35,7 @@ struct State<I> {
 
 impl<I> State<I> {
     fn find(&self, labels: &LabelSet) -> Option<&Arc<Series<I>>> {
-        let found = self.series.get(&*labels.own).map(|found| &found.0);
+        let found = self.series.get(labels).map(|found| &found.0);
         found.or(self.overflow.as_ref())
     }
 }
@@ -92,7 +92,7 @@ impl<I: Instrument> Registry<I> {
         let mut all = Vec::with_capacity(state.series.len() + 1);
         all.extend(state.series.iter().map(|series| Arc::clone(&series.0)));
         if let Some(overflow) = &state.overflow {
-            let at = all.partition_point(|series| series.labels.own < overflow.labels.own);
+            let at = all.partition_point(|series| series.labels < overflow.labels);
             all.insert(at, Arc::clone(overflow));
         }
         all
@@ -108,15 +108,15 @@ impl<I: Instrument> Registry<I> {
 #[derive(Debug)]
 struct ByLabels<I>(Arc<Series<I>>);
 
-impl<I> Borrow<str> for ByLabels<I> {
-    fn borrow(&self) -> &str {
-        &self.0.labels.own
+impl<I> Borrow<LabelSet> for ByLabels<I> {
+    fn borrow(&self) -> &LabelSet {
+        &self.0.labels
     }
 }
 
 impl<I> Ord for ByLabels<I> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.labels.own.cmp(&other.0.labels.own)
+        self.0.labels.cmp(&other.0.labels)
     }
 }
 

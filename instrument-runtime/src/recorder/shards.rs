@@ -2,11 +2,11 @@
 //! write to by itself, or, where there are more threads than that, with few
 //! others: two threads seldom write to one cache line.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread;
 
 use crate::recorder::threads::Thread;
+use crate::sync::{AtomicU64, OnceLock, Ordering};
 
 /// What one core takes from another at a time, in bytes: two lines of 64 on x86,
 /// where they are fetched in pairs.

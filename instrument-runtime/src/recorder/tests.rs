@@ -14,6 +14,7 @@ fn recorder(max_series: usize) -> Recorder {
     Recorder::new(Arc::new(Settings {
         names: MetricNames::default(),
         buckets: vec![0.5, 1.0],
+        other_buckets: Vec::new(),
         global_labels: vec![label("app_name", "shop"), label("region", "eu")],
         max_series,
     }))
@@ -77,6 +78,7 @@ fn without_labels_there_are_no_braces() {
     let recorder = Recorder::new(Arc::new(Settings {
         names: MetricNames::default(),
         buckets: vec![1.0],
+        other_buckets: Vec::new(),
         global_labels: Vec::new(),
         max_series: 1,
     }));
@@ -135,12 +137,18 @@ fn a_name_of_ours_in_another_kind_does_not_break_the_page() {
         counter!("requests_total").increment(1);
         gauge!("requests_total").set(7);
         counter!("request_latency_seconds_count").increment(9);
-        // The stock recorder writes it with an underscore.
+        gauge!("request.latency.seconds.count").set(9);
+        histogram!("instrument_scrape_duration_seconds").record(1);
+        // Of the same kind: it is written with an underscore, and is ours.
         counter!("requests-total").increment(5);
     });
     let page = recorder.page().render();
+    assert!(!page.contains("instrument"), "{page}");
     assert_eq!(lines(&page, "# TYPE requests_total").len(), 1, "{page}");
-    assert_eq!(lines(&page, "requests_total").len(), 1, "{page}");
+    assert_eq!(
+        lines(&page, "requests_total"),
+        ["requests_total{app_name=\"shop\",region=\"eu\"} 6"]
+    );
     assert_eq!(
         lines(&page, "request_latency_seconds_count").len(),
         1,
@@ -322,4 +330,22 @@ fn a_page_made_beside_callers_adds_up() {
     assert_eq!(sum("request_latency_seconds_count{"), 4 * CALLS);
     assert_eq!(sum("requests_in_progress{"), 0);
     assert_eq!(page.series(), 3 * 5);
+}
+
+#[test]
+fn samples_of_a_histogram_do_not_meet_a_metric_of_ours() {
+    let recorder = Recorder::new(Arc::new(Settings {
+        names: MetricNames::default().requests_total("shop_count"),
+        buckets: vec![1.0],
+        other_buckets: Vec::new(),
+        global_labels: Vec::new(),
+        max_series: 10,
+    }));
+    metrics::with_local_recorder(&recorder, || {
+        counter!("shop_count").increment(1);
+        histogram!("shop").record(1);
+        gauge!("shop").set(1);
+    });
+    let page = recorder.page().render();
+    assert_eq!(lines(&page, "shop"), ["shop 1", "shop_count 1"]);
 }

@@ -5,7 +5,9 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
+
+use crate::sync::{Mutex, global};
 
 /// The number of the thread that records. It stays on that thread.
 #[derive(Clone, Copy, Debug)]
@@ -13,8 +15,8 @@ pub(crate) struct Thread(usize, PhantomData<*const ()>);
 
 /// What a thread-local has before its thread first records.
 const UNKNOWN: usize = usize::MAX;
-/// For a thread whose number is another's again, because its thread-locals are
-/// being dropped and one of them still records.
+/// For a thread that records while its thread-locals are being destroyed: its lease
+/// has already been returned.
 const ENDING: usize = usize::MAX / 2;
 
 thread_local! {
@@ -26,7 +28,7 @@ thread_local! {
 impl Thread {
     #[inline]
     pub(crate) fn current() -> Self {
-        match NUMBER.get() {
+        match NUMBER.with(Cell::get) {
             UNKNOWN => Self::first(),
             number => Self(number, PhantomData),
         }
@@ -35,7 +37,7 @@ impl Thread {
     #[cold]
     fn first() -> Self {
         let number = LEASE.try_with(|lease| lease.0).unwrap_or(ENDING);
-        NUMBER.set(number);
+        NUMBER.with(|known| known.set(number));
         Self(number, PhantomData)
     }
 
@@ -63,10 +65,12 @@ struct Numbers {
     free: BTreeSet<usize>,
 }
 
-static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers {
-    next: 0,
-    free: BTreeSet::new(),
-});
+global! {
+    static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers {
+        next: 0,
+        free: BTreeSet::new(),
+    });
+}
 
 impl Lease {
     /// The lock orders what the number's last thread stored before what its next
@@ -83,7 +87,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        NUMBER.set(ENDING);
+        NUMBER.with(|known| known.set(ENDING));
         let mut numbers = NUMBERS.lock().unwrap_or_else(PoisonError::into_inner);
         numbers.free.insert(self.0);
     }
