@@ -27,7 +27,7 @@ async fn import(table: &str) -> Result<(), ()> {
     if table == "broken" { Err(()) } else { Ok(()) }
 }
 
-/// A gateway with a folder of its own.
+/// A gateway that begins empty and leaves nothing behind.
 struct Gateway {
     addr: SocketAddr,
     _program: Program,
@@ -43,6 +43,9 @@ impl Gateway {
         let program = Program::start(
             Command::new("prometheus-pushgateway")
                 .arg(format!("--web.listen-address={addr}"))
+                // In memory only. Debian's default is a file in /var/lib, which the
+                // distribution's own service, and any other gateway, writes to.
+                .arg("--persistence.file=")
                 .args(arguments)
                 .stdout(Stdio::null())
                 .stderr(Stdio::null()),
@@ -153,6 +156,24 @@ impl Drop for Job {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Else one test, or a gateway that has run on this machine, would be seen in
+/// another.
+#[test]
+fn a_gateway_keeps_nothing_on_disk() {
+    let Some(gateway) = Gateway::start() else {
+        return;
+    };
+    let status = ureq::get(&format!("{}/api/v1/status", gateway.url()))
+        .call()
+        .expect("the gateway's status")
+        .body_mut()
+        .read_to_string()
+        .expect("text");
+    let status: Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!(status["data"]["flags"]["persistence.file"], "");
+    assert_eq!(gateway.page().series("push_time_seconds"), 0);
 }
 
 #[test]

@@ -40,6 +40,14 @@ pub(crate) fn prepare(presence: Option<Presence>, last_scrape: Duration) {
     };
 }
 
+/// In a forked child: keeps nothing that would make a dead parent look alive.
+pub(crate) fn leave_to_parent() {
+    // Another thread of the parent may have held the lock, for ever in this process.
+    if let Ok(mut departure) = DEPARTURE.try_lock() {
+        departure.presence = None;
+    }
+}
+
 /// Waits for the word to stop and passes it on when the time has come.
 pub(crate) async fn take_leave(mut told: watch::Receiver<bool>, stop: watch::Sender<bool>) {
     if told.wait_for(|stop| *stop).await.is_err() {

@@ -14,10 +14,11 @@ const SUFFIX: &str = ".json";
 /// Under this one a file is being written; Prometheus's `*.json` skips it.
 const UNFINISHED: &str = ".tmp";
 
-/// Dropping it removes the file.
+/// Dropping it removes the file, but in a forked child: there it is the parent's.
 #[derive(Debug)]
 pub(crate) struct TargetFile {
     path: PathBuf,
+    process: u32,
     /// Holds the lock.
     _file: File,
 }
@@ -49,7 +50,11 @@ impl TargetFile {
             .and_then(|()| file.write_all(contents.as_bytes()))
             .and_then(|()| fs::rename(&unfinished, &path));
         match written {
-            Ok(()) => Ok(Some(Self { path, _file: file })),
+            Ok(()) => Ok(Some(Self {
+                path,
+                process: std::process::id(),
+                _file: file,
+            })),
             // Held by whoever is about to remove it, or removed.
             Err(error) if is_taken(&error) && folder.exists() => {
                 // Gone already is as good.
@@ -66,8 +71,10 @@ impl TargetFile {
 
 impl Drop for TargetFile {
     fn drop(&mut self) {
-        // Gone already is as good; the lock goes after the file.
-        let _ = fs::remove_file(&self.path);
+        if self.process == std::process::id() {
+            // Gone already is as good; the lock goes after the file.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 

@@ -4,10 +4,16 @@
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 #[cfg(unix)]
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+#[cfg(unix)]
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
+#[cfg(unix)]
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+#[cfg(unix)]
+use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 
 use crate::error::InitError;
@@ -29,7 +35,10 @@ pub(crate) enum Listener {
     #[cfg(unix)]
     // The file goes first: while the socket is open, no other file can have its
     // inode.
-    Unix(SocketFile, std::os::unix::net::UnixListener),
+    Unix(
+        #[expect(dead_code, reason = "it is dropped")] SocketFile,
+        std::os::unix::net::UnixListener,
+    ),
     None,
 }
 
@@ -72,65 +81,194 @@ fn bind_tcp(addrs: &[SocketAddr]) -> Result<std::net::TcpListener, InitError> {
     }))
 }
 
-/// The same within the exporter's runtime.
+/// What is open. It is kept beside the exporter's thread and not on it, since a
+/// forked child has no such thread, and must be able to close its copies.
+#[cfg(unix)]
+#[derive(Clone, Debug)]
+pub(crate) struct Sockets(Arc<Mutex<Open>>);
+
+#[cfg(unix)]
+#[derive(Debug)]
+struct Open {
+    listener: Listener,
+    /// Further descriptors of the same socket, which are kept to be given up, so
+    /// that one connection at least can be accepted when the process has none left.
+    reserves: Vec<OwnedFd>,
+}
+
+#[cfg(unix)]
+impl Sockets {
+    pub(crate) fn new(listener: Listener) -> Self {
+        Self(Arc::new(Mutex::new(Open {
+            listener,
+            reserves: Vec::new(),
+        })))
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        let mut open = self.open();
+        open.listener = Listener::None;
+        open.reserves.clear();
+    }
+
+    /// In a forked child: gives the port up there. The parent keeps it.
+    pub(crate) fn close_in_child(&self) {
+        // The parent's thread may have held the lock, and never lets go of it here.
+        if let Ok(mut open) = self.0.try_lock() {
+            open.listener = Listener::None;
+            open.reserves.clear();
+        }
+    }
+
+    fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        match &self.open().listener {
+            Listener::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                let stream = tokio::net::TcpStream::from_std(stream)?;
+                Ok((Stream::Tcp(stream), Some(peer.ip())))
+            }
+            Listener::Unix(_, listener) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                let stream = tokio::net::UnixStream::from_std(stream)?;
+                Ok((Stream::Unix(stream), None))
+            }
+            Listener::None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+/// The listener within the exporter's runtime. Dropping it closes the sockets.
+#[cfg(unix)]
+pub(crate) struct AsyncListener {
+    // Ends its interest in the descriptor before that is closed.
+    readiness: Option<AsyncFd<Descriptor>>,
+    sockets: ClosedOnDrop,
+}
+
+#[cfg(unix)]
+struct ClosedOnDrop(Sockets);
+
+#[cfg(unix)]
+impl Drop for ClosedOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// The number of the listener's descriptor, which the [`Sockets`] own.
+#[cfg(unix)]
+struct Descriptor(RawFd);
+
+#[cfg(unix)]
+impl AsRawFd for Descriptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+#[cfg(unix)]
+impl AsyncListener {
+    pub(crate) fn new(sockets: Sockets) -> io::Result<Self> {
+        let descriptor = match &sockets.open().listener {
+            Listener::Tcp(listener) => Some(listener.as_raw_fd()),
+            Listener::Unix(_, listener) => Some(listener.as_raw_fd()),
+            Listener::None => None,
+        };
+        let sockets = ClosedOnDrop(sockets);
+        // tokio warns of closing the descriptor first. It is closed after this: by the
+        // field order here, or in a forked child, where nobody asks.
+        #[allow(
+            deprecated,
+            reason = "the other constructors are unsafe or as deprecated"
+        )]
+        let readiness = descriptor
+            .map(|descriptor| AsyncFd::with_interest(Descriptor(descriptor), Interest::READABLE))
+            .transpose()?;
+        Ok(Self { readiness, sockets })
+    }
+
+    /// Takes another descriptor of the socket, unless there are this many already.
+    pub(crate) fn keep_reserves(&self, most: usize) {
+        let mut open = self.sockets.0.open();
+        if open.reserves.len() < most {
+            let duplicate = match &open.listener {
+                Listener::Tcp(listener) => listener.as_fd().try_clone_to_owned(),
+                Listener::Unix(_, listener) => listener.as_fd().try_clone_to_owned(),
+                Listener::None => return,
+            };
+            open.reserves.extend(duplicate);
+        }
+    }
+
+    /// `false` if there is none.
+    pub(crate) fn give_up_reserve(&self) -> bool {
+        self.sockets.0.open().reserves.pop().is_some()
+    }
+
+    /// The next connection and, over TCP, who opened it.
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        let Some(readiness) = &self.readiness else {
+            return std::future::pending().await;
+        };
+        loop {
+            let mut ready = readiness.readable().await?;
+            // An error of another kind leaves it ready, and the next call finds out.
+            if let Ok(accepted) = ready.try_io(|_| self.sockets.0.accept()) {
+                return accepted;
+            }
+        }
+    }
+}
+
+/// Elsewhere no process forks.
+#[cfg(not(unix))]
+pub(crate) type Sockets = Listener;
+
+#[cfg(not(unix))]
+impl Listener {
+    pub(crate) fn new(listener: Self) -> Self {
+        listener
+    }
+}
+
+#[cfg(not(unix))]
 pub(crate) enum AsyncListener {
     Tcp(tokio::net::TcpListener),
-    #[cfg(unix)]
-    Unix(#[expect(dead_code)] SocketFile, tokio::net::UnixListener),
     None,
 }
 
+#[cfg(not(unix))]
 impl AsyncListener {
     pub(crate) fn new(listener: Listener) -> io::Result<Self> {
         Ok(match listener {
             Listener::Tcp(listener) => Self::Tcp(tokio::net::TcpListener::from_std(listener)?),
-            #[cfg(unix)]
-            Listener::Unix(file, listener) => {
-                Self::Unix(file, tokio::net::UnixListener::from_std(listener)?)
-            }
             Listener::None => Self::None,
         })
     }
 
-    /// A second descriptor of the same socket.
-    pub(crate) fn duplicate(&self) -> io::Result<Reserve> {
-        #[cfg(unix)]
-        {
-            use std::os::fd::AsFd;
-            let socket = match self {
-                Self::Tcp(listener) => listener.as_fd(),
-                Self::Unix(_, listener) => listener.as_fd(),
-                Self::None => return Err(io::ErrorKind::Unsupported.into()),
-            };
-            socket.try_clone_to_owned().map(Reserve)
-        }
-        #[cfg(not(unix))]
-        Err(io::ErrorKind::Unsupported.into())
+    pub(crate) fn keep_reserves(&self, _most: usize) {}
+
+    pub(crate) fn give_up_reserve(&self) -> bool {
+        false
     }
 
-    /// The next connection and, over TCP, who opened it.
+    /// The next connection and who opened it.
     pub(crate) async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 Ok((Stream::Tcp(stream), Some(peer.ip())))
             }
-            #[cfg(unix)]
-            Self::Unix(_, listener) => {
-                let (stream, _) = listener.accept().await?;
-                Ok((Stream::Unix(stream), None))
-            }
             Self::None => std::future::pending().await,
         }
     }
 }
-
-/// A descriptor that is kept to be given up, so that one connection at least
-/// can be accepted when the process has none left.
-#[cfg(unix)]
-pub(crate) struct Reserve(#[expect(dead_code)] std::os::fd::OwnedFd);
-#[cfg(not(unix))]
-pub(crate) struct Reserve;
 
 #[derive(Debug)]
 pub(crate) enum Stream {

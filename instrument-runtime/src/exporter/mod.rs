@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use crate::discovery::departure;
 use crate::error::InitError;
 use crate::exporter::allow::AllowList;
-use crate::exporter::listener::{AsyncListener, Listener};
+use crate::exporter::listener::{AsyncListener, Listener, Sockets};
 #[cfg(feature = "push")]
 pub(crate) use crate::exporter::server::stopped;
 #[cfg(feature = "push")]
@@ -37,6 +37,30 @@ use crate::recorder::Page;
 /// An installation: where its page is, what it shows, and its end.
 ///
 /// Dropping it stops nothing; clones are the same exporter.
+///
+/// # The endpoint
+///
+/// | request | answer |
+/// |---|---|
+/// | `GET /metrics` | 200 and the page, compressed if the request accepts gzip; 500 if a panic kept the page from being made; 503 once the exporter stops |
+/// | `GET /health` | 200, or 503 if the last page could not be made |
+/// | `HEAD` of either | the same without a body |
+/// | another method | 405 with `Allow: GET, HEAD` |
+/// | another path | 404 |
+/// | anything, from an address that [`allow`](crate::Builder::allow) does not list | 403 |
+///
+/// A panic costs one page. The exporter goes on, and
+/// `instrument_render_panics_total` on the next page counts the pages that were
+/// lost. With `panic = "abort"` a panic ends the process, as everywhere.
+///
+/// # After a fork
+///
+/// Call [`init`](crate::init) after the process has forked, if it forks at all: a
+/// child has a copy of the listening socket and no thread that answers on it, and
+/// keeps the port taken for as long as it lives. [`shutdown`](Self::shutdown) in
+/// the child gives up the child's copy and returns at once; the parent serves on.
+/// A program that the process runs (`fork` and `exec`, as
+/// [`std::process::Command`] does) has no copy.
 ///
 /// ```no_run
 /// # async fn serve() {}
@@ -54,6 +78,10 @@ pub struct Exporter {
     stop: watch::Sender<bool>,
     /// Closed when the thread has nothing bound any more.
     running: watch::Receiver<()>,
+    #[cfg(unix)]
+    sockets: Sockets,
+    /// The id of the process that has the thread.
+    process: u32,
 }
 
 impl fmt::Debug for Exporter {
@@ -75,18 +103,23 @@ impl Exporter {
         let (stop, stopped) = watch::channel(false);
         let (ended, running) = watch::channel(());
         let (ready, is_ready) = mpsc::sync_channel(1);
+        let local_addr = listener.local_addr();
+        let sockets = Sockets::new(listener);
         let exporter = Self {
             page: page.clone(),
-            local_addr: listener.local_addr(),
+            local_addr,
             stop,
             running,
+            #[cfg(unix)]
+            sockets: sockets.clone(),
+            process: std::process::id(),
         };
         thread::Builder::new()
             .name("instrument-exporter".to_owned())
             .spawn(move || {
                 let _ended = ended;
                 serve(
-                    listener,
+                    sockets,
                     allow,
                     page,
                     stopped,
@@ -130,8 +163,13 @@ impl Exporter {
     /// seconds at most, and as many for a push that is under way.
     ///
     /// Calls are counted as before, and [`render`](Self::render) shows them.
-    /// Works in any async runtime; a second call waits for the first.
+    /// Works in any async runtime; a second call waits for the first. In a forked
+    /// child it returns at once, see [After a fork](Self#after-a-fork).
     pub async fn shutdown(&self) {
+        if std::process::id() != self.process {
+            self.leave_to_parent();
+            return;
+        }
         self.stop.send_replace(true);
         let mut running = self.running.clone();
         // Nothing is ever sent: the channel closes when the thread ends.
@@ -173,6 +211,14 @@ impl Exporter {
         push::outcomes::last_error()
     }
 
+    /// In a forked child, which has copies of the parent's descriptors and none of
+    /// its threads.
+    fn leave_to_parent(&self) {
+        #[cfg(unix)]
+        self.sockets.close_in_child();
+        departure::leave_to_parent();
+    }
+
     /// Undoes a start; only for one that nobody has seen yet.
     pub(crate) fn abort(&self) {
         self.stop.send_replace(true);
@@ -189,7 +235,7 @@ pub(crate) fn render(page: &Page) -> String {
 
 /// The thread's whole life.
 fn serve(
-    listener: Listener,
+    sockets: Sockets,
     allow: AllowList,
     page: Page,
     stop: watch::Receiver<bool>,
@@ -202,7 +248,7 @@ fn serve(
         .and_then(|runtime| {
             let listener = {
                 let _inside = runtime.enter();
-                AsyncListener::new(listener)?
+                AsyncListener::new(sockets)?
             };
             Ok((runtime, listener))
         });

@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, tim
 
 use crate::exporter::allow::AllowList;
 use crate::exporter::connections::{Connection, Connections, MAX_CONNECTIONS, Watched};
-use crate::exporter::listener::{AsyncListener, Reserve};
+use crate::exporter::listener::AsyncListener;
 use crate::exporter::panics;
 use crate::exporter::renders::Renders;
 use crate::exporter::respond::respond;
@@ -108,7 +108,6 @@ async fn serve(
         )
     };
     let mut stopped = pin!(stopped(stop.clone()));
-    let mut reserve: Vec<Reserve> = Vec::new();
     let mut pauses = 0;
     loop {
         let mut accept = pin!(listener.accept());
@@ -119,8 +118,8 @@ async fn serve(
             while let Poll::Ready(Some(_)) = tasks.poll_join_next(context) {}
             let accepted = accept.as_mut().poll(context);
             // Only while nobody waits: one who does may need what it takes.
-            if accepted.is_pending() && reserve.len() < RESERVES {
-                reserve.extend(listener.duplicate());
+            if accepted.is_pending() {
+                listener.keep_reserves(RESERVES);
             }
             accepted.map(Some)
         });
@@ -135,10 +134,10 @@ async fn serve(
             }
             // The peer was gone before we came to it.
             Some(Err(error)) if is_of_the_peer(&error) => {}
-            // No descriptor is left, most likely. Linux says so whether or not
-            // somebody waits: one reserve goes to who does, the other finds out
-            // that nobody else does.
-            Some(Err(_)) if reserve.pop().is_some() => {}
+            // Probably `EMFILE`. Linux reports it even when no connection is pending:
+            // closing one reserved descriptor lets a pending connection in, closing
+            // the second shows whether more are waiting.
+            Some(Err(_)) if listener.give_up_reserve() => {}
             // What follows the yield finds it closed.
             Some(Err(_)) if connections.close_idle(ACCEPT_PAUSE) => yield_now().await,
             Some(Err(_)) => {
@@ -164,7 +163,7 @@ async fn serve(
         tasks.spawn_local(accepted(stream));
     }
     // The port is free from here on.
-    drop((listener, reserve));
+    drop(listener);
     let _ = timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
 }
 
@@ -263,9 +262,10 @@ mod tests {
     use std::sync::Arc;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::TcpStream;
 
     use super::*;
+    use crate::exporter::listener::{Listener, Sockets, Target};
     use crate::recorder::Recorder;
     use crate::settings::Settings;
 
@@ -277,6 +277,14 @@ mod tests {
         let read = timeout(ANSWER_TIMEOUT, stream.read_to_string(&mut answer));
         read.await.expect("in time").expect("an answer");
         answer
+    }
+
+    fn listener() -> (AsyncListener, SocketAddr) {
+        let any_port = Target::Tcp(vec![([127, 0, 0, 1], 0).into()]);
+        let listener = Listener::bind(any_port).expect("a free port");
+        let addr = listener.local_addr().expect("its address");
+        let listener = AsyncListener::new(Sockets::new(listener));
+        (listener.expect("within a runtime"), addr)
     }
 
     fn renders() -> Rc<Renders> {
@@ -293,10 +301,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_costs_one_page_and_is_told() {
         let renders = renders();
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let addr = listener.local_addr().expect("its address");
+        let (listener, addr) = listener();
         let (stop, stopped) = watch::channel(false);
-        let listener = AsyncListener::Tcp(listener);
         let serving = run_with(listener, AllowList::default(), Rc::clone(&renders), stopped);
         let asking = async {
             assert!(
@@ -335,10 +341,8 @@ mod tests {
     #[tokio::test]
     async fn without_a_renderer_nobody_waits() {
         let renders = renders();
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let addr = listener.local_addr().expect("its address");
+        let (listener, addr) = listener();
         let (stop, stopped) = watch::channel(false);
-        let listener = AsyncListener::Tcp(listener);
         // It is polled, asked for a page, and dropped.
         let mut rendering = Box::pin(renders.run());
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());

@@ -17,10 +17,11 @@ use crate::discovery::lock;
 const OTHERS: Duration = Duration::from_secs(1);
 
 /// Removes the socket's file when it is dropped, if the path still is this
-/// socket's.
+/// socket's, but in a forked child: there it is the parent's.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
+    process: u32,
     identity: Option<Identity>,
 }
 
@@ -46,6 +47,9 @@ impl Identity {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if self.process != std::process::id() {
+            return;
+        }
         let _alone = lock_folder(&self.path);
         if self.identity.is_some() && Identity::at(&self.path) == self.identity {
             // Gone already is as good.
@@ -67,6 +71,7 @@ pub(crate) fn bind(path: &Path) -> io::Result<(SocketFile, UnixListener)> {
     let file = SocketFile {
         // The process may change its working directory before it ends.
         path: std::path::absolute(path)?,
+        process: std::process::id(),
         identity: Identity::at(path),
     };
     listener.set_nonblocking(true)?;
