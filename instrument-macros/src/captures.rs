@@ -1,10 +1,16 @@
-//! Which arguments the body's future takes along, and in which order.
+//! Which arguments the body's future captures, how, and in which order.
 //!
-//! A function drops its arguments in reverse, whether the body names them or
-//! not; a future drops what it captured in the order in which its body first
-//! names it. So where the order can be seen, code that is never reached names
-//! all arguments in reverse. Code that is never reached does not count as a use:
-//! the lint on unused variables still speaks.
+//! Since edition 2021 an async block or a closure captures only the fields that
+//! its body uses ([RFC 2229]). A `Copy` field of an argument would be copied, and
+//! a change to the copy would be lost. And a function drops its arguments in
+//! reverse, whether the body uses them or not, but a future drops its captures in
+//! the order in which its body first uses them.
+//!
+//! Both are settled by unreachable statements that borrow each argument as a
+//! whole, in reverse order. Unreachable code does not count as a use: the lint on
+//! unused variables still fires.
+//!
+//! [RFC 2229]: https://rust-lang.github.io/rfcs/2229-capture-disjoint-fields.html
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote_spanned};
@@ -44,7 +50,17 @@ impl Captures {
                         bindings.push(Binding { cfgs, ident });
                     } else {
                         let mut idents = Vec::new();
-                        bound(&arg.pat, &mut idents);
+                        match &*arg.pat {
+                            Pat::Ident(pat) if !names_type(&pat.ident, &arg.ty) => {
+                                if pat.by_ref.is_none() {
+                                    idents.push(pat.ident.clone());
+                                }
+                                if let Some((_, subpat)) = &pat.subpat {
+                                    bound(subpat, &mut idents);
+                                }
+                            }
+                            pat => bound(pat, &mut idents),
+                        }
                         bindings.extend(idents.into_iter().map(|ident| Binding {
                             cfgs: cfgs.clone(),
                             ident,
@@ -53,14 +69,9 @@ impl Captures {
                 }
             }
         }
-        if bindings.len() < 2 {
-            // Nothing to put in order.
-            bindings.clear();
-        } else {
-            for (index, ident) in wild {
-                if let FnArg::Typed(arg) = &mut sig.inputs[index] {
-                    *arg.pat = syn::parse_quote!(#ident);
-                }
+        for (index, ident) in wild {
+            if let FnArg::Typed(arg) = &mut sig.inputs[index] {
+                *arg.pat = syn::parse_quote!(#ident);
             }
         }
         Self { bindings }
@@ -87,6 +98,20 @@ impl Captures {
     }
 }
 
+/// Whether the pattern of an argument is the unit struct that is its type.
+fn names_type(ident: &Ident, ty: &Type) -> bool {
+    match ty {
+        Type::Path(path) => path
+            .path
+            .segments
+            .last()
+            .is_some_and(|last| last.ident == *ident),
+        Type::Group(group) => names_type(ident, &group.elem),
+        Type::Paren(paren) => names_type(ident, &paren.elem),
+        _ => false,
+    }
+}
+
 fn owns(receiver: &Receiver) -> bool {
     match &receiver.kind {
         ReceiverKind::Value => true,
@@ -107,12 +132,15 @@ fn bound(pat: &Pat, idents: &mut Vec<Ident>) {
     match pat {
         Pat::Ident(PatIdent {
             by_ref,
+            mutability,
             ident,
             subpat,
             ..
         }) => {
-            // A name in capitals is a constant or a unit struct.
-            let binds = !ident.to_string().starts_with(char::is_uppercase);
+            // A name in capitals is most likely a constant or a unit struct.
+            let binds = mutability.is_some()
+                || subpat.is_some()
+                || !ident.to_string().starts_with(char::is_uppercase);
             if by_ref.is_none() && binds {
                 idents.push(ident.clone());
             }

@@ -18,7 +18,7 @@
 //! The body's future is moved, never borrowed: a borrow would keep a second
 //! place for it, arguments and all, in the function's future.
 
-use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 
@@ -26,6 +26,7 @@ use crate::body::{boxed_future, is_async_block};
 use crate::captures::Captures;
 use crate::function::{Function, braced};
 use crate::labels::{Label, LabelValue};
+use crate::leaves::{Leaf, Leaves};
 use crate::output::{Shape, nameable, named, of_returned_future, returns_awaitable, returns_never};
 use crate::plan::Plan;
 
@@ -75,13 +76,30 @@ impl Plan {
             let (before, instrumented) = self.as_written(self.instrumented(&future));
             return quote!(#before #pin(#instrumented));
         }
+        if !self.is_traced() {
+            match (self.shape, Leaves::of(body)) {
+                (Shape::BoxedFuture, Some(leaves)) => return self.leaves(leaves),
+                (Shape::ImplFuture, Some(leaves)) if !leaves.has_return() => {
+                    let (before, call) = self.call();
+                    let block = self.whole_body();
+                    let instrumented = self.probed(&call, &block.into());
+                    return quote!(#before #instrumented);
+                }
+                _ => {}
+            }
+        }
         let captures = Captures::of(sig);
         let output = nameable(&sig.output, runtime);
         let block = self.hinted_body(&captures);
-        let allow = captures
+        let unused = captures
             .has_unused(body)
-            .then(|| quote!(#[allow(unused_assignments)]));
-        let future = quote_spanned!(Span::mixed_site()=> (#allow move || -> #output #block)());
+            .then(|| quote!(unused_assignments,));
+        let future = quote_spanned! {Span::mixed_site()=>
+            #runtime::call_once(
+                #[allow(#unused clippy::type_complexity)]
+                move || -> #output #block
+            )
+        };
         let (before, instrumented) = self.as_written(self.instrumented(&future));
         match self.shape {
             Shape::BoxedFuture => {
@@ -91,6 +109,40 @@ impl Plan {
         }
     }
 
+    /// A function that returns a boxed future: each value that it returns is wrapped
+    /// where it stands. A future that it boxes itself is wrapped inside its box, so
+    /// that there is no second box, and the compiler asks of the wrapped future what
+    /// it asked of the future itself.
+    fn leaves(&self, leaves: Leaves) -> TokenStream {
+        let runtime = &self.runtime;
+        let output = nameable(&self.function.sig.output, runtime);
+        let (mut before, mut call) = self.call();
+        if before.is_empty() {
+            // Several leaves share it.
+            let site = call.1;
+            before = quote_spanned!(Span::mixed_site()=> let site = #site;);
+            call.1 = quote_spanned!(Span::mixed_site()=> site);
+        }
+        let body = leaves.wrapped(&mut |leaf| match leaf {
+            Leaf::BoxPin(pin, future) => {
+                let instrumented = self.probed(&call, &future);
+                quote!(#pin(#instrumented))
+            }
+            Leaf::Boxed(future, method) => {
+                let instrumented = self.probed(&call, &future);
+                quote_spanned!(Span::mixed_site()=> (#instrumented).#method())
+            }
+            Leaf::Other(expr) => {
+                let future = quote_spanned! {Span::mixed_site()=>
+                    #runtime::returned::<#output>(#expr)
+                };
+                let instrumented = self.probed(&call, &future);
+                quote_spanned!(Span::mixed_site()=> #runtime::Box::pin(#instrumented))
+            }
+        });
+        quote!(#before #body)
+    }
+
     /// The body as the user wrote it, in a block with what is never reached.
     fn hinted_body(&self, captures: &Captures) -> TokenTree {
         let body = &self.body.tokens;
@@ -98,20 +150,25 @@ impl Plan {
         if hints.is_empty() {
             return braced(self.body.braces, body.clone());
         }
-        // A block of its own: items come first in it, if they did. The braces of a lone
-        // expression are not the user's, who would be told that it needs none.
+        // A block of its own: items come first in it, if they did.
+        let body = self.whole_body();
+        braced(self.body.braces, quote!(#hints #body))
+    }
+
+    /// The body as a block. The braces of a lone expression are not the user's: rustc
+    /// would say that they are unnecessary.
+    fn whole_body(&self) -> TokenTree {
+        let body = &self.body.tokens;
         let has_statements = body
             .clone()
             .into_iter()
             .any(|token| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ';'));
-        let body = if has_statements {
-            braced(self.body.braces, body.clone())
-        } else {
-            let mut body = Group::new(Delimiter::Brace, body.clone());
-            body.set_span(Span::mixed_site().located_at(self.body.braces.join()));
-            body.into()
-        };
-        braced(self.body.braces, quote!(#hints #body))
+        if has_statements {
+            return braced(self.body.braces, body.clone());
+        }
+        let mut body = Group::new(Delimiter::Brace, body.clone());
+        body.set_span(Span::mixed_site().located_at(self.body.braces.join()));
+        body.into()
     }
 
     fn allow_on_block(&self, captures: &Captures) -> Option<TokenStream> {
@@ -131,11 +188,7 @@ impl Plan {
         &self,
         (before, instrumented): (TokenStream, TokenStream),
     ) -> (TokenStream, TokenStream) {
-        let is_traced = self.function.attrs.iter().any(|attr| {
-            let last = attr.path().segments.last();
-            last.is_some_and(|last| last.ident == "instrument")
-        });
-        if !is_traced {
+        if !self.is_traced() {
             return (before, instrumented);
         }
         let mixed = Span::mixed_site();
@@ -143,6 +196,13 @@ impl Plan {
             quote_spanned!(mixed=> #before let instrumented = #instrumented;),
             quote_spanned!(mixed=> async move { instrumented.await }),
         )
+    }
+
+    fn is_traced(&self) -> bool {
+        self.function.attrs.iter().any(|attr| {
+            let last = attr.path().segments.last();
+            last.is_some_and(|last| last.ident == "instrument")
+        })
     }
 
     /// The function's static.
@@ -187,8 +247,9 @@ impl Plan {
         self.labels.iter().flat_map(|labels| &labels.0)
     }
 
-    /// `future` with the call around it, and the statements before.
-    fn instrumented(&self, future: &TokenStream) -> (TokenStream, TokenStream) {
+    /// What a call is made from: the statements before, and the constructor of the
+    /// runtime's future with its first argument.
+    fn call(&self) -> (TokenStream, Call) {
         let runtime = &self.runtime;
         let site = self.call_site();
         let values: Vec<TokenStream> = self
@@ -201,37 +262,34 @@ impl Plan {
                 }
             })
             .collect();
-        let (mut before, call, new) = if values.is_empty() {
-            (TokenStream::new(), site, quote!(new))
-        } else {
-            let new = match self.shape {
-                Shape::AsyncFn => quote!(new),
-                Shape::ImplFuture | Shape::BoxedFuture => quote!(ahead),
-            };
-            // Before the body takes the arguments.
-            let call = quote_spanned! {Span::mixed_site()=>
-                let call = #runtime::Call::#new(#site, &[#(#values),*]);
-            };
-            let name = quote_spanned!(Span::mixed_site()=> call);
-            (call, name, quote!(labelled))
+        if values.is_empty() {
+            return (TokenStream::new(), Call("new", site));
+        }
+        let new = match self.shape {
+            Shape::AsyncFn => quote!(new),
+            Shape::ImplFuture | Shape::BoxedFuture => quote!(ahead),
         };
+        // Before the body takes the arguments.
+        let call = quote_spanned! {Span::mixed_site()=>
+            let call = #runtime::Call::#new(#site, &[#(#values),*]);
+        };
+        let name = quote_spanned!(Span::mixed_site()=> call);
+        (call, Call("labelled", name))
+    }
 
+    /// `future` with the call around it, and the statements before.
+    fn instrumented(&self, future: &TokenStream) -> (TokenStream, TokenStream) {
+        let runtime = &self.runtime;
+        let (mut before, call) = self.call();
         let (body, probe) = match self.named_output() {
             Some(output) => (
                 future.clone(),
                 quote_spanned!(Span::mixed_site()=> #runtime::Probe::<#output>::NEW),
             ),
             None => {
-                // An async block is not told its type by the signature; the probe is.
-                let output = match self.shape {
-                    Shape::AsyncFn => None,
-                    Shape::ImplFuture | Shape::BoxedFuture => {
-                        of_returned_future(&self.function.sig.output)
-                    }
-                }
-                .map(|output| quote!(::<#output, _>));
+                let probed = self.probe(future);
                 before.extend(quote_spanned! {Span::mixed_site()=>
-                    let (body, probe) = #runtime::probe #output(#future);
+                    let (body, probe) = #probed;
                 });
                 (
                     quote_spanned!(Span::mixed_site()=> body),
@@ -239,6 +297,36 @@ impl Plan {
                 )
             }
         };
+        (before, self.around(&call, &body, &probe))
+    }
+
+    /// The same in one expression, for one that may stand anywhere in the body.
+    fn probed(&self, call: &Call, future: &TokenStream) -> TokenStream {
+        let probed = self.probe(future);
+        let (body, probe) = (
+            quote_spanned!(Span::mixed_site()=> body),
+            quote_spanned!(Span::mixed_site()=> probe),
+        );
+        let instrumented = self.around(call, &body, &probe);
+        quote_spanned! {Span::mixed_site()=>
+            match #probed { (body, probe) => #instrumented }
+        }
+    }
+
+    /// A future beside the probe of its output.
+    fn probe(&self, future: &TokenStream) -> TokenStream {
+        let runtime = &self.runtime;
+        // An async block is not told its type by the signature; the probe is.
+        let output = match self.shape {
+            Shape::AsyncFn => None,
+            Shape::ImplFuture | Shape::BoxedFuture => of_returned_future(&self.function.sig.output),
+        }
+        .map(|output| quote!(::<#output, _>));
+        quote_spanned!(Span::mixed_site()=> #runtime::probe #output(#future))
+    }
+
+    fn around(&self, call: &Call, body: &TokenStream, probe: &TokenStream) -> TokenStream {
+        let runtime = &self.runtime;
         let teller = match &self.outcome {
             Some(outcome) => {
                 quote_spanned!(Span::mixed_site()=> #runtime::by_function(#probe, #outcome))
@@ -256,10 +344,11 @@ impl Plan {
         };
         let at_body = Span::mixed_site().located_at(self.body.braces.join());
         let runtime = located_at(runtime, at_body);
-        let instrumented = quote_spanned! {at_body=>
+        let Call(new, call) = call;
+        let new = Ident::new(new, at_body);
+        quote_spanned! {at_body=>
             #runtime::Instrumented::#new(#call, #body, #teller)
-        };
-        (before, instrumented)
+        }
     }
 
     /// What the body comes to, if the signature gives it a name.
@@ -299,6 +388,9 @@ impl Plan {
         }
     }
 }
+
+/// The name of a constructor of the runtime's future, and its first argument.
+struct Call(&'static str, TokenStream);
 
 /// The same tokens, which errors show elsewhere.
 fn located_at(tokens: &TokenStream, span: Span) -> TokenStream {

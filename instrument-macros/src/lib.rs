@@ -15,6 +15,7 @@ mod function;
 mod impl_block;
 mod item;
 mod labels;
+mod leaves;
 mod method;
 mod names;
 mod output;

@@ -4,8 +4,8 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::visit_mut::VisitMut;
 use syn::{
-    GenericArgument, PathArguments, PathSegment, ReturnType, Signature, Type, TypeParamBound,
-    TypePath,
+    GenericArgument, GenericParam, Ident, Lifetime, ParenthesizedGenericArguments, PathArguments,
+    PathSegment, ReturnType, Signature, TraitBound, Type, TypeFnPtr, TypeParamBound, TypePath,
 };
 
 /// How a function is async.
@@ -111,7 +111,7 @@ pub(crate) fn of_returned_future(output: &ReturnType) -> Option<TokenStream> {
     if matches!(output, Type::Never(_)) {
         return None;
     }
-    Some(erased(output).0.into_token_stream())
+    Some(without_lifetimes(erased(output).0).into_token_stream())
 }
 
 fn associated_output(future: &PathSegment) -> Option<&Type> {
@@ -175,10 +175,52 @@ pub(crate) fn named(output: &ReturnType) -> Option<TokenStream> {
     match output {
         ReturnType::Type(..) if returns_never(output) => None,
         ReturnType::Type(_, ty) => match erased(ty) {
-            (ty, false) => Some(ty.into_token_stream()),
+            (ty, false) => Some(without_lifetimes(ty).into_token_stream()),
             (_, true) => None,
         },
         ReturnType::Default => Some(quote!(())),
+    }
+}
+
+/// The type with `'_` for each named lifetime, where it may be inferred.
+///
+/// A bound that is asked of a type must hold for its lifetimes too, and a framework
+/// may implement its trait only for `&'static [u8; 32]`. With lifetimes of its own
+/// the question does not constrain those of the function.
+fn without_lifetimes(mut ty: Type) -> Type {
+    Inferred::default().visit_type_mut(&mut ty);
+    ty
+}
+
+#[derive(Default)]
+struct Inferred {
+    /// By a `for<'a>` around.
+    bound: Vec<Ident>,
+}
+
+impl VisitMut for Inferred {
+    fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+        if lifetime.ident != "static" && !self.bound.contains(&lifetime.ident) {
+            lifetime.ident = Ident::new("_", lifetime.ident.span());
+        }
+    }
+
+    // In the arguments of these, `'_` is a new lifetime and not an inferred one.
+    fn visit_type_fn_ptr_mut(&mut self, _: &mut TypeFnPtr) {}
+    fn visit_parenthesized_generic_arguments_mut(&mut self, _: &mut ParenthesizedGenericArguments) {
+    }
+
+    fn visit_trait_bound_mut(&mut self, bound: &mut TraitBound) {
+        let outer = self.bound.len();
+        if let Some(lifetimes) = &bound.lifetimes {
+            self.bound
+                .extend(lifetimes.lifetimes.iter().filter_map(|param| match param {
+                    GenericParam::Lifetime(param) => Some(param.lifetime.ident.clone()),
+                    _ => None,
+                }));
+        }
+        self.visit_path_mut(&mut bound.path);
+        self.bound.truncate(outer);
     }
 }
 

@@ -115,6 +115,19 @@ pub mod __private {
         unreachable!("this only tells the compiler a type")
     }
 
+    /// Calls a function's body. The bound tells the compiler that the closure is
+    /// called once, so that it may move out of what it captured.
+    #[inline]
+    pub fn call_once<R>(body: impl FnOnce() -> R) -> R {
+        body()
+    }
+
+    /// Gives an expression the type that the function returns.
+    #[inline(always)]
+    pub fn returned<R>(value: R) -> R {
+        value
+    }
+
     /// Names a function pointer's return type; the only way to write `!` there.
     pub trait Returns {
         type Output;

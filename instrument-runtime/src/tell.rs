@@ -17,8 +17,12 @@ use crate::http_status::HttpStatus;
 use crate::outcome::{Outcome, Protocol};
 
 /// Stands for a return type.
+///
+/// It is contravariant: a probe of `&'a str` is also one of `&'static str`. So a
+/// question that it is asked does not constrain the lifetimes of the function's
+/// own type.
 #[derive(Debug)]
-pub struct Probe<R>(PhantomData<fn() -> R>);
+pub struct Probe<R>(PhantomData<fn(R)>);
 
 impl<R> Probe<R> {
     pub const NEW: Self = Self(PhantomData);
@@ -47,7 +51,7 @@ impl<R> Deref for Probe<R> {
 
 /// A [`Probe`] of a type that is no `Result`.
 #[derive(Debug)]
-pub struct AnyProbe<R>(PhantomData<fn() -> R>);
+pub struct AnyProbe<R>(PhantomData<fn(R)>);
 
 impl<R> AnyProbe<R> {
     /// There is no second side.
@@ -65,6 +69,9 @@ pub struct OfResult;
 pub struct OfValue;
 
 /// What one side of the return type tells.
+///
+/// A side that reads nothing is implemented for every type. The bound on the rung
+/// has chosen it; here the bound would have to hold for the function's lifetimes.
 pub trait Side<T> {
     /// Which kind of status is told, so that a call that never returns is a
     /// request too.
@@ -94,7 +101,7 @@ macro_rules! side {
         pub struct $kind;
 
         #[derive(Debug)]
-        pub struct $rung<T>(PhantomData<fn() -> T>);
+        pub struct $rung<T>(PhantomData<fn(T)>);
 
         impl<T> $rung<T> {
             const NEW: Self = Self(PhantomData);
@@ -207,7 +214,7 @@ side!(
 use Rung3 as Rung2;
 
 #[cfg(feature = "axum")]
-impl<T: axum::response::IntoResponse> Side<T> for AxumAnswer {}
+impl<T> Side<T> for AxumAnswer {}
 
 #[cfg(feature = "actix-web")]
 side!(
@@ -218,7 +225,7 @@ side!(
 use Rung4 as Rung3;
 
 #[cfg(feature = "actix-web")]
-impl<T: actix_web::Responder> Side<T> for ActixAnswer {}
+impl<T> Side<T> for ActixAnswer {}
 
 side!(
     /// Any other type.

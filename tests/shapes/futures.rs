@@ -177,6 +177,151 @@ fn the_future_is_measured() {
     );
 }
 
+/// Functions whose future borrows from a `&mut`, or whose output borrows more than
+/// the future does.
+mod borrowed {
+    use super::*;
+
+    struct Connection {
+        pings: u8,
+    }
+
+    impl Connection {
+        async fn ping(&mut self) -> u8 {
+            work().await;
+            self.pings += 1;
+            self.pings
+        }
+    }
+
+    struct Pooled(Connection);
+
+    impl Pooled {
+        #[instrumented]
+        fn ping(&mut self) -> BoxFuture<'_, u8> {
+            Connection::ping(&mut self.0).boxed()
+        }
+
+        #[instrumented]
+        fn twice(&mut self, early: bool) -> BoxFuture<'_, u8> {
+            if early {
+                return self.0.ping().boxed();
+            }
+            async move {
+                self.0.ping().await;
+                self.0.ping().await
+            }
+            .boxed()
+        }
+
+        #[instrumented]
+        fn unboxed(&mut self) -> impl Future<Output = u8> {
+            self.0.pings += 1;
+            self.0.ping()
+        }
+
+        #[instrumented]
+        fn early<'a>(&'a mut self, text: &str) -> impl Future<Output = u8> + use<'a> {
+            if text.is_empty() {
+                return self.0.ping();
+            }
+            self.0.pings += 10;
+            self.0.ping()
+        }
+
+        #[instrumented]
+        fn by_a_macro(&mut self) -> BoxFuture<'_, u8> {
+            macro_rules! unless_zero {
+                ($number:expr) => {
+                    if $number != 0 {
+                        return self.0.ping().boxed();
+                    }
+                };
+            }
+            unless_zero!(self.0.pings);
+            ready(0).boxed()
+        }
+
+        #[instrumented(labels(pings = self.0.pings, early = early))]
+        fn labelled(&mut self, early: bool) -> BoxFuture<'_, u8> {
+            if early {
+                return Box::pin(self.0.ping());
+            }
+            match self.0.pings {
+                0 => Box::pin(ready(0)),
+                _ => self.0.ping().boxed(),
+            }
+        }
+    }
+
+    #[test]
+    fn a_future_of_a_mutable_borrow() {
+        let mut pooled = Pooled(Connection { pings: 0 });
+        let at = |name: &str| format!("futures::borrowed::{name}");
+        assert_eq!(ok(&at("by_a_macro"), async || pooled.by_a_macro().await), 0);
+        assert_eq!(ok(&at("ping"), async || pooled.ping().await), 1);
+        assert_eq!(ok(&at("twice"), async || pooled.twice(true).await), 2);
+        assert_eq!(ok(&at("twice"), async || pooled.twice(false).await), 4);
+        assert_eq!(ok(&at("unboxed"), async || pooled.unboxed().await), 6);
+        assert_eq!(ok(&at("early"), async || pooled.early("").await), 7);
+        assert_eq!(ok(&at("early"), async || pooled.early("x").await), 18);
+        assert_eq!(
+            ok(&at("by_a_macro"), async || pooled.by_a_macro().await),
+            19
+        );
+        let labelled = format!("{} pings=19 early=true", at("labelled"));
+        assert_eq!(ok(&labelled, async || pooled.labelled(true).await), 20);
+        let labelled = format!("{} pings=20 early=false", at("labelled"));
+        assert_eq!(ok(&labelled, async || pooled.labelled(false).await), 21);
+    }
+
+    #[derive(Debug)]
+    struct Transaction<'a>(std::marker::PhantomData<&'a Pool>);
+
+    #[derive(Debug)]
+    struct Pool;
+
+    trait Acquire<'a> {
+        fn begin(self) -> BoxFuture<'static, Result<Transaction<'a>, ()>>;
+        fn early(self, fails: bool) -> BoxFuture<'static, Result<Transaction<'a>, ()>>;
+    }
+
+    impl<'a> Acquire<'a> for &'_ Pool {
+        #[instrumented]
+        fn begin(self) -> BoxFuture<'static, Result<Transaction<'a>, ()>> {
+            let connection = String::from("open");
+            Box::pin(async move {
+                work().await;
+                drop(connection);
+                Ok(Transaction(std::marker::PhantomData))
+            })
+        }
+
+        #[instrumented]
+        fn early(self, fails: bool) -> BoxFuture<'static, Result<Transaction<'a>, ()>> {
+            if fails {
+                return Box::pin(async {
+                    work().await;
+                    Err(())
+                });
+            }
+            async {
+                work().await;
+                Ok(Transaction(std::marker::PhantomData))
+            }
+            .boxed()
+        }
+    }
+
+    #[test]
+    fn an_output_that_borrows_more_than_the_future() {
+        let at = |name: &str| format!("futures::borrowed::{name}");
+        ok(&at("begin"), async || Pool.begin().await).unwrap();
+        error(&at("early"), async || Pool.early(true).await).unwrap_err();
+        ok(&at("early"), async || Pool.early(false).await).unwrap();
+    }
+}
+
 #[instrumented]
 fn at_once() -> impl Future<Output = u8> {
     ready(1)

@@ -236,3 +236,167 @@ fn functions_that_never_return() {
         );
     });
 }
+
+/// Types that a framework can answer with only if they are `'static`: whichever of
+/// the frameworks are enabled, a function may return them with any lifetime.
+mod borrows {
+    use std::borrow::Cow;
+
+    use super::*;
+
+    #[instrumented]
+    async fn array(bytes: &[u8; 32]) -> &[u8; 32] {
+        work().await;
+        bytes
+    }
+
+    #[instrumented]
+    async fn tuple(text: &str) -> (&str,) {
+        work().await;
+        (text,)
+    }
+
+    #[instrumented]
+    async fn headers<'a>(text: &'a str) -> (http::HeaderMap, &'a str) {
+        work().await;
+        (http::HeaderMap::new(), text)
+    }
+
+    #[instrumented]
+    async fn option(text: &str) -> Option<&str> {
+        work().await;
+        Some(text)
+    }
+
+    #[instrumented]
+    async fn result_of_option<'a>(text: &'a str) -> Result<Option<&'a str>, ()> {
+        work().await;
+        Ok(Some(text))
+    }
+
+    #[instrumented]
+    async fn boxed_error<'a>(text: &'a str) -> Result<u8, Box<dyn Error + 'a>> {
+        work().await;
+        #[derive(Debug)]
+        struct Borrows<'a>(#[allow(dead_code)] &'a str);
+        impl Display for Borrows<'_> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.0)
+            }
+        }
+        impl Error for Borrows<'_> {}
+        Err(Box::new(Borrows(text)))
+    }
+
+    #[instrumented]
+    async fn cow<'a>(text: &'a str) -> Result<Cow<'a, str>, Cow<'a, [u8]>> {
+        work().await;
+        Ok(Cow::Borrowed(text))
+    }
+
+    #[instrumented]
+    async fn mutable<'a, 'b>(text: &'a mut &'b str) -> &'a mut &'b str {
+        work().await;
+        text
+    }
+
+    #[instrumented]
+    async fn higher_ranked<'a>(
+        text: &'a str,
+    ) -> (&'a str, Box<dyn for<'b> Fn(&'b str) -> &'b str + 'a>) {
+        work().await;
+        (text, Box::new(|text| text))
+    }
+
+    #[instrumented]
+    async fn function_pointer<'a>(text: &'a str) -> (&'a str, fn(&'a str) -> Option<&'a str>) {
+        work().await;
+        (text, |text| Some(text))
+    }
+
+    #[instrumented]
+    async fn hidden<'a>(text: &'a str) -> Result<impl Display + use<'a>, (&'a str,)> {
+        work().await;
+        Ok(text)
+    }
+
+    #[instrumented]
+    fn returned<'a>(bytes: &'a [u8; 32]) -> impl Future<Output = &'a [u8; 32]> {
+        async move {
+            work().await;
+            bytes
+        }
+    }
+
+    #[instrumented]
+    fn returned_boxed<'a>(
+        text: &'a str,
+    ) -> ::futures::future::BoxFuture<'a, Result<Option<&'a str>, (&'a str,)>> {
+        Box::pin(async move {
+            work().await;
+            Ok(Some(text))
+        })
+    }
+
+    trait Same {
+        async fn same(self) -> Self;
+    }
+
+    impl<'a> Same for &'a [u8; 32] {
+        #[instrumented]
+        async fn same(self) -> Self {
+            work().await;
+            self
+        }
+    }
+
+    impl<'a> Same for Option<&'a str> {
+        #[instrumented]
+        async fn same(self) -> Self {
+            work().await;
+            self
+        }
+    }
+
+    #[test]
+    fn any_lifetime() {
+        let text = String::from("text");
+        let bytes = [7; 32];
+        let at = |name: &str| format!("returns::borrows::{name}");
+        assert_eq!(ok(&at("array"), async || array(&bytes).await), &bytes);
+        assert_eq!(ok(&at("tuple"), async || tuple(&text).await), ("text",));
+        assert_eq!(ok(&at("headers"), async || headers(&text).await).1, "text");
+        assert_eq!(
+            ok(&at("option"), async || option(&text).await),
+            Some("text")
+        );
+        let found = ok(&at("result_of_option"), async || {
+            result_of_option(&text).await
+        });
+        assert_eq!(found, Ok(Some("text")));
+        let failed = error(&at("boxed_error"), async || boxed_error(&text).await);
+        assert_eq!(failed.unwrap_err().to_string(), "text");
+        assert_eq!(ok(&at("cow"), async || cow(&text).await).unwrap(), "text");
+        let mut borrowed = &*text;
+        assert_eq!(
+            ok(&at("mutable"), async || *mutable(&mut borrowed).await),
+            "text"
+        );
+        let (found, same) = ok(&at("higher_ranked"), async || higher_ranked(&text).await);
+        assert_eq!(same(found), "text");
+        let (found, some) = ok(&at("function_pointer"), async || {
+            function_pointer(&text).await
+        });
+        assert_eq!(some(found), Some("text"));
+        let shown = ok(&at("hidden"), async || hidden(&text).await);
+        assert_eq!(shown.unwrap().to_string(), "text");
+        assert_eq!(ok(&at("returned"), async || returned(&bytes).await), &bytes);
+        let found = ok(&at("returned_boxed"), async || returned_boxed(&text).await);
+        assert_eq!(found, Ok(Some("text")));
+        assert_eq!(ok(&at("same"), async || (&bytes).same().await), &bytes);
+        assert_eq!(
+            ok(&at("same"), async || Some(&*text).same().await),
+            Some("text")
+        );
+    }
+}

@@ -202,6 +202,247 @@ mod drop_order {
     }
 }
 
+mod drop_state {
+    use super::*;
+
+    type Log = RefCell<Vec<(u32, bool)>>;
+
+    /// Writes down the state in which it is dropped.
+    struct Tracker<'a> {
+        n: u32,
+        is_armed: bool,
+        log: &'a Log,
+    }
+
+    impl Drop for Tracker<'_> {
+        fn drop(&mut self) {
+            self.log.borrow_mut().push((self.n, self.is_armed));
+        }
+    }
+
+    type Alias<'a> = Tracker<'a>;
+
+    async fn pause() {
+        tokio::task::yield_now().await;
+    }
+
+    twins! {
+        fn alone(mut t: Tracker<'_>) -> u32 {
+            for n in [1, 2, 3] { t.n += n; pause().await; }
+            t.n
+        }
+
+        fn beside_a_reference(mut t: Tracker<'_>, numbers: &[u32]) -> u32 {
+            for n in numbers { t.n += n; }
+            pause().await;
+            t.n
+        }
+
+        #[rustfmt::skip]
+        fn by_alias(mut t: Alias<'_>) -> () { t.is_armed = false; }
+
+        #[allow(non_snake_case)]
+        fn in_capitals(mut T: Tracker<'_>) -> () {
+            T.n = 4;
+            pause().await;
+        }
+
+        #[allow(non_snake_case)]
+        fn in_capitals_and_a_tuple((mut T, _n): (Tracker<'_>, u8)) -> () {
+            T.n = 4;
+            pause().await;
+        }
+
+        fn boxed(mut t: Box<Tracker<'_>>) -> () {
+            t.n = 5;
+            pause().await;
+        }
+
+        fn in_a_tuple((mut t, n): (Tracker<'_>, u32)) -> u32 {
+            t.n = n;
+            pause().await;
+            t.n
+        }
+
+        fn in_a_struct(mut pair: (Tracker<'_>, Tracker<'_>)) -> u32 {
+            pair.0.n = 6;
+            pair.1.is_armed = false;
+            pause().await;
+            pair.0.n
+        }
+
+        fn fails(mut t: Tracker<'_>) -> Result<u32, std::num::ParseIntError> {
+            t.n = 8;
+            pause().await;
+            let n = "x".parse::<u32>()?;
+            t.n = 9;
+            Ok(n)
+        }
+
+        fn panics(mut t: Tracker<'_>) -> () {
+            t.n = 10;
+            pause().await;
+            panic!("on purpose");
+        }
+    }
+
+    /// The same methods twice, each in a trait of its own.
+    macro_rules! methods {
+        ($module:ident $($attr:meta)?) => {
+            mod $module {
+                use super::*;
+
+                pub(super) trait Methods<'a> {
+                    async fn by_value(self);
+                    async fn takes_self_apart(self) -> bool;
+                    fn boxed(self) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+                    fn after(self) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+                    fn by_another(self) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+                    fn early(self) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+                }
+
+                impl<'a> Methods<'a> for Tracker<'a> {
+                    $(#[$attr])?
+                    async fn by_value(mut self) {
+                        self.is_armed = false;
+                        pause().await;
+                    }
+
+                    $(#[$attr])?
+                    async fn takes_self_apart(mut self) -> bool {
+                        let Self { n, is_armed, .. } = &mut self;
+                        *n = 10;
+                        pause().await;
+                        *is_armed
+                    }
+
+                    $(#[$attr])?
+                    fn boxed(mut self) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
+                        Box::pin(async move {
+                            let whole = &mut self;
+                            whole.n = 11;
+                            pause().await;
+                        })
+                    }
+
+                    $(#[$attr])?
+                    fn after(mut self) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
+                        self.n = 12;
+                        Box::pin(async { pause().await })
+                    }
+
+                    $(#[$attr])?
+                    fn by_another(mut self) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
+                        self.n += 13;
+                        ::futures::FutureExt::boxed_local(pause())
+                    }
+
+                    $(#[$attr])?
+                    fn early(mut self) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
+                        macro_rules! unless_armed {
+                            ($future:expr) => {
+                                if self.is_armed {
+                                    return $future;
+                                }
+                            };
+                        }
+                        self.n = 14;
+                        unless_armed!(Box::pin(pause()));
+                        self.n = 15;
+                        Box::pin(async {})
+                    }
+                }
+            }
+        };
+    }
+
+    methods!(plain_methods);
+    methods!(measured_methods instrumented);
+
+    /// The states that are dropped when the call is polled so often, and then
+    /// dropped.
+    fn log<'a, F: Future>(
+        log: &'a Log,
+        polls: usize,
+        call: impl FnOnce(Tracker<'a>) -> F,
+    ) -> Vec<(u32, bool)> {
+        let mut future = Box::pin(call(Tracker {
+            n: 0,
+            is_armed: true,
+            log,
+        }));
+        for _ in 0..polls {
+            match catch_unwind(AssertUnwindSafe(|| poll_once(future.as_mut()))) {
+                Ok(false) => {}
+                Ok(true) | Err(_) => break,
+            }
+        }
+        drop(future);
+        log.take()
+    }
+
+    macro_rules! same {
+        ($($name:ident: |$t:ident| ($($arg:expr),*);)*) => {
+            $(
+                #[test]
+                fn $name() {
+                    for polls in 0..6 {
+                        let seen = Log::default();
+                        let plain = log(&seen, polls, |$t| plain::$name($($arg),*));
+                        let measured = log(&seen, polls, |$t| measured::$name($($arg),*));
+                        assert!(!plain.is_empty());
+                        assert_eq!(measured, plain, "after {polls} polls");
+                    }
+                }
+            )*
+        };
+    }
+
+    same! {
+        alone: |t| (t);
+        beside_a_reference: |t| (t, &[1, 2, 3]);
+        by_alias: |t| (t);
+        in_capitals: |t| (t);
+        in_capitals_and_a_tuple: |t| ((t, 1));
+        boxed: |t| (Box::new(t));
+        in_a_tuple: |t| ((t, 3));
+        in_a_struct: |t| ((another(&t), t));
+        fails: |t| (t);
+        panics: |t| (t);
+    }
+
+    fn another<'a>(t: &Tracker<'a>) -> Tracker<'a> {
+        Tracker {
+            n: 1,
+            is_armed: t.is_armed,
+            log: t.log,
+        }
+    }
+
+    macro_rules! same_methods {
+        ($($name:ident)*) => {
+            $(
+                #[test]
+                fn $name() {
+                    for polls in 0..4 {
+                        let seen = Log::default();
+                        let plain = log(&seen, polls, |t| plain_methods::Methods::$name(t));
+                        let measured = log(&seen, polls, |t| measured_methods::Methods::$name(t));
+                        assert!(!plain.is_empty());
+                        assert_eq!(measured, plain, "after {polls} polls");
+                    }
+                }
+            )*
+        };
+    }
+
+    mod methods {
+        use super::*;
+
+        same_methods!(by_value takes_self_apart boxed after by_another early);
+    }
+}
+
 mod sizes {
     use super::*;
 

@@ -1,0 +1,344 @@
+//! The places where a function's value comes from: the tail of its body, the
+//! branches of that tail, and `return`.
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::visit_mut::{self, VisitMut};
+use syn::{Block, Expr, ExprCall, ExprReturn, Ident, Item, Macro, Stmt};
+
+/// The body of a function, where no `return` is out of sight.
+pub(crate) struct Leaves {
+    statements: Vec<Stmt>,
+    has_return: bool,
+}
+
+impl Leaves {
+    /// `None` if the body cannot be parsed, or if a macro in it may expand to a
+    /// `return`.
+    pub(crate) fn of(body: &TokenStream) -> Option<Self> {
+        let mut statements = syn::parse::Parser::parse2(Block::parse_within, body.clone()).ok()?;
+        let mut returns = Returns::default();
+        for statement in &mut statements {
+            returns.visit_stmt_mut(statement);
+        }
+        (!returns.may_be_hidden).then_some(Self {
+            statements,
+            has_return: returns.found,
+        })
+    }
+
+    pub(crate) fn has_return(&self) -> bool {
+        self.has_return
+    }
+
+    /// The body with each of these expressions replaced by what `wrap` makes of
+    /// it. An expression that never comes to a value is left alone.
+    pub(crate) fn wrapped(mut self, wrap: &mut dyn FnMut(Leaf) -> TokenStream) -> TokenStream {
+        if self.has_return {
+            let mut wrapper = WrapReturns { wrap };
+            for statement in &mut self.statements {
+                wrapper.visit_stmt_mut(statement);
+            }
+        }
+        wrap_tail_of(&mut self.statements, wrap);
+        self.statements
+            .iter()
+            .map(ToTokens::to_token_stream)
+            .collect()
+    }
+}
+
+/// One of the expressions that a function returns.
+pub(crate) enum Leaf {
+    /// `Box::pin(…)`: the path before the parentheses, and the argument.
+    BoxPin(TokenStream, TokenStream),
+    /// `async { … }.boxed()`: the async block, and the method.
+    Boxed(TokenStream, Ident),
+    Other(TokenStream),
+}
+
+impl Leaf {
+    fn of(expr: &Expr) -> Self {
+        match expr {
+            Expr::Call(ExprCall {
+                attrs, func, args, ..
+            }) if attrs.is_empty() && args.len() == 1 && is_box_pin(func) => {
+                Self::BoxPin(func.to_token_stream(), args[0].to_token_stream())
+            }
+            Expr::MethodCall(call)
+                if call.attrs.is_empty()
+                    && call.args.is_empty()
+                    && matches!(*call.receiver, Expr::Async(_))
+                    && (call.method == "boxed" || call.method == "boxed_local") =>
+            {
+                Self::Boxed(call.receiver.to_token_stream(), call.method.clone())
+            }
+            other => Self::Other(other.to_token_stream()),
+        }
+    }
+}
+
+fn is_box_pin(path: &Expr) -> bool {
+    matches!(
+        path.to_token_stream().to_string().replace(' ', "").as_str(),
+        "Box::pin" | "std::boxed::Box::pin" | "::std::boxed::Box::pin"
+    )
+}
+
+fn wrap_tail_of(statements: &mut [Stmt], wrap: &mut dyn FnMut(Leaf) -> TokenStream) {
+    match statements.last_mut() {
+        Some(Stmt::Expr(expr, None)) => wrap_tail(expr, wrap),
+        Some(Stmt::Macro(statement)) if statement.semi_token.is_none() => {
+            if !diverges(&statement.mac) {
+                let leaf = Leaf::Other(statement.to_token_stream());
+                let wrapped = wrap(leaf);
+                if let Some(last) = statements.last_mut() {
+                    *last = Stmt::Expr(Expr::Verbatim(wrapped), None);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn wrap_tail(expr: &mut Expr, wrap: &mut dyn FnMut(Leaf) -> TokenStream) {
+    match expr {
+        Expr::Paren(paren) => wrap_tail(&mut paren.expr, wrap),
+        Expr::Group(group) => wrap_tail(&mut group.expr, wrap),
+        Expr::Block(block) if block.label.is_none() => wrap_tail_of(&mut block.block.stmts, wrap),
+        Expr::Unsafe(block) => wrap_tail_of(&mut block.block.stmts, wrap),
+        Expr::If(branch) => {
+            wrap_tail_of(&mut branch.then_branch.stmts, wrap);
+            if let Some((_, otherwise)) = &mut branch.else_branch {
+                wrap_tail(otherwise, wrap);
+            }
+        }
+        Expr::Match(branches) => {
+            for arm in &mut branches.arms {
+                wrap_tail(&mut arm.body, wrap);
+            }
+        }
+        // These are wrapped already, or have no value.
+        Expr::Return(_) | Expr::Break(_) | Expr::Continue(_) => {}
+        Expr::Macro(expr) if diverges(&expr.mac) => {}
+        _ => *expr = Expr::Verbatim(wrap(Leaf::of(expr))),
+    }
+}
+
+/// Visits what belongs to the function itself, and not to a closure, an async
+/// block or an item in it.
+macro_rules! within_the_function {
+    () => {
+        fn visit_item_mut(&mut self, _: &mut Item) {}
+        fn visit_expr_closure_mut(&mut self, _: &mut syn::ExprClosure) {}
+        fn visit_expr_async_mut(&mut self, _: &mut syn::ExprAsync) {}
+        fn visit_expr_const_mut(&mut self, _: &mut syn::ExprConst) {}
+    };
+}
+
+#[derive(Default)]
+struct Returns {
+    found: bool,
+    may_be_hidden: bool,
+}
+
+impl VisitMut for Returns {
+    within_the_function!();
+
+    fn visit_expr_return_mut(&mut self, expr: &mut ExprReturn) {
+        self.found = true;
+        visit_mut::visit_expr_return_mut(self, expr);
+    }
+
+    fn visit_expr_try_mut(&mut self, _: &mut syn::ExprTry) {
+        self.may_be_hidden = true;
+    }
+
+    fn visit_expr_mut(&mut self, expr: &mut Expr) {
+        // Syntax that `syn` does not know.
+        self.may_be_hidden |= matches!(expr, Expr::Verbatim(_));
+        visit_mut::visit_expr_mut(self, expr);
+    }
+
+    fn visit_macro_mut(&mut self, found: &mut Macro) {
+        self.may_be_hidden |= !is_well_known(found) || mentions_return(found.tokens.clone());
+    }
+}
+
+struct WrapReturns<'a> {
+    wrap: &'a mut dyn FnMut(Leaf) -> TokenStream,
+}
+
+impl VisitMut for WrapReturns<'_> {
+    within_the_function!();
+
+    fn visit_expr_return_mut(&mut self, expr: &mut ExprReturn) {
+        visit_mut::visit_expr_return_mut(self, expr);
+        if let Some(expr) = &mut expr.expr {
+            wrap_tail(expr, self.wrap);
+        }
+    }
+}
+
+/// Macros of the standard library, `log` and `tracing`: they contain no `return`.
+const WELL_KNOWN: [&str; 43] = [
+    "assert",
+    "assert_eq",
+    "assert_ne",
+    "cfg",
+    "column",
+    "concat",
+    "dbg",
+    "debug",
+    "debug_assert",
+    "debug_assert_eq",
+    "debug_assert_ne",
+    "debug_span",
+    "env",
+    "eprint",
+    "eprintln",
+    "error",
+    "error_span",
+    "event",
+    "file",
+    "format",
+    "format_args",
+    "include_bytes",
+    "include_str",
+    "info",
+    "info_span",
+    "line",
+    "log",
+    "matches",
+    "module_path",
+    "option_env",
+    "panic",
+    "print",
+    "println",
+    "stringify",
+    "todo",
+    "trace",
+    "trace_span",
+    "unimplemented",
+    "unreachable",
+    "vec",
+    "warn",
+    "write",
+    "writeln",
+];
+
+fn is_well_known(found: &Macro) -> bool {
+    let last = found.path.segments.last();
+    last.is_some_and(|last| WELL_KNOWN.iter().any(|name| last.ident == name))
+}
+
+fn diverges(found: &Macro) -> bool {
+    let last = found.path.segments.last();
+    last.is_some_and(|last| {
+        ["panic", "todo", "unimplemented", "unreachable"]
+            .iter()
+            .any(|name| last.ident == name)
+    })
+}
+
+fn mentions_return(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == "return",
+        TokenTree::Group(group) => mentions_return(group.stream()),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quote::quote;
+
+    fn wrapped(body: TokenStream) -> Option<String> {
+        let leaves = Leaves::of(&body)?;
+        let mut wrap = |leaf| match leaf {
+            Leaf::BoxPin(pin, future) => quote!(#pin(W(#future))),
+            Leaf::Boxed(future, method) => quote!((W(#future)).#method()),
+            Leaf::Other(expr) => quote!(W(#expr)),
+        };
+        Some(leaves.wrapped(&mut wrap).to_string())
+    }
+
+    #[test]
+    fn every_value_of_the_function_is_wrapped() {
+        for (body, expected) in [
+            (
+                quote!(f(); Box::pin(async { return 1; })),
+                quote!(f(); Box::pin(W(async { return 1; }))),
+            ),
+            (
+                quote!(if a {
+                    return b;
+                }(c)),
+                quote!(if a {
+                    return W(b);
+                }(W(c))),
+            ),
+            (
+                quote!(if a {
+                    b
+                } else if c {
+                    unsafe { d }
+                } else {
+                    match e {
+                        f => g,
+                        _ => h(),
+                    }
+                }),
+                quote!(if a {
+                    W(b)
+                } else if c {
+                    unsafe { W(d) }
+                } else {
+                    match e {
+                        f => W(g),
+                        _ => W(h()),
+                    }
+                }),
+            ),
+            (
+                quote!(Box::pin(if a {
+                    return b;
+                } else {
+                    c
+                })),
+                quote!(Box::pin(W(if a {
+                    return W(b);
+                } else {
+                    c
+                }))),
+            ),
+            (
+                quote!(let f = |x| { return 1 }; fn g() -> u8 { return 2; } loop { return h; }),
+                quote!(let f = |x| { return 1 }; fn g() -> u8 { return 2; } W(loop { return W(h); })),
+            ),
+            (
+                quote!(async { 1 }.boxed()),
+                quote!((W(async { 1 })).boxed()),
+            ),
+            (quote!(f().boxed_local()), quote!(W(f().boxed_local()))),
+            (quote!(a; return todo!();), quote!(a; return todo!();)),
+            (quote!(todo!("x")), quote!(todo!("x"))),
+        ] {
+            assert_eq!(wrapped(body), Some(expected.to_string()));
+        }
+    }
+
+    #[test]
+    fn a_return_may_be_out_of_sight() {
+        for body in [
+            quote!(bail!("x")),
+            quote!(let x = ensure!(y); z),
+            quote!(println!("{}", return x); z),
+            quote!(x?; z),
+            quote!(let x =),
+        ] {
+            assert_eq!(wrapped(body), None);
+        }
+    }
+}
