@@ -275,3 +275,41 @@ mod on_std {
         none: Option<StatusCode> = Some(StatusCode::NOT_FOUND) => "outcome=ok";
     }
 }
+
+/// The same where the method is known, which makes the call a request. What is
+/// enabled for other functions changes nothing.
+mod on_std_as_a_handler {
+    use std::error::Error;
+    use std::io;
+
+    use super::*;
+
+    macro_rules! told {
+        ($($name:ident: $type:ty = $value:expr => $end:literal;)*) => {
+            $(
+                #[test]
+                fn $name() {
+                    #[instrumented(endpoint = "/x", method = "GET")]
+                    async fn call() -> $type {
+                        tokio::task::yield_now().await;
+                        $value
+                    }
+
+                    Recorded::during_async(async |recorded| {
+                        let _: $type = call().await;
+                        assert_eq!(recorded.lines(), one_call("method=GET endpoint=/x", $end));
+                    });
+                }
+            )*
+        };
+    }
+
+    told! {
+        io: io::Result<u8> = Err(io::ErrorKind::NotFound.into()) => "outcome=error";
+        boxed: Result<u8, Box<dyn Error>> = Err("no".into()) => "outcome=error";
+        of_text: Result<(), std::str::Utf8Error> = String::from_utf8(vec![0xFF]).map(drop).map_err(|error| error.utf8_error())
+            => "outcome=error";
+        of_json: serde_json::Result<u8> = serde_json::from_str("-") => "outcome=error";
+        text: String = String::new() => "outcome=ok http_status=200";
+    }
+}

@@ -12,8 +12,8 @@
 //!
 //! [RFC 2229]: https://rust-lang.github.io/rfcs/2229-capture-disjoint-fields.html
 
-use proc_macro2::{Span, TokenStream, TokenTree};
-use quote::{ToTokens, quote_spanned};
+use proc_macro2::{Delimiter, Group, Spacing, Span, TokenStream, TokenTree};
+use quote::quote_spanned;
 use syn::{Attribute, FnArg, Ident, Pat, PatIdent, Receiver, ReceiverKind, Signature, Type};
 
 pub(crate) struct Captures {
@@ -88,13 +88,42 @@ impl Captures {
             .collect()
     }
 
-    /// Whether the body leaves out one whose name does not begin with `_`. That
-    /// it is captured all the same would be a second remark on the same thing.
-    pub(crate) fn has_unused(&self, body: &TokenStream) -> bool {
+    /// Whether the body does not read one of them. rustc says so already; it would
+    /// add a second warning, that the capture is not read (`unused_assignments`).
+    pub(crate) fn has_unread(&self, body: &TokenStream) -> bool {
         self.bindings.iter().any(|Binding { ident, .. }| {
             let name = ident.to_string();
-            !name.starts_with('_') && !mentions(body.clone(), &name)
+            let uses = Uses::of(&name, body);
+            !uses.reads && !uses.assigns && !name.starts_with('_')
         })
+    }
+
+    /// The body without the warnings that only captured variables get.
+    ///
+    /// That a field is assigned and not read again is no mistake if the argument's
+    /// `Drop` reads it. For a local variable rustc knows that, for a captured one it
+    /// does not. So these assignments are put in blocks that allow it.
+    pub(crate) fn without_false_warnings(
+        &self,
+        sig: &mut Signature,
+        body: &TokenStream,
+    ) -> TokenStream {
+        let mut names = Vec::new();
+        for Binding { ident, .. } in &self.bindings {
+            let name = ident.to_string();
+            let uses = Uses::of(&name, body);
+            if uses.assigns_fields {
+                if !uses.reads && !uses.assigns {
+                    allow_unused(sig, &name);
+                }
+                names.push(name);
+            }
+        }
+        if names.is_empty() {
+            body.clone()
+        } else {
+            allow_field_assignments(body.clone(), &names)
+        }
     }
 }
 
@@ -163,12 +192,209 @@ fn bound(pat: &Pat, idents: &mut Vec<Ident>) {
     }
 }
 
-fn mentions(tokens: TokenStream, name: &str) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => ident == name,
-        TokenTree::Group(group) => mentions(group.stream(), name),
-        // A format string's `{name}`.
-        TokenTree::Literal(literal) => literal.to_token_stream().to_string().contains(name),
-        TokenTree::Punct(_) => false,
-    })
+/// How a body uses a variable.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Uses {
+    /// Anything but an assignment.
+    reads: bool,
+    /// `name = …`
+    assigns: bool,
+    /// `name.field = …`, or `+=` and the like.
+    assigns_fields: bool,
+}
+
+impl Uses {
+    fn of(name: &str, body: &TokenStream) -> Self {
+        let mut uses = Self::default();
+        uses.add(name, body.clone());
+        uses
+    }
+
+    fn add(&mut self, name: &str, tokens: TokenStream) {
+        let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+        for (index, token) in tokens.iter().enumerate() {
+            match token {
+                TokenTree::Ident(ident) if ident == name => match assigned_place(&tokens, index) {
+                    Some(Place::Whole) => self.assigns = true,
+                    Some(Place::Field) => self.assigns_fields = true,
+                    None => self.reads = true,
+                },
+                TokenTree::Group(group) => self.add(name, group.stream()),
+                // A format string's `{name}`.
+                TokenTree::Literal(literal) => {
+                    self.reads |= literal.to_string().contains(name);
+                }
+                TokenTree::Ident(_) | TokenTree::Punct(_) => {}
+            }
+        }
+    }
+}
+
+enum Place {
+    Whole,
+    Field,
+}
+
+/// What is assigned by the statement that begins at `start`, if it is
+/// `name = …` or `name.field.field = …`.
+fn assigned_place(tokens: &[TokenTree], start: usize) -> Option<Place> {
+    let is_start = match start.checked_sub(1).map(|before| &tokens[before]) {
+        None => true,
+        Some(TokenTree::Punct(punct)) => punct.as_char() == ';',
+        Some(TokenTree::Group(group)) => group.delimiter() == Delimiter::Brace,
+        Some(_) => false,
+    };
+    if !is_start {
+        return None;
+    }
+    let mut rest = tokens[start + 1..].iter().peekable();
+    let mut place = Place::Whole;
+    while rest.next_if(|token| is_punct(token, ".")).is_some() {
+        rest.next_if(|token| matches!(token, TokenTree::Ident(_) | TokenTree::Literal(_)))?;
+        place = Place::Field;
+    }
+    let operator = rest.next()?;
+    let is_assignment = if is_punct(operator, "=") {
+        // And not `==` or `=>`.
+        !matches!(operator, TokenTree::Punct(punct) if punct.spacing() == Spacing::Joint)
+    } else if is_punct(operator, "+-*/%^&|") {
+        rest.next().is_some_and(|token| is_punct(token, "="))
+    } else if is_punct(operator, "<>") {
+        let repeated = rest.next().map(ToString::to_string);
+        repeated == Some(operator.to_string())
+            && rest.next().is_some_and(|token| is_punct(token, "="))
+    } else {
+        false
+    };
+    // A whole value that is added to has been read.
+    match place {
+        Place::Whole if !is_punct(operator, "=") => None,
+        place => is_assignment.then_some(place),
+    }
+}
+
+fn is_punct(token: &TokenTree, any_of: &str) -> bool {
+    matches!(token, TokenTree::Punct(punct) if any_of.contains(punct.as_char()))
+}
+
+/// Puts `name.field = …;` into a block that allows it.
+fn allow_field_assignments(tokens: TokenStream, names: &[String]) -> TokenStream {
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let mut allowed = TokenStream::new();
+    let mut index = 0;
+    while index < tokens.len() {
+        let is_named = matches!(
+            &tokens[index],
+            TokenTree::Ident(ident) if names.iter().any(|name| ident == name)
+        );
+        if is_named && matches!(assigned_place(&tokens, index), Some(Place::Field)) {
+            let rest = &tokens[index..];
+            let length = rest
+                .iter()
+                .position(|token| is_punct(token, ";"))
+                .map_or(rest.len(), |semicolon| semicolon + 1);
+            let statement = allow_field_assignments_within(&rest[..length], names);
+            allowed.extend(quote_spanned! {Span::mixed_site()=>
+                #[allow(unused_assignments)] { #statement }
+            });
+            index += length;
+        } else {
+            allowed.extend(allow_field_assignments_within(
+                &tokens[index..=index],
+                names,
+            ));
+            index += 1;
+        }
+    }
+    allowed
+}
+
+/// The same in the groups of some tokens.
+fn allow_field_assignments_within(tokens: &[TokenTree], names: &[String]) -> TokenStream {
+    tokens
+        .iter()
+        .map(|token| match token {
+            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => {
+                let content = allow_field_assignments(group.stream(), names);
+                let mut allowed = Group::new(Delimiter::Brace, content);
+                allowed.set_span(group.span());
+                allowed.into()
+            }
+            other => other.clone(),
+        })
+        .collect()
+}
+
+/// Only assigned to, a variable counts as unused.
+fn allow_unused(sig: &mut Signature, name: &str) {
+    let allow = || syn::parse_quote!(#[allow(unused_variables)]);
+    for arg in &mut sig.inputs {
+        match arg {
+            FnArg::Receiver(receiver) if name == "self" => receiver.attrs.push(allow()),
+            FnArg::Typed(arg) if name != "self" => {
+                let mut idents = Vec::new();
+                bound(&arg.pat, &mut idents);
+                if idents.iter().any(|ident| ident == name) {
+                    arg.attrs.push(allow());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quote::quote;
+
+    #[test]
+    fn a_use_is_a_read_or_an_assignment() {
+        let uses = |body| {
+            let Uses {
+                reads,
+                assigns,
+                assigns_fields,
+            } = Uses::of("t", &body);
+            (reads, assigns, assigns_fields)
+        };
+        for (body, expected) in [
+            (quote!(u = 1; u.t()), (true, false, false)),
+            (quote!(t = 1), (false, true, false)),
+            (quote!(t == 1), (true, false, false)),
+            (
+                quote!(if x {
+                    t.n = 1;
+                }),
+                (false, false, true),
+            ),
+            (quote!(if x { } t.0.n <<= 1; t.0 += 1), (false, false, true)),
+            (quote!(t.n(1); t.n < 1), (true, false, false)),
+            (quote!(t += 1), (true, false, false)),
+            (
+                quote!(match t {
+                    _ => t.n = 1,
+                }),
+                (true, false, false),
+            ),
+            (quote!(println!("{t}")), (true, false, false)),
+        ] {
+            assert_eq!(uses(body.clone()), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_assignment_to_a_field_gets_a_block() {
+        let body = quote!(t.n = f({ t.m = 1; 2 }); loop { t.n += 1 } u.n = 1; t = 1; t.n);
+        let names = ["t".to_owned()];
+        let expected = quote! {
+            #[allow(unused_assignments)] {
+                t.n = f({ t.m = 1; 2 });
+            }
+            loop { #[allow(unused_assignments)] { t.n += 1 } }
+            u.n = 1; t = 1; t.n
+        };
+        let allowed = allow_field_assignments(body, &names);
+        assert_eq!(allowed.to_string(), expected.to_string());
+    }
 }

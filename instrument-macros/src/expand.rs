@@ -20,6 +20,7 @@
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::Signature;
 use syn::spanned::Spanned;
 
 use crate::body::{boxed_future, is_async_block};
@@ -42,7 +43,7 @@ impl ToTokens for Plan {
         let inner_attrs = &self.body.inner_attrs;
         let mut sig = sig.clone();
         let expanded = match self.shape {
-            Shape::AsyncFn => self.async_fn(&Captures::of(&mut sig)),
+            Shape::AsyncFn => self.async_fn(&mut sig),
             Shape::ImplFuture | Shape::BoxedFuture => self.returned(&mut sig),
         };
         tokens.extend(quote!(#(#attrs)* #vis #defaultness #sig));
@@ -51,9 +52,10 @@ impl ToTokens for Plan {
 }
 
 impl Plan {
-    fn async_fn(&self, captures: &Captures) -> TokenStream {
-        let block = self.hinted_body(captures);
-        let allow = self.allow_on_block(captures);
+    fn async_fn(&self, sig: &mut Signature) -> TokenStream {
+        let captures = Captures::of(sig);
+        let block = self.hinted_body(&captures, sig);
+        let allow = self.allow_on_block(&captures);
         let at_body = Span::mixed_site().located_at(self.body.braces.join());
         let (before, instrumented) =
             self.instrumented(&quote_spanned!(Span::mixed_site()=> #allow async move #block));
@@ -63,7 +65,7 @@ impl Plan {
 
     /// A function that returns a future: what it does before runs as it did,
     /// and what it returns is wrapped.
-    fn returned(&self, sig: &mut syn::Signature) -> TokenStream {
+    fn returned(&self, sig: &mut Signature) -> TokenStream {
         let runtime = &self.runtime;
         let body = &self.body.tokens;
         if self.shape == Shape::ImplFuture && is_async_block(body) {
@@ -81,7 +83,7 @@ impl Plan {
                 (Shape::BoxedFuture, Some(leaves)) => return self.leaves(leaves),
                 (Shape::ImplFuture, Some(leaves)) if !leaves.has_return() => {
                     let (before, call) = self.call();
-                    let block = self.whole_body();
+                    let block = self.as_block(body.clone());
                     let instrumented = self.probed(&call, &block.into());
                     return quote!(#before #instrumented);
                 }
@@ -90,9 +92,9 @@ impl Plan {
         }
         let captures = Captures::of(sig);
         let output = nameable(&sig.output, runtime);
-        let block = self.hinted_body(&captures);
+        let block = self.hinted_body(&captures, sig);
         let unused = captures
-            .has_unused(body)
+            .has_unread(body)
             .then(|| quote!(unused_assignments,));
         let future = quote_spanned! {Span::mixed_site()=>
             #runtime::call_once(
@@ -140,33 +142,33 @@ impl Plan {
                 quote_spanned!(Span::mixed_site()=> #runtime::Box::pin(#instrumented))
             }
         });
+        let body = self.as_block(body);
         quote!(#before #body)
     }
 
     /// The body as the user wrote it, in a block with what is never reached.
-    fn hinted_body(&self, captures: &Captures) -> TokenTree {
-        let body = &self.body.tokens;
+    fn hinted_body(&self, captures: &Captures, sig: &mut Signature) -> TokenTree {
         let hints = self.never_reached(captures);
+        let body = captures.without_false_warnings(sig, &self.body.tokens);
         if hints.is_empty() {
-            return braced(self.body.braces, body.clone());
+            return braced(self.body.braces, body);
         }
-        // A block of its own: items come first in it, if they did.
-        let body = self.whole_body();
+        let body = self.as_block(body);
         braced(self.body.braces, quote!(#hints #body))
     }
 
-    /// The body as a block. The braces of a lone expression are not the user's: rustc
-    /// would say that they are unnecessary.
-    fn whole_body(&self) -> TokenTree {
-        let body = &self.body.tokens;
+    /// The body as a block of its own, in which items come first, if they did. The
+    /// braces of a lone expression are not the user's: rustc would say that they are
+    /// unnecessary.
+    fn as_block(&self, body: TokenStream) -> TokenTree {
         let has_statements = body
             .clone()
             .into_iter()
             .any(|token| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ';'));
         if has_statements {
-            return braced(self.body.braces, body.clone());
+            return braced(self.body.braces, body);
         }
-        let mut body = Group::new(Delimiter::Brace, body.clone());
+        let mut body = Group::new(Delimiter::Brace, body);
         body.set_span(Span::mixed_site().located_at(self.body.braces.join()));
         body.into()
     }
@@ -174,7 +176,7 @@ impl Plan {
     fn allow_on_block(&self, captures: &Captures) -> Option<TokenStream> {
         // That an argument is captured all the same would be a second remark.
         let unused = captures
-            .has_unused(&self.body.tokens)
+            .has_unread(&self.body.tokens)
             .then(|| quote!(unused_assignments,));
         // A function may return what can be awaited; in a block it looks odd.
         let awaitable = returns_awaitable(&self.function.sig.output)

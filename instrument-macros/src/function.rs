@@ -43,7 +43,7 @@ impl Parse for Body {
         let (group, has_attrs) = input.step(|cursor| {
             let group = match (cursor.group(Delimiter::Brace), cursor.token_tree()) {
                 (Some((content, ..)), Some((TokenTree::Group(group), rest))) => {
-                    Some(((group, content.punct().is_some()), rest))
+                    Some(((without_marks(group), content.punct().is_some()), rest))
                 }
                 _ => None,
             };
@@ -70,6 +70,17 @@ impl Parse for Body {
             inner_attrs,
             tokens,
         })
+    }
+}
+
+/// A `$body:block` of a `macro_rules!` comes in a group without delimiters.
+fn without_marks(group: Group) -> Group {
+    if group.delimiter() != Delimiter::None {
+        return group;
+    }
+    match group.stream().into_iter().next() {
+        Some(TokenTree::Group(inner)) => without_marks(inner),
+        _ => group,
     }
 }
 

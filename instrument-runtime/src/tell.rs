@@ -169,24 +169,25 @@ macro_rules! text {
 
 text!(&str String Cow<'_, str> &[u8] Vec<u8> hyper::body::Bytes);
 
-/// An error that actix-web knows how to answer, and that is not only a handler's:
-/// what reads a file and finds none is no 404 by itself.
-#[cfg(feature = "actix-web")]
-macro_rules! anyones_errors {
+/// Errors of other crates for which actix-web implements `ResponseError`. They say
+/// nothing: what a function counts must not depend on a feature that another crate
+/// may have enabled. Under actix-web's middleware, the status that was sent counts.
+macro_rules! no_status {
     ($($error:ty)*) => {
-        $(
-            impl Tells for $error {
-                fn tell(&self, is_request: bool) -> Option<Outcome> {
-                    let status = || actix_web::ResponseError::status_code(self).as_u16();
-                    is_request.then(|| Outcome::HttpStatus(status()))
-                }
-            }
-        )*
+        $(impl Tells for $error {})*
     };
 }
 
+no_status!(std::io::Error Box<dyn std::error::Error + '_> std::str::Utf8Error Infallible);
+// Without actix-web nothing asks for a status of these.
 #[cfg(feature = "actix-web")]
-anyones_errors!(std::io::Error Box<dyn std::error::Error> std::str::Utf8Error Infallible);
+no_status! {
+    serde::de::value::Error
+    serde_json::Error
+    serde_urlencoded::ser::Error
+    actix_web::error::HttpError
+    actix_web::http::header::InvalidHeaderValue
+}
 
 #[cfg(feature = "actix-web")]
 side!(

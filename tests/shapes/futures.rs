@@ -239,7 +239,7 @@ mod borrowed {
                 };
             }
             unless_zero!(self.0.pings);
-            ready(0).boxed()
+            work().map(|()| 0).boxed()
         }
 
         #[instrumented(labels(pings = self.0.pings, early = early))]
@@ -248,7 +248,7 @@ mod borrowed {
                 return Box::pin(self.0.ping());
             }
             match self.0.pings {
-                0 => Box::pin(ready(0)),
+                0 => Box::pin(work().map(|()| 0)),
                 _ => self.0.ping().boxed(),
             }
         }
