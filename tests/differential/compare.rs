@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use crate::arguments::Argument;
-use crate::case::{Case, Labels};
+use crate::case::{Attribute, Case, Labels};
 use crate::project::{Observed, Remark};
 
-/// How much larger than the plain one an annotated future may be: the record of the
-/// call, and the teller.
+/// How much larger than the plain one an annotated future may be, in bytes: the record
+/// of the call and the teller. Where the plain function does not hold its arguments
+/// over an await, the annotated one holds them once more.
 pub const LARGER: u64 = 128;
 
 /// Each difference, in a line or a few.
@@ -44,11 +45,9 @@ pub fn differences(case: &Case, plain: &Observed, annotated: &Observed) -> Vec<S
             listed(&gone)
         ));
     }
-    // The parts of an argument that its pattern does not bind are dropped later.
-    let is_rest = case.arguments.contains(&Argument::RestPattern);
     for (scenario, log) in &plain.logs {
         let other = annotated.logs.get(scenario).map_or(&[][..], Vec::as_slice);
-        let is_same = if is_rest {
+        let is_same = if is_in_any_order(case) {
             sorted(log) == sorted(other)
         } else {
             log == other
@@ -65,12 +64,14 @@ pub fn differences(case: &Case, plain: &Observed, annotated: &Observed) -> Vec<S
             plain.auto_traits, annotated.auto_traits
         ));
     }
-    if let (Some(plain), Some(annotated)) = (plain.size, annotated.size)
-        && annotated > plain + LARGER
-        // The future of the label is the user's.
-        && case.labels != Labels::Awaiting
+    if let (Some(of_plain), Some(of_annotated)) = (plain.size, annotated.size)
+        && of_annotated > of_plain + plain.arguments + LARGER
+        && !is_larger(case)
     {
-        found.push(format!("the future has {annotated} bytes, not {plain}"));
+        found.push(format!(
+            "the future has {of_annotated} bytes, not {of_plain}; its arguments have {}",
+            plain.arguments
+        ));
     }
     if annotated.counted != annotated.started {
         found.push(format!(
@@ -87,15 +88,37 @@ pub fn differences(case: &Case, plain: &Observed, annotated: &Observed) -> Vec<S
     found
 }
 
+/// Where the order of drops is known to differ.
+fn is_in_any_order(case: &Case) -> bool {
+    // The parts of an argument that its pattern does not bind are dropped later.
+    case.arguments.contains(&Argument::RestPattern)
+        // `#[tracing::instrument]` drops arguments in another order than Rust does, but
+        // finds them in Rust's order in what our attribute leaves.
+        || case.attribute == Attribute::Tracing
+}
+
+/// Where a future is known to be larger than the bound.
+fn is_larger(case: &Case) -> bool {
+    // The future of the label is the user's.
+    case.labels == Labels::Awaiting
+        // It holds our future twice.
+        || case.attribute == Attribute::Tracing
+}
+
 /// The lints that say less with the attribute. None says more.
 fn may_go(case: &Case, lint: &str) -> bool {
     match lint {
         // A label is a use of an argument.
-        "unused_variables" | "clippy::unused_self" | "clippy::needless_pass_by_value" => {
-            matches!(case.labels, Labels::Expression | Labels::Several)
+        "unused_variables" | "clippy::unused_self" | "clippy::needless_pass_by_value"
+            if matches!(case.labels, Labels::Expression | Labels::Several) =>
+        {
+            true
         }
-        // And awaits.
-        "clippy::unused_async" => case.labels == Labels::Awaiting,
+        // The expansion awaits, and is more than one block.
+        "clippy::unused_async" | "clippy::manual_async_fn" => true,
+        // Clippy leaves these alone in functions that a macro has written.
+        "clippy::elidable_lifetime_names" | "clippy::needless_lifetimes" => true,
+        "clippy::needless_return" => true,
         _ => false,
     }
 }

@@ -70,6 +70,8 @@ pub struct Observed {
     pub auto_traits: Vec<String>,
     /// The size of its future.
     pub size: Option<u64>,
+    /// The size of its arguments.
+    pub arguments: u64,
     /// How many calls were polled at least once.
     pub started: u64,
     /// How many calls the page counts.
@@ -388,6 +390,7 @@ fn run(edition: Edition, observations: &mut Observations) -> anyhow::Result<()> 
         if !line["auto_traits"].is_null() {
             observed.auto_traits = strings(&line["auto_traits"]);
             observed.size = line["size"].as_u64();
+            observed.arguments = line["arguments"].as_u64().unwrap_or_default();
         }
         if let Some(started) = line["started"].as_u64() {
             observed.started = started;

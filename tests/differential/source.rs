@@ -470,9 +470,14 @@ impl Function<'_> {
             given.push(format!("given_{name}"));
         }
         let call = format!("{callee}({})", given.join(", "));
+        let sizes: Vec<String> = given
+            .iter()
+            .map(|given| format!(" + std::mem::size_of_val(&{given})"))
+            .collect();
+        let sizes = sizes.concat();
         let show = self.returned.show;
         format!(
-            "#[allow(warnings, clippy::all, clippy::pedantic)]\npub fn drive(case: &mut Case) {{\n    case.scenarios(|case| {{\n{}        case.run(move || {call}, |value| {show});\n    }});\n{}    let future = {call};\n    let auto_traits = auto_traits!(future);\n    case.probe(&auto_traits, std::mem::size_of_val(&future));\n}}\n",
+            "#[allow(warnings, clippy::all, clippy::pedantic)]\npub fn drive(case: &mut Case) {{\n    case.scenarios(|case| {{\n{}        case.run(move || {call}, |value| {show});\n    }});\n{}    let arguments = 0{sizes};\n    let future = {call};\n    let auto_traits = auto_traits!(future);\n    case.probe(&auto_traits, std::mem::size_of_val(&future), arguments);\n}}\n",
             indented(&indented(&setup)),
             indented(&setup),
         )

@@ -401,7 +401,7 @@ impl Case {
     }
 
     /// Prints what the type of the future says.
-    pub fn probe(&self, auto_traits: &[&str], size: usize) {
+    pub fn probe(&self, auto_traits: &[&str], size: usize, arguments: usize) {
         println!(
             "{}",
             json!({
@@ -409,6 +409,7 @@ impl Case {
                 "side": self.side,
                 "auto_traits": auto_traits,
                 "size": size,
+                "arguments": arguments,
             })
         );
     }
@@ -434,8 +435,13 @@ pub fn run(number: usize, side: &'static str, function: fn(&mut Case)) {
 /// Panics are written down instead of printed.
 pub fn begin() {
     std::panic::set_hook(Box::new(|info| {
+        let payload = payload(info);
+        // The place is that of a block, which the attribute puts around the body.
+        if payload.contains("resumed after completion") {
+            return log(format_args!("panic {payload}"));
+        }
         let place = info.location().map(place).unwrap_or_default();
-        log(format_args!("panic {} at {place}", payload(info)));
+        log(format_args!("panic {payload} at {place}"));
     }));
 }
 
