@@ -78,15 +78,22 @@ impl Plan {
             let (before, instrumented) = self.as_written(self.instrumented(&future));
             return quote!(#before #pin(#instrumented));
         }
-        if !self.is_traced() {
-            match (self.shape, Leaves::of(body)) {
-                (Shape::BoxedFuture, Some(leaves)) => return self.leaves(leaves),
-                (Shape::ImplFuture, Some(leaves)) if !leaves.has_return() => {
+        if let Some(leaves) = Leaves::of(body)
+            && !self.is_traced()
+        {
+            // A closure would take the place of the caller, and a hidden `return` is
+            // less likely than a question for the caller.
+            let is_tracked = self.has_attr("track_caller");
+            let is_seen = !leaves.may_hide_return();
+            match self.shape {
+                Shape::BoxedFuture if is_seen || is_tracked => return self.leaves(leaves),
+                Shape::ImplFuture if is_seen && !leaves.has_return() => {
                     let (before, call) = self.call();
                     let block = self.as_block(body.clone());
                     let instrumented = self.probed(&call, &block.into());
                     return quote!(#before #instrumented);
                 }
+                Shape::ImplFuture if is_seen && is_tracked => return self.leaves(leaves),
                 _ => {}
             }
         }
@@ -111,8 +118,7 @@ impl Plan {
         }
     }
 
-    /// A function that returns a boxed future: each value that it returns is wrapped
-    /// where it stands. A future that it boxes itself is wrapped inside its box, so
+    /// Each value that the function returns is wrapped where it stands. A future that it boxes itself is wrapped inside its box, so
     /// that there is no second box, and the compiler asks of the wrapped future what
     /// it asked of the future itself.
     fn leaves(&self, leaves: Leaves) -> TokenStream {
@@ -126,6 +132,7 @@ impl Plan {
             call.1 = quote_spanned!(Span::mixed_site()=> site);
         }
         let body = leaves.wrapped(&mut |leaf| match leaf {
+            Leaf::Other(future) if self.shape == Shape::ImplFuture => self.probed(&call, &future),
             Leaf::BoxPin(pin, future) => {
                 let instrumented = self.probed(&call, &future);
                 quote!(#pin(#instrumented))
@@ -201,9 +208,14 @@ impl Plan {
     }
 
     fn is_traced(&self) -> bool {
+        self.has_attr("instrument")
+    }
+
+    /// Whether an attribute of this name is on the function, under any path.
+    fn has_attr(&self, name: &str) -> bool {
         self.function.attrs.iter().any(|attr| {
             let last = attr.path().segments.last();
-            last.is_some_and(|last| last.ident == "instrument")
+            last.is_some_and(|last| last.ident == name)
         })
     }
 
@@ -272,8 +284,26 @@ impl Plan {
             Shape::ImplFuture | Shape::BoxedFuture => quote!(ahead),
         };
         // Before the body takes the arguments.
-        let call = quote_spanned! {Span::mixed_site()=>
-            let call = #runtime::Call::#new(#site, &[#(#values),*]);
+        let call = if values.iter().any(|value| awaits(value.clone())) {
+            // A `&dyn Display` that is held while another label is awaited would keep
+            // the future from being `Send`. References to the values themselves do not.
+            let names: Vec<Ident> = values
+                .iter()
+                .enumerate()
+                .map(|(index, value)| {
+                    let span = Span::mixed_site().located_at(value.span());
+                    Ident::new(&format!("value{index}"), span)
+                })
+                .collect();
+            quote_spanned! {Span::mixed_site()=>
+                let call = match (#(#values,)*) {
+                    (#(#names,)*) => #runtime::Call::#new(#site, &[#(#names),*]),
+                };
+            }
+        } else {
+            quote_spanned! {Span::mixed_site()=>
+                let call = #runtime::Call::#new(#site, &[#(#values),*]);
+            }
         };
         let name = quote_spanned!(Span::mixed_site()=> call);
         (call, Call("labelled", name))
@@ -389,6 +419,14 @@ impl Plan {
             };
         }
     }
+}
+
+fn awaits(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == "await",
+        TokenTree::Group(group) => awaits(group.stream()),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
 }
 
 /// The name of a constructor of the runtime's future, and its first argument.

@@ -1,6 +1,7 @@
 //! One call: started at its first poll, ended exactly once.
 
 use std::fmt::Display;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -250,6 +251,11 @@ impl Call {
         let _ = is_judged;
     }
 }
+
+// What unwinding finds half done is the body's, not the call's: it counts its end
+// when it is dropped.
+impl UnwindSafe for Call {}
+impl RefUnwindSafe for Call {}
 
 impl Drop for Call {
     #[inline]
