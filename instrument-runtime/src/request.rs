@@ -47,10 +47,11 @@
 //! | it is dropped                   |        | ended, as cancelled      |                       | ended        |             |
 //! | a route is found                |        | keeps it                 | released              | keeps it     | keeps it    |
 //! | the head goes out               | route  | released                 | joined (**)           | joined       | joined      |
-//! | the layer's future is dropped   | route  | released                 | joined                | joined       | joined      |
+//! | the layer's future is dropped   | route  | released                 | joined (***)          | joined       | joined      |
 //!
 //! (*) Replaces it, if it is the same function (a retry) or if the earlier one was
-//! cancelled. (**) Released, if it was cancelled: whoever gave it up answered.
+//! cancelled. (**) Released, if it was cancelled: something else answered. (***)
+//! Released, if it was dropped in a poll of the request: something else gave it up.
 //!
 //! What was replaced is counted by itself. After a release nothing is inferred
 //! any more. A call that could be the handler by its types, but for want of
@@ -186,6 +187,8 @@ enum Stage {
         end: End,
         nanos: u64,
         is_judged: bool,
+        /// It was dropped in a poll of the request: by a time-out, say.
+        is_given_up: bool,
     },
 }
 
@@ -495,7 +498,9 @@ impl Request {
             let stays = match claim.stage {
                 Stage::Active(_) => false,
                 // With the request, or instead of it.
-                Stage::Ended { end, .. } => is_dropped || !end.is_cancelled(),
+                Stage::Ended {
+                    end, is_given_up, ..
+                } => !is_given_up && (is_dropped || !end.is_cancelled()),
             };
             if !stays {
                 self.release(state);
@@ -550,10 +555,12 @@ impl Request {
         if let Some(claim) = &mut state.claim
             && claim.id == id
         {
+            let is_polled = with_current(|current| std::ptr::eq(&**current, self));
             claim.stage = Stage::Ended {
                 end,
                 nanos,
                 is_judged,
+                is_given_up: end.is_cancelled() && is_polled == Some(true),
             };
             return;
         }

@@ -46,9 +46,10 @@ async fn path(id: web::Path<u32>) -> Result<String, Problem> {
     handle(&PATH).await
 }
 
+/// A helper may have been given it as well.
 static WHOLE: About = About {
     alone: "endpoint=actix_app::whole kind=whole",
-    labels: "kind=whole",
+    handler: Handler::Never,
     ..HANDLER
 };
 
@@ -132,6 +133,8 @@ async fn send(uri: &'static str) -> u16 {
 pub(crate) static APP: App = App {
     method: "GET",
     protocol: Protocol::Http,
+    is_routed_first: true,
+    has_inner_layer: false,
     handlers: &[
         ("/quiet", "/quiet", &QUIET),
         ("/nothing", "/nothing", &NOTHING),

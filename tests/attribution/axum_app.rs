@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Request};
+use axum::extract::{Json, Path, Request};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
@@ -55,8 +55,20 @@ static BODY: About = About {
 };
 
 #[instrumented(labels(kind = "body"))]
-async fn body(_method: http::Method, _text: String) -> Result<String, Problem> {
+async fn body(Json(_numbers): Json<Vec<u8>>) -> Result<String, Problem> {
     handle(&BODY).await
+}
+
+/// By its arguments it could be anything.
+static TEXT: About = About {
+    alone: "endpoint=axum_app::text kind=text",
+    handler: Handler::Never,
+    ..HANDLER
+};
+
+#[instrumented(labels(kind = "text"))]
+async fn text(_method: http::Method, _text: String) -> Result<String, Problem> {
+    handle(&TEXT).await
 }
 
 static WHOLE: About = About {
@@ -146,6 +158,7 @@ fn router() -> Router {
         .route("/nothing", get(nothing))
         .route("/path/{id}", get(path))
         .route("/body", get(body))
+        .route("/text", get(text))
         .route("/whole", get(whole))
         .route("/named/{id}", get(named))
         .nest("/api", nested)
@@ -160,7 +173,9 @@ fn router() -> Router {
 }
 
 async fn send(uri: &'static str) -> u16 {
-    let request = Request::get(uri).body(Body::from("text"));
+    let request = Request::get(uri)
+        .header("content-type", "application/json")
+        .body(Body::from("[1, 2]"));
     let Ok(response) = router().oneshot(request.expect("a request")).await;
     response.status().as_u16()
 }
@@ -168,11 +183,14 @@ async fn send(uri: &'static str) -> u16 {
 pub(crate) static APP: App = App {
     method: "GET",
     protocol: Protocol::Http,
+    is_routed_first: true,
+    has_inner_layer: true,
     handlers: &[
         ("/quiet", "/quiet", &QUIET),
         ("/nothing", "/nothing", &NOTHING),
         ("/path/7", "/path/{id}", &PATH),
         ("/body", "/body", &BODY),
+        ("/text", "/text", &TEXT),
         ("/whole", "/whole", &WHOLE),
         ("/named/7", "/named/{id}", &NAMED),
         ("/api/named/7", "/api/named/{id}", &NAMED),

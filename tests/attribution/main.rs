@@ -32,6 +32,10 @@ use truth::{About, Call, Handler, Protocol};
 pub(crate) struct App {
     method: &'static str,
     protocol: Protocol,
+    /// Whether the route is known before the middleware runs.
+    is_routed_first: bool,
+    /// Whether a layer within the middleware sees the panics of every handler.
+    has_inner_layer: bool,
     /// The path to ask for, the route that matches it, and its handler.
     handlers: &'static [(&'static str, &'static str, &'static About)],
     /// Sends a request, and gives the status that went out.
@@ -46,8 +50,18 @@ enum Seen {
     Panicked,
 }
 
+/// The end of a request, between two events.
+#[derive(Clone, Copy, Debug)]
+struct Ended {
+    seen: Seen,
+    /// Of what came before it.
+    after: u32,
+    /// Of what came later than the drop of its future.
+    before: u32,
+}
+
 /// Polls a request to its end, or until its client leaves.
-async fn drive(request: LocalBoxFuture<'static, u16>, hang_up: Option<u8>) -> (Seen, u32) {
+async fn drive(request: LocalBoxFuture<'static, u16>, hang_up: Option<u8>) -> Ended {
     let mut request = Some(request);
     let mut left = hang_up.map_or(u32::MAX, u32::from);
     poll_fn(|context| {
@@ -65,32 +79,29 @@ async fn drive(request: LocalBoxFuture<'static, u16>, hang_up: Option<u8>) -> (S
                 return Poll::Pending;
             }
         };
-        let answered = truth::event();
+        let after = truth::event();
         request = None;
-        let dropped = truth::event();
-        Poll::Ready((
+        let before = truth::event();
+        Poll::Ready(Ended {
             seen,
-            match seen {
-                Seen::Answered(_) => answered,
-                Seen::Dropped | Seen::Panicked => dropped,
-            },
-        ))
+            after,
+            before,
+        })
     })
     .await
 }
 
 /// Whether the request has this call's labels, as far as the library can know.
-fn joins(call: &Call, seen: Seen, at: u32) -> bool {
-    match call.about.handler {
-        Handler::Never => false,
-        Handler::Certain => true,
-        Handler::Inferred => {
-            let has_ended = call.end.is_some() && call.ended < at;
-            match seen {
-                Seen::Dropped => has_ended,
-                _ => has_ended && call.end != Some(truth::End::Cancelled),
-            }
+fn joins(call: &Call, request: Ended) -> bool {
+    match (call.about.handler, call.end) {
+        (Handler::Never, _) | (Handler::Inferred, None) => false,
+        (Handler::Certain, _) => call.started < request.before,
+        // With the request, not by a decision of the middleware.
+        (Handler::Inferred, Some(truth::End::Cancelled)) => {
+            matches!(request.seen, Seen::Dropped)
+                && (request.after..request.before).contains(&call.ended)
         }
+        (Handler::Inferred, Some(_)) => call.ended < request.after,
     }
 }
 
@@ -159,7 +170,7 @@ fn without_status(requests: &Counts) -> Counts {
 /// Sends requests at once, and compares.
 fn hold(app: &'static App, plans: &[Plan]) -> Result<(), TestCaseError> {
     truth::calls();
-    let (seen, lines) = Recorded::during_async(async |recorded| {
+    let (ended, lines) = Recorded::during_async(async |recorded| {
         tokio::task::LocalSet::new()
             .run_until(async {
                 let requests = plans.iter().enumerate().map(|(number, plan)| {
@@ -169,22 +180,29 @@ fn hold(app: &'static App, plans: &[Plan]) -> Result<(), TestCaseError> {
                     let request = plan::Request { number, plan };
                     drive(Box::pin(request.within((app.send)(path))), hang_up)
                 });
-                let seen = join_all(requests).await;
+                let ended = join_all(requests).await;
                 functions::join_spawned().await;
-                (seen, recorded.lines())
+                (ended, recorded.lines())
             })
             .await
     });
     let calls = truth::calls();
     let mut expected = Counts::new();
-    for (number, (plan, &(seen, at))) in plans.iter().zip(&seen).enumerate() {
+    for (number, (plan, &request)) in plans.iter().zip(&ended).enumerate() {
         let (_, route, about) = app.handlers[plan.handler];
         let calls = || calls.iter().filter(|call| call.request == number);
         // Of several tries the last one is what the client sees.
         let handler = calls().rfind(|call| std::ptr::eq(call.about, about));
-        let panicked = handler.is_some_and(|call| call.end == Some(truth::End::Panicked));
-        let joined = handler.filter(|call| joins(call, seen, at));
-        let line = request_line(app, route, joined, seen, panicked);
+        let joined = handler.filter(|call| joins(call, request));
+        let panicked = handler
+            .filter(|call| app.has_inner_layer || joined.is_some_and(|other| std::ptr::eq(other, *call)))
+            .is_some_and(|call| {
+                call.end == Some(truth::End::Panicked) && call.ended < request.after
+            });
+        let is_routed =
+            app.is_routed_first || handler.is_some_and(|call| call.started < request.after);
+        let route = if is_routed { route } else { "unmatched" };
+        let line = request_line(app, route, joined, request.seen, panicked);
         add(&mut expected, &line, 1);
         for call in calls() {
             let is_joined = joined.is_some_and(|joined| std::ptr::eq(joined, call));
@@ -196,7 +214,7 @@ fn hold(app: &'static App, plans: &[Plan]) -> Result<(), TestCaseError> {
         }
     }
     let (requests, latencies, in_progress) = recorded(&lines);
-    let context = format!("{seen:?}, {calls:#?}");
+    let context = format!("{ended:?}, {calls:#?}");
     if requests != expected {
         return Err(TestCaseError::fail(format!(
             "counted {requests:#?}\nnot {expected:#?}\n{context}"

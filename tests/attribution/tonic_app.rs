@@ -204,6 +204,8 @@ async fn send(uri: &'static str) -> u16 {
 pub(crate) static APP: App = App {
     method: "POST",
     protocol: Protocol::Grpc,
+    is_routed_first: true,
+    has_inner_layer: true,
     handlers: &[
         ("/test.Greeter/Quiet", "/test.Greeter/Quiet", &QUIET),
         ("/test.Greeter/Say", "/test.Greeter/Say", &SAY),

@@ -21,9 +21,10 @@ const HANDLER: About = About {
     labels: "",
 };
 
+/// Nothing leads from it to the request.
 static ROUTED: About = About {
     alone: "endpoint=tower_app::routed kind=routed",
-    labels: "kind=routed",
+    handler: Handler::Never,
     ..HANDLER
 };
 
@@ -153,6 +154,8 @@ async fn send(uri: &'static str) -> u16 {
 pub(crate) static APP: App = App {
     method: "GET",
     protocol: Protocol::Http,
+    is_routed_first: false,
+    has_inner_layer: true,
     handlers: &[
         ("/quiet", "/quiet", &QUIET),
         ("/routed", "/routed", &ROUTED),

@@ -56,7 +56,8 @@ pub(crate) struct Call {
     /// In the course of which request.
     pub(crate) request: usize,
     pub(crate) end: Option<End>,
-    /// When it ended, as a number that rises with each event.
+    /// When it started, as a number that rises with each event.
+    pub(crate) started: u32,
     pub(crate) ended: u32,
 }
 
@@ -90,6 +91,7 @@ impl Note {
                 about,
                 request,
                 end: None,
+                started: event(),
                 ended: 0,
             });
             calls.len() - 1
@@ -194,7 +196,7 @@ fn grpc_code(status: u16) -> (&'static str, &'static str) {
         200 => ("ok", "OK"),
         401 => ("client_error", "UNAUTHENTICATED"),
         404 => ("client_error", "NOT_FOUND"),
-        408 => ("client_error", "DEADLINE_EXCEEDED"),
+        408 => ("error", "DEADLINE_EXCEEDED"),
         499 => ("client_error", "CANCELLED"),
         500 => ("error", "INTERNAL"),
         other => unreachable!("no plan answers {other}"),
