@@ -3,6 +3,7 @@
 
 mod actix_app;
 mod attribution;
+mod attribution_actix;
 mod axum_app;
 mod client;
 mod counted;
