@@ -253,7 +253,7 @@ impl Plan {
                 }
             },
         };
-        let (carried, teller) = self.handler.around(teller, runtime, Span::mixed_site());
+        let (carried, teller) = self.handler.around(teller, runtime);
         let before = quote!(#carried #before);
         let at_body = Span::mixed_site().located_at(self.body.braces.join());
         let runtime = located_at(runtime, at_body);

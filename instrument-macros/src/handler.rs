@@ -2,9 +2,9 @@
 //! signature say it. What is left open the runtime asks of the types and, when the
 //! function is called, of the request.
 
-use proc_macro2::{TokenStream, TokenTree};
-use quote::{ToTokens, quote};
-use syn::visit::Visit;
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::visit_mut::VisitMut;
 use syn::{
     FnArg, GenericArgument, Ident, Lifetime, Pat, PatIdent, PatType, PathArguments, Signature,
     Type, TypeImplTrait, TypeInfer, TypeReference,
@@ -27,10 +27,17 @@ enum Role {
 
 pub(crate) struct Handler {
     role: Role,
-    /// Of the arguments, if they are to be asked.
-    types: Option<Vec<Type>>,
+    types: Types,
     /// An argument that may be the request itself.
     request: Option<Ident>,
+}
+
+/// Of the arguments.
+enum Types {
+    /// Nothing depends on them, or there are none.
+    NotAsked,
+    CannotBeAsked,
+    Asked(Vec<Type>),
 }
 
 impl Handler {
@@ -57,7 +64,11 @@ impl Handler {
         let is_asked = role == Role::Open && (!is_named || request.is_some());
         Self {
             role,
-            types: is_asked.then(|| types(sig)).flatten(),
+            types: match types(sig) {
+                _ if !is_asked || sig.inputs.is_empty() => Types::NotAsked,
+                Some(types) => Types::Asked(types),
+                None => Types::CannotBeAsked,
+            },
             request,
         }
     }
@@ -78,32 +89,26 @@ impl Handler {
         &self,
         teller: TokenStream,
         runtime: &TokenStream,
-        mixed: proc_macro2::Span,
     ) -> (TokenStream, TokenStream) {
-        let is_asked = self.types.as_ref().is_none_or(|types| !types.is_empty());
-        if !matches!(self.role, Role::Open | Role::Helper) || !is_asked && self.request.is_none() {
-            return (TokenStream::new(), teller);
-        }
+        let mixed = Span::mixed_site();
         let arguments = match &self.types {
-            Some(types) => {
+            Types::NotAsked if self.request.is_none() => return (TokenStream::new(), teller),
+            Types::NotAsked | Types::CannotBeAsked => quote_spanned!(mixed=> #runtime::Unknown),
+            Types::Asked(types) => {
                 let state = types.iter().find_map(state_of);
                 let state = state.map_or_else(|| quote!(()), ToTokens::to_token_stream);
-                quote::quote_spanned!(mixed=> #runtime::arguments!(#state; #(#types),*))
+                quote_spanned!(mixed=> #runtime::arguments!(#state; #(#types),*))
             }
-            // Nothing can be inferred from them, nor from the request.
-            None if self.request.is_none() => return (TokenStream::new(), teller),
-            None => quote::quote_spanned!(mixed=> #runtime::Unknown),
         };
-        let teller =
-            quote::quote_spanned!(mixed=> #runtime::WithArguments::of(#teller, #arguments));
+        let teller = quote_spanned!(mixed=> #runtime::WithArguments::of(#teller, #arguments));
         match &self.request {
             None => (TokenStream::new(), teller),
             Some(request) => (
-                quote::quote_spanned! {mixed=>
+                quote_spanned! {mixed=>
                     #[allow(clippy::used_underscore_binding)]
                     let carried = #runtime::Argument(&#request).carried();
                 },
-                quote::quote_spanned!(mixed=> #teller.carrying(carried)),
+                quote_spanned!(mixed=> #teller.carrying(carried)),
             ),
         }
     }
@@ -141,14 +146,15 @@ fn last_name(ty: &Type) -> Option<&Ident> {
     }
 }
 
-/// The arguments' types. `None` if they cannot be written again in the body, or
-/// are not always there.
+/// The arguments' types. `None` if one cannot be written again in the body, or is
+/// not always there.
 fn types(sig: &Signature) -> Option<Vec<Type>> {
     typed(sig)
         .map(|arg| {
+            let mut ty = (*arg.ty).clone();
             let mut written = CanBeWritten(true);
-            written.visit_type(&arg.ty);
-            (written.0 && !is_conditional(arg)).then(|| (*arg.ty).clone())
+            written.visit_type_mut(&mut ty);
+            (written.0 && !is_conditional(arg)).then_some(ty)
         })
         .collect()
 }
@@ -161,20 +167,20 @@ fn is_conditional(arg: &PatType) -> bool {
 /// what borrows is not extracted.
 struct CanBeWritten(bool);
 
-impl Visit<'_> for CanBeWritten {
-    fn visit_lifetime(&mut self, _lifetime: &Lifetime) {
+impl VisitMut for CanBeWritten {
+    fn visit_lifetime_mut(&mut self, _lifetime: &mut Lifetime) {
         self.0 = false;
     }
 
-    fn visit_type_reference(&mut self, _reference: &TypeReference) {
+    fn visit_type_reference_mut(&mut self, _reference: &mut TypeReference) {
         self.0 = false;
     }
 
-    fn visit_type_impl_trait(&mut self, _ty: &TypeImplTrait) {
+    fn visit_type_impl_trait_mut(&mut self, _ty: &mut TypeImplTrait) {
         self.0 = false;
     }
 
-    fn visit_type_infer(&mut self, _ty: &TypeInfer) {
+    fn visit_type_infer_mut(&mut self, _ty: &mut TypeInfer) {
         self.0 = false;
     }
 }

@@ -315,6 +315,7 @@ pub struct Labelling {
 }
 
 impl Labelling {
+    /// Before the first label.
     #[must_use]
     pub fn of(site: &'static CallSite) -> Self {
         Self {
