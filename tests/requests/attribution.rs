@@ -24,7 +24,9 @@ use instrument_runtime::{axum as on_axum, instrumented, tower as on_tower};
 use instrument_tests::recorded::Recorded;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
+use crate::counted::Counted;
 use crate::within::counted;
+use crate::{alone, install, runtime};
 
 fn request(method: &str, path: &str) -> Request {
     Request::builder()
@@ -1011,5 +1013,63 @@ fn a_panic_in_a_handlers_label_is_one_of_its_request() {
         "GET",
         "/label",
         &["method=GET endpoint=/label plan=free outcome=panicked http_status=500 1"],
+    );
+}
+
+#[test]
+fn what_an_unannotated_handler_calls_next_takes_nothing() {
+    #[instrumented(labels(kind = "next"))]
+    async fn next() -> String {
+        "next".to_owned()
+    }
+    async fn two() -> String {
+        render(Vec::new()).await + &next().await
+    }
+    ask(
+        app("/two", get(two)).layer(on_axum::layer()),
+        "GET",
+        "/two",
+        &[
+            "endpoint=attribution::next kind=next outcome=ok 1",
+            "endpoint=attribution::render kind=render outcome=ok 1",
+            "method=GET endpoint=/two outcome=ok http_status=200 1",
+        ],
+    );
+}
+
+/// Layers poll one request on two threads.
+#[test]
+fn a_second_layer_finds_requests_on_other_threads() {
+    const REQUESTS: usize = 1_000;
+    #[instrumented(labels(kind = "handler"))]
+    async fn elsewhere() -> &'static str {
+        "elsewhere"
+    }
+    alone(
+        "attribution::a_second_layer_finds_requests_on_other_threads",
+        || {
+            let exporter = install();
+            let app = app("/elsewhere", get(elsewhere))
+                .layer(on_axum::layer())
+                .layer(from_fn(spawns))
+                .layer(on_axum::layer());
+            runtime().block_on(async {
+                let tasks = (0..REQUESTS).map(|_| {
+                    let app = app.clone();
+                    tokio::spawn(async move {
+                        let Ok(response) = app.oneshot(request("GET", "/elsewhere")).await;
+                        assert_eq!(response.status(), StatusCode::OK);
+                    })
+                });
+                for task in tasks.collect::<Vec<_>>() {
+                    task.await.expect("no panic");
+                }
+            });
+            let line = "GET /elsewhere 200 ok kind=handler";
+            let mut expected = Counted::default();
+            expected.add(&[line; REQUESTS]);
+            let found = Counted::of(&exporter.render());
+            assert!(found.is(&expected), "{}", found.difference(&expected));
+        },
     );
 }

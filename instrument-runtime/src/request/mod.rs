@@ -32,30 +32,33 @@
 //!
 //! # States of the claim
 //!
-//! A claim by 2 or 3 is *said*, one by 4 is *inferred* and stays tentative until
-//! the response's head goes out. "Released" means that the request goes back to
-//! its route and the call to its own series: in progress if it runs, with its
-//! end if it has ended.
+//! The request has at most one claim. A claim by 2 or 3 is *said*. A claim by 4 is
+//! *inferred*, and tentative until the response's head goes out. To *release* a claim
+//! means: the request goes back to its route, and the call to its own series, with
+//! its end if it has ended, and in progress otherwise.
 //!
-//! | event                           | none   | inferred, active         | inferred, ended       | said, active | said, ended |
-//! |---------------------------------|--------|--------------------------|-----------------------|--------------|-------------|
-//! | a call starts, said             | joins  | by itself                | released, joins       | by itself    | replaces    |
-//! | a call starts, inferred         | joins  | by itself                | by itself (*)         | by itself    | by itself   |
-//! | any call starts outside its poll|        | released                 |                       |              |             |
-//! | it is polled in another request |        | released                 |                       |              |             |
-//! | it returns or panics            |        | ended                    |                       | ended        |             |
-//! | it is dropped                   |        | ended, as cancelled      |                       | ended        |             |
-//! | a route is found                |        | keeps it                 | released              | keeps it     | keeps it    |
-//! | the head goes out               | route  | released                 | joined (**)           | joined       | joined      |
-//! | the layer's future is dropped   | route  | released                 | joined                | joined       | joined      |
+//! | event                               | none        | inferred, active | inferred, ended       | said, active | said, ended |
+//! |-------------------------------------|-------------|------------------|-----------------------|--------------|-------------|
+//! | a said call starts                  | joins       | by itself        | replaces              | by itself    | replaces    |
+//! | a call with evidence starts         | joins       | by itself        | by itself (1)         | by itself    | by itself   |
+//! | any call starts outside its poll    | by itself   | released         | by itself             | by itself    | by itself   |
+//! | its call is polled elsewhere (2)    |             | released         |                       | -            |             |
+//! | its call returns, panics or is dropped |          | ended            |                       | ended        |             |
+//! | a router finds the route            | takes it    | takes it         | released              | takes it     | takes it    |
+//! | the head goes out                   | counted     | released         | joined (3)            | joined       | joined      |
+//! | the layer's future is dropped       | counted     | released         | joined                | joined       | joined      |
 //!
-//! (*) Replaces it, if it is the same function (a retry) or if the earlier one was
-//! cancelled. (**) Released, if it was cancelled: whoever gave it up answered.
+//! 1. It replaces the earlier call if both are calls of the same function (a retry),
+//!    or if the earlier one was cancelled.
+//! 2. In another request's poll, or in none: it was spawned, or is shared.
+//! 3. Released if the call was cancelled: it was given up within the request, which
+//!    something else has answered.
 //!
-//! What was replaced is counted by itself. After a release nothing is inferred
-//! any more. A call that could be the handler by its types, but for want of
-//! evidence is not, is counted by itself and keeps what it calls from being
-//! inferred.
+//! A replaced call is counted by itself. After a release nothing is inferred any
+//! more in this request. A call that could be the handler by its types, but lacks
+//! evidence, is counted by itself; while it lasts, nothing is inferred either.
+//! On axum, a function without a body extractor is not inferred once any other
+//! annotated function has started after the request was handed over.
 
 mod current;
 mod judge;
