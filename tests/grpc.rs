@@ -124,6 +124,26 @@ impl Echo {
         }
     }
 
+    /// Not annotated, but what it calls is.
+    async fn helped(&self, request: Request<String>) -> Result<Response<String>, Status> {
+        let name = self.load(request.into_inner()).await?;
+        self.forward(Request::new(name)).await
+    }
+
+    #[instrumented(labels(kind = "load"))]
+    async fn load(&self, id: String) -> Result<String, Status> {
+        match id.as_str() {
+            "nobody" => Err(Status::not_found(id)),
+            _ => Ok(id),
+        }
+    }
+
+    /// As to some other service, with a request of its own.
+    #[instrumented(labels(kind = "forward"))]
+    async fn forward(&self, request: Request<String>) -> Result<Response<String>, Status> {
+        Ok(Response::new(request.into_inner()))
+    }
+
     #[instrumented]
     async fn count(&self, request: Request<String>) -> Result<Response<Answers>, Status> {
         let numbers = stream::iter(["1", "2", "3"].map(|number| Ok(number.to_owned())));
@@ -199,6 +219,10 @@ impl Service<http::Request<Body>> for Echo {
                 }
                 "/test.Echo/Late" => {
                     let method = Unary(|request| async { Echo.quiet(request).await });
+                    grpc.unary(method, request).await
+                }
+                "/test.Echo/Helped" => {
+                    let method = Unary(|request| async { Echo.helped(request).await });
                     grpc.unary(method, request).await
                 }
                 "/test.Echo/Count" => grpc.server_streaming(Streaming, request).await,
@@ -364,6 +388,25 @@ async fn each_call_is_counted_once() {
             .counted(&["POST unmatched - error grpc_status=UNIMPLEMENTED"])
             .await;
     }
+
+    assert!(calls.unary("/test.Echo/Helped", "you").await.is_ok());
+    calls
+        .counted(&[
+            "- load - ok kind=load",
+            "- forward - ok kind=forward grpc_status=OK",
+            "POST /test.Echo/Helped - ok grpc_status=OK",
+        ])
+        .await;
+    assert_eq!(
+        calls.unary("/test.Echo/Helped", "nobody").await,
+        Err(Code::NotFound)
+    );
+    calls
+        .counted(&[
+            "- load - client_error kind=load grpc_status=NOT_FOUND",
+            "POST /test.Echo/Helped - client_error grpc_status=NOT_FOUND",
+        ])
+        .await;
 
     streams(&mut calls).await;
     never_answered(&mut calls).await;

@@ -284,7 +284,7 @@ impl Plan {
             })
             .collect();
         // What the arguments say, before the body takes them.
-        let carried = self.handler.carried(runtime, Span::mixed_site());
+        let carried = self.handler.carried(runtime);
         if values.is_empty() {
             return (carried, Call("new", site));
         }
@@ -389,7 +389,7 @@ impl Plan {
                 }
             },
         };
-        let teller = self.handler.around(teller, runtime, Span::mixed_site());
+        let teller = self.handler.around(teller, runtime);
         let at_body = Span::mixed_site().located_at(self.body.braces.join());
         let runtime = located_at(runtime, at_body);
         let Call(new, call) = call;

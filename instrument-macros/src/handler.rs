@@ -27,10 +27,17 @@ enum Role {
 
 pub(crate) struct Handler {
     role: Role,
-    /// Of the arguments, if they are to be asked.
-    types: Option<Vec<Type>>,
+    types: Types,
     /// An argument that may be the request itself.
     request: Option<Ident>,
+}
+
+/// Of the arguments.
+enum Types {
+    /// Nothing depends on them, or there are none.
+    NotAsked,
+    CannotBeAsked,
+    Asked(Vec<Type>),
 }
 
 impl Handler {
@@ -55,15 +62,13 @@ impl Handler {
             .then(|| request(sig, &body.tokens))
             .flatten();
         let is_asked = role == Role::Open && (!is_named || request.is_some());
-        let types = is_asked.then(|| types(sig)).flatten();
         Self {
-            // What cannot be asked is in doubt.
-            role: if is_asked && types.is_none() {
-                Role::Helper
-            } else {
-                role
+            role,
+            types: match types(sig) {
+                _ if !is_asked || sig.inputs.is_empty() => Types::NotAsked,
+                Some(types) => Types::Asked(types),
+                None => Types::CannotBeAsked,
             },
-            types,
             request,
         }
     }
@@ -79,11 +84,11 @@ impl Handler {
     }
 
     /// The statement that looks for the request among the arguments.
-    pub(crate) fn carried(&self, runtime: &TokenStream, mixed: Span) -> TokenStream {
+    pub(crate) fn carried(&self, runtime: &TokenStream) -> TokenStream {
         let Some(request) = &self.request else {
             return TokenStream::new();
         };
-        quote_spanned! {mixed=>
+        quote_spanned! {Span::mixed_site()=>
             #[allow(clippy::used_underscore_binding)]
             let carried = #runtime::Argument(&#request).carried();
         }
@@ -95,17 +100,17 @@ impl Handler {
         &self,
         teller: TokenStream,
         runtime: &TokenStream,
-        mixed: Span,
     ) -> TokenStream {
+        let mixed = Span::mixed_site();
         let arguments = match &self.types {
-            Some(types) if !types.is_empty() || self.request.is_some() => {
+            // Nothing can be inferred from them, nor from the request.
+            Types::NotAsked if self.request.is_none() => return teller,
+            Types::NotAsked | Types::CannotBeAsked => quote_spanned!(mixed=> #runtime::Unknown),
+            Types::Asked(types) => {
                 let state = types.iter().find_map(state_of);
                 let state = state.map_or_else(|| quote!(()), ToTokens::to_token_stream);
                 quote_spanned!(mixed=> #runtime::arguments!(#state; #(#types),*))
             }
-            None if self.request.is_some() => quote_spanned!(mixed=> #runtime::Unknown),
-            // Nothing can be inferred from them, nor from the request.
-            _ => return teller,
         };
         let teller = quote_spanned!(mixed=> #runtime::WithArguments::of(#teller, #arguments));
         match &self.request {
@@ -147,8 +152,8 @@ fn last_name(ty: &Type) -> Option<&Ident> {
     }
 }
 
-/// The arguments' types. `None` if they cannot be written again in the body, or
-/// are not always there.
+/// The arguments' types. `None` if one cannot be written again in the body, or is
+/// not always there.
 fn types(sig: &Signature) -> Option<Vec<Type>> {
     typed(sig)
         .map(|arg| {

@@ -18,6 +18,39 @@
 //!     .service(user);
 //! # drop(app);
 //! ```
+//!
+//! # Which function is the handler
+//!
+//! A function joins the request by `#[instrumented(handler)]`, by its names, or by
+//! evidence (see [`instrumented`](crate::instrumented)). A route attribute such as
+//! `#[get("/users/{id}")]` below `#[instrumented]` gives the names. actix-web does not
+//! show when it hands a request to its handler, so the evidence is in the types:
+//!
+//! - a resource has matched, the function returns a response, and all its arguments
+//!   are extractors;
+//! - one of the arguments is a `web::Path`, `Query`, `Json`, `Form`, `Header`,
+//!   `Either` or `Payload`, which helpers seldom take;
+//! - no other function has joined;
+//! - the function has ended when the response goes out.
+//!
+//! Doubt remains in these cases:
+//!
+//! - A handler without names that takes nothing, or only what helpers take too
+//!   (`web::Data`, `HttpRequest`, `String`, `Bytes` or an extractor of your own), is
+//!   counted by itself. Write `#[instrumented(handler)]`. The same holds for
+//!   `#[get("")]` in a scope, which names no endpoint.
+//! - A handler that is cancelled by a time-out within the middleware is counted by
+//!   itself as `cancelled`, unless `handler` or its names say that it is the handler.
+//! - A handler that is *not* annotated, and that passes its `web::Path` or `web::Json`
+//!   on to an annotated function: that function joins. Write
+//!   `#[instrumented(handler = false)]` on it, or annotate the handler.
+//!
+//! A middleware that moves the handler to another task needs a second [`middleware()`]
+//! inside it. The second one finds the request again through the request's
+//! extensions; the request is counted once.
+//!
+//! When an extractor rejects the request, the handler does not run: the request is
+//! counted under its resource, without the handler's own labels.
 
 use std::cell::RefCell;
 use std::future::{Ready, ready};

@@ -375,31 +375,51 @@ impl AnyArgument {
     }
 }
 
-/// A teller of a function whose arguments say something.
+/// A teller of a function whose arguments say something. `C` is [`Carried`] where one
+/// of them may be the request.
 #[derive(Debug)]
-pub struct WithArguments<T, A> {
+pub struct WithArguments<T, A, C = ()> {
     teller: T,
-    _arguments: A,
-    carried: Carried,
+    arguments: A,
+    carries: C,
 }
 
 impl<T, A> WithArguments<T, A> {
     pub fn of(teller: T, arguments: A) -> Self {
         Self {
             teller,
-            _arguments: arguments,
-            carried: Carried::default(),
+            arguments,
+            carries: (),
         }
     }
 
     #[must_use]
-    pub fn carrying(mut self, carried: Carried) -> Self {
-        self.carried = carried;
-        self
+    pub fn carrying(self, carried: Carried) -> WithArguments<T, A, Carried> {
+        WithArguments {
+            teller: self.teller,
+            arguments: self.arguments,
+            carries: carried,
+        }
     }
 }
 
-impl<R, T: Teller<R>, A: Arguments> Teller<R> for WithArguments<T, A> {
+pub trait Carries {
+    fn carried(&self) -> Option<&Carried>;
+}
+
+impl Carries for () {
+    fn carried(&self) -> Option<&Carried> {
+        None
+    }
+}
+
+impl Carries for Carried {
+    fn carried(&self) -> Option<&Carried> {
+        Some(self)
+    }
+}
+
+impl<R, T: Teller<R>, A: Arguments, C: Carries> Teller<R> for WithArguments<T, A, C> {
     const PROTOCOL: Protocol = T::PROTOCOL;
     const IS_ANSWER: bool = T::IS_ANSWER;
     const IS_JUDGE: bool = T::IS_JUDGE;
@@ -409,7 +429,8 @@ impl<R, T: Teller<R>, A: Arguments> Teller<R> for WithArguments<T, A> {
         self.teller.tell(value, is_request)
     }
 
+    #[inline]
     fn carried(&self) -> Option<&Carried> {
-        Some(&self.carried)
+        self.carries.carried()
     }
 }

@@ -16,6 +16,41 @@
 //!     .route("/metrics", get(instrument_runtime::axum::metrics))
 //!     .layer(instrument_runtime::axum::layer());
 //! ```
+//!
+//! # Which function is the handler
+//!
+//! A function joins the request by `#[instrumented(handler)]`, by its names, or by
+//! evidence (see [`instrumented`](crate::instrumented)). On axum the evidence is:
+//!
+//! - the function returns a response, and all its arguments are extractors. An
+//!   extractor for one type of state is recognized beside a `State` of that type;
+//! - the request was handed over: axum has taken it apart for the extractors. A
+//!   function that extracts nothing from the body must start right after that. A
+//!   function that takes the `Request`, its `Parts` or its `Extensions` must have
+//!   received the very request that the layer saw;
+//! - no other function has joined;
+//! - the function has ended when the response goes out.
+//!
+//! Doubt remains in these cases:
+//!
+//! - A handler whose only arguments are `String`, `Bytes` or `Body`, a handler with
+//!   an extractor that is implemented for one type of state and no `State` argument,
+//!   and a handler behind middleware that keeps a copy of the request are counted by
+//!   themselves. Write `#[instrumented(handler)]`.
+//! - A handler that is cancelled by a time-out within the layer is counted by itself
+//!   as `cancelled`, unless `handler` or its names say that it is the handler.
+//! - A handler that is *not* annotated, and that first of all calls an annotated
+//!   function without arguments or with extractors only: that function joins. So
+//!   does such a function in middleware after a handler that is not annotated and
+//!   did not wait. Write `#[instrumented(handler = false)]`, or annotate the handler.
+//!
+//! Middleware that moves the handler to another task (`tokio::spawn(next.run(request))`)
+//! needs a second [`layer()`] inside it. The second layer finds the request again
+//! through the request's extensions; the request is counted once. Without the second
+//! layer, an annotated handler on the other task is counted by itself.
+//!
+//! When an extractor rejects the request, the handler does not run: the request is
+//! counted under its route, without the handler's own labels.
 
 use axum::extract::MatchedPath;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};

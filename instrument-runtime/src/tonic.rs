@@ -19,6 +19,27 @@
 //! let layer = instrument_runtime::tonic::layer();
 //! # drop(layer);
 //! ```
+//!
+//! # Which method is the call
+//!
+//! A method joins the call if it takes the very `tonic::Request` that the layer saw,
+//! by value, and returns a `tonic::Response` or a `tonic::Status`; or by
+//! `#[instrumented(handler)]`, or by its names (see [`instrumented`](crate::instrumented)).
+//! Every other annotated method is counted by itself.
+//!
+//! Doubt remains in these cases:
+//!
+//! - A method that takes the message instead of the request, or that names its
+//!   argument by a pattern, is counted by itself. Write `#[instrumented(handler)]`.
+//! - A method that is *not* annotated, and that passes its request on to an annotated
+//!   one: that one joins. Write `#[instrumented(handler = false)]` on it.
+//!
+//! A service that moves the call to another task needs a second [`layer()`] inside it.
+//! The second layer finds the call again through the request's extensions; the call
+//! is counted once.
+//!
+//! A call that an interceptor refuses, or whose message cannot be decoded, does not
+//! have the method's own labels.
 
 use std::collections::HashSet;
 use std::pin::Pin;

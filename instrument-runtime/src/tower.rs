@@ -1,8 +1,8 @@
 //! A layer for any [`tower`](https://docs.rs/tower) service of HTTP requests:
 //! hyper, a hand-written router, a client's stack. Feature `tower`.
 //!
-//! Each request is counted once: under its annotated handler's endpoint, else
-//! under the route that [`matched_route`] was told of, else under
+//! Each request is counted once: under the explicit endpoint of its annotated
+//! handler, else under the route that [`matched_route`] was told of, else under
 //! `endpoint="unmatched"`; with its real method (one of the nine of RFC 9110 and
 //! RFC 5789, or `_OTHER`) and the status that went out. Its latency ends with the
 //! response's head: a body that streams, or a WebSocket after its upgrade, is not
@@ -35,6 +35,27 @@
 //!     .service(service_fn(route));
 //! # drop(service);
 //! ```
+//!
+//! # Which function is the handler
+//!
+//! A function joins the request by `#[instrumented(handler)]`, by its names, or by
+//! evidence (see [`instrumented`](crate::instrumented)). While no route is known, names
+//! are compared with the request's path. Tower has no extractors, so the only
+//! evidence is this: the function takes the very `http::Request` that the layer saw
+//! (or its `Parts`), owns all its arguments, and its return type tells an HTTP status.
+//!
+//! Every other function is in doubt and is counted by itself. Write
+//! `#[instrumented(handler)]` on handlers that a hand-written router calls with parts
+//! of the request, and on methods. An annotated router that takes the request
+//! joins it; write `#[instrumented(handler = false)]` on the router if the functions
+//! behind it are to join.
+//!
+//! A service that moves the request to another task needs a second [`layer()`] inside
+//! it. The second layer finds the request again through the request's extensions;
+//! the request is counted once.
+//!
+//! A request that is refused before its handler runs (because its body cannot be
+//! parsed, for example) does not have the handler's own labels.
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -52,8 +73,8 @@ use crate::request::{self, Framework, Route, Slot, Start};
 /// The layer for a service of `http::Request`s.
 ///
 /// Put it outside of whatever may answer in the handler's place (time-outs,
-/// authentication), and inside of what moves requests to another task
-/// (`tower::buffer`).
+/// authentication). Where a service in between moves requests to another task, put a
+/// second one inside of it.
 #[must_use]
 pub fn layer() -> InstrumentedLayer {
     InstrumentedLayer {

@@ -2,27 +2,31 @@
 //! only looks like one.
 
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{Ready, pending};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, Request};
-use axum::http::StatusCode;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequestParts, Json, Path, Query, Request, State};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn, map_response};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
 use axum::{Extension, Router};
-use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
+use futures::{FutureExt, StreamExt, stream};
 use instrument_runtime::{axum as on_axum, instrumented, tower as on_tower};
 use instrument_tests::recorded::Recorded;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
+use crate::counted::Counted;
 use crate::within::counted;
+use crate::{alone, install, runtime};
 
 fn request(method: &str, path: &str) -> Request {
     Request::builder()
@@ -412,4 +416,660 @@ fn a_future_that_requests_share_is_counted_by_itself() {
             );
         });
     }
+}
+
+#[test]
+fn a_function_that_starts_beside_the_candidate_makes_it_doubtful() {
+    #[instrumented(labels(kind = "first"))]
+    async fn first() -> String {
+        tokio::task::yield_now().await;
+        "first".to_owned()
+    }
+    #[instrumented(labels(kind = "second"))]
+    async fn second(part: u8) -> u8 {
+        part
+    }
+    async fn both() -> String {
+        let (first, second) = tokio::join!(first(), second(2));
+        format!("{first}{second}")
+    }
+    ask(
+        app("/both", get(both)).layer(on_axum::layer()),
+        "GET",
+        "/both",
+        &[
+            "endpoint=attribution::first kind=first outcome=ok 1",
+            "endpoint=attribution::second kind=second outcome=ok 1",
+            "method=GET endpoint=/both outcome=ok http_status=200 1",
+        ],
+    );
+}
+
+#[test]
+fn a_function_that_an_unannotated_handler_calls_later_takes_nothing() {
+    #[instrumented(labels(kind = "later"))]
+    async fn later() -> String {
+        "later".to_owned()
+    }
+    async fn waits_first() -> String {
+        tokio::task::yield_now().await;
+        later().await
+    }
+    ask(
+        app("/later", get(waits_first)).layer(on_axum::layer()),
+        "GET",
+        "/later",
+        &[
+            "endpoint=attribution::later kind=later outcome=ok 1",
+            "method=GET endpoint=/later outcome=ok http_status=200 1",
+        ],
+    );
+}
+
+#[test]
+fn a_candidate_that_is_given_up_within_its_request_is_counted_by_itself() {
+    #[instrumented(labels(kind = "slow"))]
+    async fn slow() -> String {
+        pending().await
+    }
+    async fn impatient(request: Request, next: Next) -> Response {
+        let answer = next.run(request);
+        match tokio::time::timeout(Duration::from_millis(10), answer).await {
+            Ok(response) => response,
+            Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+        }
+    }
+    ask(
+        app("/slow", get(slow))
+            .layer(from_fn(impatient))
+            .layer(on_axum::layer()),
+        "GET",
+        "/slow",
+        &[
+            "endpoint=attribution::slow kind=slow outcome=cancelled 1",
+            "method=GET endpoint=/slow outcome=client_error http_status=408 1",
+        ],
+    );
+}
+
+#[derive(Clone)]
+struct AppState;
+
+/// An extractor for the state of this application alone.
+struct User(&'static str);
+
+impl FromRequestParts<AppState> for User {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(_parts: &mut Parts, _state: &AppState) -> Result<Self, StatusCode> {
+        tokio::task::yield_now().await;
+        Ok(Self("alice"))
+    }
+}
+
+/// Each handler says by its label that the request is its own.
+#[test]
+fn handlers_without_a_word_are_known_by_their_arguments() {
+    #[instrumented(labels(kind = "handler"))]
+    async fn none() {}
+    #[instrumented(labels(kind = "handler"))]
+    async fn path(Path(_id): Path<u8>) -> StatusCode {
+        StatusCode::OK
+    }
+    #[instrumented(labels(kind = "handler"))]
+    async fn headers(_headers: HeaderMap, _method: Method, _uri: Uri) -> Html<String> {
+        tokio::task::yield_now().await;
+        Html(String::new())
+    }
+    #[instrumented(labels(kind = "handler"))]
+    async fn user(State(_state): State<AppState>, user: User) -> Result<&'static str, StatusCode> {
+        Ok(user.0)
+    }
+    #[instrumented(labels(kind = "handler"))]
+    async fn text(State(_state): State<AppState>, text: String) -> impl IntoResponse {
+        text
+    }
+    #[instrumented(labels(kind = "handler"))]
+    async fn json(Json(value): Json<serde_json::Value>) -> Json<serde_json::Value> {
+        Json(value)
+    }
+    #[instrumented(labels(kind = "handler"))]
+    async fn whole(request: Request) -> String {
+        request.uri().path().to_owned()
+    }
+    #[instrumented(labels(kind = "handler"))]
+    async fn extensions(extensions: Extensions, _: Query<()>) -> String {
+        extensions.len().to_string()
+    }
+    #[instrumented(labels(kind = "handler"))]
+    async fn parts(parts: Parts) -> String {
+        parts.uri.path().to_owned()
+    }
+    #[instrumented(labels(kind = "handler"))]
+    fn returned(_query: Query<()>) -> impl Future<Output = String> + Send {
+        std::future::ready(String::new())
+    }
+    #[instrumented(labels(kind = "handler"))]
+    async fn maybe(_path: Option<Path<u8>>, _body: Result<Json<u8>, JsonRejection>) {}
+
+    let app: Router = Router::new()
+        .route("/none", post(none))
+        .route("/path/{id}", post(path))
+        .route("/headers", post(headers))
+        .route("/user", post(user))
+        .route("/text", post(text))
+        .route("/json", post(json))
+        .route("/whole", post(whole))
+        .route("/extensions", post(extensions))
+        .route("/parts", post(parts))
+        .route("/returned", post(returned))
+        .route("/maybe", post(maybe))
+        .layer(from_fn(async |request: Request, next: Next| {
+            tokio::task::yield_now().await;
+            next.run(request).await
+        }))
+        .layer(on_axum::layer())
+        .with_state(AppState);
+    for route in [
+        "/none",
+        "/path/{id}",
+        "/headers",
+        "/user",
+        "/text",
+        "/json",
+        "/whole",
+        "/extensions",
+        "/parts",
+        "/returned",
+        "/maybe",
+    ] {
+        Recorded::during_async(async |recorded| {
+            // Its body comes in several polls.
+            let body = stream::iter(["1", "2"]).then(async |part| {
+                tokio::task::yield_now().await;
+                Ok::<_, Infallible>(part)
+            });
+            let request = Request::post(route.replace("{id}", "7"))
+                .header("content-type", "application/json")
+                .body(Body::from_stream(body))
+                .expect("a request");
+            let Ok(response) = app.clone().oneshot(request).await;
+            assert_eq!(response.status(), StatusCode::OK, "{route}");
+            assert_eq!(
+                counted(recorded),
+                [format!(
+                    "method=POST endpoint={route} kind=handler outcome=ok http_status=200 1"
+                )]
+            );
+        });
+    }
+}
+
+#[test]
+fn a_request_of_its_own_making_is_not_the_request() {
+    #[instrumented(labels(kind = "send"))]
+    async fn send(request: Request) -> Result<Response, StatusCode> {
+        drop(request);
+        Ok(Response::default())
+    }
+    async fn sends() -> Result<Response, StatusCode> {
+        send(Request::default()).await
+    }
+    ask(
+        app("/sends", get(sends)).layer(on_axum::layer()),
+        "GET",
+        "/sends",
+        &[
+            "endpoint=attribution::send kind=send outcome=ok http_status=200 1",
+            "method=GET endpoint=/sends outcome=ok http_status=200 1",
+        ],
+    );
+    Recorded::during_async(async |recorded| {
+        let app = on_tower::layer().layer(service_fn(async |_: Request| {
+            Ok::<_, Infallible>(send(Request::default()).await.into_response())
+        }));
+        let Ok(_) = app.oneshot(request("GET", "/")).await;
+        assert_eq!(
+            counted(recorded),
+            [
+                "endpoint=attribution::send kind=send outcome=ok http_status=200 1",
+                "method=GET endpoint=unmatched outcome=ok http_status=200 1",
+            ]
+        );
+    });
+}
+
+#[test]
+fn on_tower_the_handler_is_the_one_that_takes_the_request() {
+    #[instrumented(labels(kind = "load"))]
+    async fn load(id: u32) -> Result<http::Response<()>, StatusCode> {
+        match id {
+            7 => Ok(http::Response::default()),
+            _ => Err(StatusCode::NOT_FOUND),
+        }
+    }
+    #[instrumented(labels(kind = "route"))]
+    async fn route(request: http::Request<()>) -> Result<http::Response<()>, StatusCode> {
+        on_tower::matched_route("/users/{id}");
+        let id = request.uri().path().len();
+        load(id as u32).await
+    }
+    Recorded::during_async(async |recorded| {
+        let app = on_tower::layer().layer(service_fn(route));
+        let request = http::Request::get("/users/7").body(()).expect("a request");
+        assert!(app.oneshot(request).await.is_err());
+        assert_eq!(
+            counted(recorded),
+            [
+                "endpoint=attribution::load kind=load outcome=client_error http_status=404 1",
+                "method=GET endpoint=/users/{id} kind=route outcome=error 1",
+            ]
+        );
+    });
+}
+
+#[test]
+fn names_are_the_requests_if_its_path_is_where_no_route_is_known() {
+    #[instrumented(endpoint = "/users/{id}", method = "GET", labels(kind = "user"))]
+    async fn user() -> http::Response<()> {
+        http::Response::default()
+    }
+    for (path, expected) in [
+        (
+            "/users/7",
+            &["method=GET endpoint=/users/{id} kind=user outcome=ok http_status=200 1"][..],
+        ),
+        (
+            "/groups/7",
+            &[
+                "method=GET endpoint=/users/{id} kind=user outcome=ok http_status=200 1",
+                "method=GET endpoint=unmatched outcome=ok http_status=200 1",
+            ],
+        ),
+    ] {
+        Recorded::during_async(async |recorded| {
+            let app = on_tower::layer().layer(service_fn(async |_request: Request| {
+                Ok::<_, Infallible>(user().await)
+            }));
+            let Ok(_) = app.oneshot(request("GET", path)).await;
+            assert_eq!(counted(recorded), expected, "{path}");
+        });
+    }
+}
+
+#[test]
+fn names_are_the_requests_where_its_route_ends_with_them() {
+    #[instrumented(endpoint = "/items/{id}", method = "GET", labels(kind = "item"))]
+    async fn item() -> &'static str {
+        "item"
+    }
+    #[instrumented(endpoint = "/tems/{id}", method = "GET", labels(kind = "tem"))]
+    async fn tem() -> &'static str {
+        "tem"
+    }
+    let nested = |handler| {
+        let inner = Router::new().route("/items/{id}", handler);
+        Router::new().nest("/api", inner).layer(on_axum::layer())
+    };
+    for method in ["GET", "HEAD"] {
+        ask(
+            nested(get(item)),
+            method,
+            "/api/items/7",
+            &[&format!(
+                "method={method} endpoint=/items/{{id}} kind=item outcome=ok http_status=200 1"
+            )],
+        );
+    }
+    ask(
+        nested(get(tem)),
+        "GET",
+        "/api/items/7",
+        &[
+            "method=GET endpoint=/api/items/{id} outcome=ok http_status=200 1",
+            "method=GET endpoint=/tems/{id} kind=tem outcome=ok http_status=200 1",
+        ],
+    );
+}
+
+#[instrumented(handler, labels(kind = "said"))]
+async fn said(attempt: u8) -> Result<String, StatusCode> {
+    match attempt {
+        1 => Err(StatusCode::BAD_GATEWAY),
+        _ => Ok(attempt.to_string()),
+    }
+}
+
+#[test]
+fn a_function_that_says_so_is_the_handler() {
+    async fn asks() -> Result<String, StatusCode> {
+        tokio::task::yield_now().await;
+        said(2).await
+    }
+    ask(
+        app("/said", get(asks)).layer(on_axum::layer()),
+        "GET",
+        "/said",
+        &["method=GET endpoint=/said kind=said outcome=ok http_status=200 1"],
+    );
+}
+
+#[test]
+fn a_function_that_says_so_is_not_the_handler() {
+    #[instrumented(
+        handler = false,
+        endpoint = "/denies",
+        method = "GET",
+        labels(kind = "no")
+    )]
+    async fn denies() -> &'static str {
+        "no"
+    }
+    #[instrumented(handler = true, labels(kind = "inner"))]
+    async fn inner() -> &'static str {
+        denies().await
+    }
+    ask(
+        app("/denies", get(denies)).layer(on_axum::layer()),
+        "GET",
+        "/denies",
+        &[
+            "method=GET endpoint=/denies kind=no outcome=ok http_status=200 1",
+            "method=GET endpoint=/denies outcome=ok http_status=200 1",
+        ],
+    );
+    ask(
+        app("/denies", get(inner)).layer(on_axum::layer()),
+        "GET",
+        "/denies",
+        &[
+            "method=GET endpoint=/denies kind=inner outcome=ok http_status=200 1",
+            "method=GET endpoint=/denies kind=no outcome=ok http_status=200 1",
+        ],
+    );
+}
+
+/// The last attempt has the request.
+#[test]
+fn attempts_are_counted_each() {
+    async fn tries(request: Request, next: Next) -> Response {
+        let _ = said(1).await;
+        next.run(request).await
+    }
+    async fn asks() -> Result<String, StatusCode> {
+        said(2).await
+    }
+    ask(
+        app("/said", get(asks))
+            .layer(from_fn(tries))
+            .layer(on_axum::layer()),
+        "GET",
+        "/said",
+        &[
+            "endpoint=attribution::said kind=said outcome=error http_status=502 1",
+            "method=GET endpoint=/said kind=said outcome=ok http_status=200 1",
+        ],
+    );
+}
+
+#[test]
+fn attempts_of_a_handler_without_a_word_are_counted_each() {
+    #[instrumented(labels(attempt = attempt))]
+    async fn flaky(Extension(attempt): Extension<u8>) -> Result<&'static str, StatusCode> {
+        match attempt {
+            2 => Ok("at last"),
+            _ => Err(StatusCode::BAD_GATEWAY),
+        }
+    }
+    async fn tries(request: Request, next: Next) -> Response {
+        let (mut parts, _body) = request.into_parts();
+        parts.extensions.insert(1_u8);
+        let first = Request::from_parts(parts.clone(), Body::empty());
+        let first = next.clone().run(first).await;
+        assert_eq!(first.status(), StatusCode::BAD_GATEWAY);
+        parts.extensions.insert(2_u8);
+        next.run(Request::from_parts(parts, Body::empty())).await
+    }
+    ask(
+        app("/flaky", get(flaky))
+            .layer(from_fn(tries))
+            .layer(on_axum::layer()),
+        "GET",
+        "/flaky",
+        &[
+            "endpoint=attribution::flaky attempt=1 outcome=error http_status=502 1",
+            "method=GET endpoint=/flaky attempt=2 outcome=ok http_status=200 1",
+        ],
+    );
+}
+
+async fn spawns(request: Request, next: Next) -> Response {
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[test]
+fn a_second_layer_finds_a_request_on_another_task() {
+    let spawned = |path, handler| {
+        app(path, handler)
+            .layer(on_axum::layer())
+            .layer(from_fn(spawns))
+            .layer(on_axum::layer())
+    };
+    ask(
+        spawned("/own/{tenant}", get(own)),
+        "GET",
+        "/own/acme",
+        &["method=GET endpoint=/own/{tenant} tenant=acme outcome=ok http_status=200 1"],
+    );
+    ask(
+        spawned("/quiet", get(quiet)),
+        "GET",
+        "/quiet",
+        &["method=GET endpoint=/quiet outcome=ok http_status=200 1"],
+    );
+    // What panics is seen there, annotated or not.
+    async fn panics() {
+        panic!("on purpose")
+    }
+    ask(
+        spawned("/panics", get(panics)),
+        "GET",
+        "/panics",
+        &["method=GET endpoint=/panics outcome=panicked http_status=500 1"],
+    );
+    // Without one, the request is counted once all the same, and the function too.
+    ask(
+        app("/own/{tenant}", get(own))
+            .layer(from_fn(spawns))
+            .layer(on_axum::layer()),
+        "GET",
+        "/own/acme",
+        &[
+            "endpoint=attribution::own tenant=acme outcome=ok 1",
+            "method=GET endpoint=/own/{tenant} outcome=ok http_status=200 1",
+        ],
+    );
+}
+
+#[test]
+fn a_handler_that_outlives_its_client_on_another_task_is_counted_by_itself() {
+    Recorded::during_async(async |recorded| {
+        let app = app("/work", get(work))
+            .layer(on_axum::layer())
+            .layer(from_fn(spawns))
+            .layer(on_axum::layer());
+        let asked = app.oneshot(request("GET", "/work"));
+        let gone = tokio::time::timeout(Duration::from_millis(10), asked).await;
+        assert!(gone.is_err());
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(
+            counted(recorded),
+            [
+                "endpoint=attribution::work kind=work outcome=ok 1",
+                "method=GET endpoint=/work outcome=cancelled http_status=499 1",
+            ]
+        );
+    });
+}
+
+/// As a service that checks its input before it makes a future.
+struct PanicsAtOnce;
+
+impl Service<Request> for PanicsAtOnce {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Ready<Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _request: Request) -> Self::Future {
+        panic!("on purpose")
+    }
+}
+
+#[test]
+fn a_panic_in_the_services_call_is_counted() {
+    Recorded::during(|recorded| {
+        let mut app = on_tower::layer().layer(PanicsAtOnce);
+        let called = std::panic::catch_unwind(AssertUnwindSafe(|| app.call(request("GET", "/"))));
+        assert!(called.is_err());
+        assert_eq!(
+            counted(recorded),
+            ["method=GET endpoint=unmatched outcome=panicked http_status=500 1"]
+        );
+    });
+}
+
+/// One that is never polled has not started.
+#[test]
+fn a_response_that_nobody_polls_leaves_no_trace() {
+    Recorded::during(|recorded| {
+        let app = app("/quiet", get(quiet)).layer(on_axum::layer());
+        drop(app.oneshot(request("GET", "/quiet")));
+        assert_eq!(recorded.lines(), [""; 0]);
+    });
+}
+
+/// A label whose `Display` panics.
+struct Broken;
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, _f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("on purpose")
+    }
+}
+
+fn broken() -> u8 {
+    panic!("on purpose")
+}
+
+#[test]
+fn a_panic_in_a_label_is_one_of_its_call() {
+    #[instrumented(labels(plan = "free", broken = broken()))]
+    async fn expression() {}
+    #[instrumented(labels(plan = "free", broken = Broken))]
+    async fn display() {}
+    #[instrumented(labels(plan = "free", broken = Broken))]
+    fn returned() -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
+    for (name, call) in [
+        (
+            "expression",
+            Box::pin(async { expression().await }) as BoxFuture<'_, ()>,
+        ),
+        ("display", Box::pin(async { display().await })),
+        ("returned", Box::pin(async { returned().await })),
+    ] {
+        Recorded::during_async(async |recorded| {
+            assert!(AssertUnwindSafe(call).catch_unwind().await.is_err());
+            assert_eq!(
+                counted(recorded),
+                [format!(
+                    "endpoint=attribution::{name} plan=free outcome=panicked 1"
+                )]
+            );
+        });
+    }
+}
+
+#[test]
+fn a_panic_in_a_handlers_label_is_one_of_its_request() {
+    #[instrumented(handler, labels(plan = "free", broken = Broken))]
+    async fn handler() {}
+    async fn catches(request: Request, next: Next) -> Response {
+        let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        response.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    }
+    ask(
+        app("/label", get(handler))
+            .layer(from_fn(catches))
+            .layer(on_axum::layer()),
+        "GET",
+        "/label",
+        &["method=GET endpoint=/label plan=free outcome=panicked http_status=500 1"],
+    );
+}
+
+#[test]
+fn what_an_unannotated_handler_calls_next_takes_nothing() {
+    #[instrumented(labels(kind = "next"))]
+    async fn next() -> String {
+        "next".to_owned()
+    }
+    async fn two() -> String {
+        render(Vec::new()).await + &next().await
+    }
+    ask(
+        app("/two", get(two)).layer(on_axum::layer()),
+        "GET",
+        "/two",
+        &[
+            "endpoint=attribution::next kind=next outcome=ok 1",
+            "endpoint=attribution::render kind=render outcome=ok 1",
+            "method=GET endpoint=/two outcome=ok http_status=200 1",
+        ],
+    );
+}
+
+/// Layers poll one request on two threads.
+#[test]
+fn a_second_layer_finds_requests_on_other_threads() {
+    const REQUESTS: usize = 1_000;
+    #[instrumented(labels(kind = "handler"))]
+    async fn elsewhere() -> &'static str {
+        "elsewhere"
+    }
+    alone(
+        "attribution::a_second_layer_finds_requests_on_other_threads",
+        || {
+            let exporter = install();
+            let app = app("/elsewhere", get(elsewhere))
+                .layer(on_axum::layer())
+                .layer(from_fn(spawns))
+                .layer(on_axum::layer());
+            runtime().block_on(async {
+                let tasks = (0..REQUESTS).map(|_| {
+                    let app = app.clone();
+                    tokio::spawn(async move {
+                        let Ok(response) = app.oneshot(request("GET", "/elsewhere")).await;
+                        assert_eq!(response.status(), StatusCode::OK);
+                    })
+                });
+                for task in tasks.collect::<Vec<_>>() {
+                    task.await.expect("no panic");
+                }
+            });
+            let line = "GET /elsewhere 200 ok kind=handler";
+            let mut expected = Counted::default();
+            expected.add(&[line; REQUESTS]);
+            let found = Counted::of(&exporter.render());
+            assert!(found.is(&expected), "{}", found.difference(&expected));
+        },
+    );
 }

@@ -4,6 +4,7 @@
 mod actix_app;
 mod actix_errors;
 mod attribution;
+mod attribution_actix;
 mod axum_app;
 mod client;
 mod counted;

@@ -57,6 +57,18 @@ async fn skip_on_a_function() {}
 #[instrumented(skip = true)]
 async fn skip_with_a_value() {}
 
+#[instrumented(handler = 3)]
+async fn handler_as_a_number() {}
+
+#[instrumented(handler = )]
+async fn handler_without_a_value() {}
+
+#[instrumented(handler("GET"))]
+async fn handler_with_a_list() {}
+
+#[instrumented(handler, handler = false)]
+async fn handler_and_not() {}
+
 // The functions stand all the same.
 fn main() {
     drop((a_number(), a_macro(), an_empty_one(), a_bare_name(), twice()));
@@ -66,4 +78,6 @@ fn main() {
     drop((labels_without_a_list(), outcome_without_a_value()));
     drop((crate_without_a_path(), crate_as_text()));
     drop((skip_on_a_function(), skip_with_a_value()));
+    drop((handler_as_a_number(), handler_without_a_value()));
+    drop((handler_with_a_list(), handler_and_not()));
 }

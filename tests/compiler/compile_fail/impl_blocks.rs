@@ -22,6 +22,11 @@ impl Shop {
     async fn skip(&self) {}
 }
 
+#[instrumented(handler)]
+impl Shop {
+    async fn handler(&self) {}
+}
+
 #[instrumented]
 impl Shop {
     fn nothing_async(&self) {}
@@ -48,6 +53,7 @@ impl Shop {
 
 fn main() {
     drop((Shop.endpoint(), Shop.method(), Shop.outcome(), Shop.skip()));
+    drop(Shop.handler());
     Shop.nothing_async();
     Shop.plain_but_annotated();
     drop((Shop.annotated_twice(), Shop.wrong_inside()));

@@ -32,49 +32,57 @@
 //!
 //! # States of the claim
 //!
-//! A claim by 2 or 3 is *said*, one by 4 is *inferred* and stays tentative until
-//! the response's head goes out. "Released" means that the request goes back to
-//! its route and the call to its own series: in progress if it runs, with its
-//! end if it has ended.
+//! The request has at most one claim. A claim by 2 or 3 is *said*. A claim by 4 is
+//! *inferred*, and tentative until the response's head goes out. To *release* a claim
+//! means: the request goes back to its route, and the call to its own series, with
+//! its end if it has ended, and in progress otherwise.
 //!
-//! | event                           | none   | inferred, active         | inferred, ended       | said, active | said, ended |
-//! |---------------------------------|--------|--------------------------|-----------------------|--------------|-------------|
-//! | a call starts, said             | joins  | by itself                | released, joins       | by itself    | replaces    |
-//! | a call starts, inferred         | joins  | by itself                | by itself (*)         | by itself    | by itself   |
-//! | any call starts outside its poll|        | released                 |                       |              |             |
-//! | it is polled in another request |        | released                 |                       |              |             |
-//! | it returns or panics            |        | ended                    |                       | ended        |             |
-//! | it is dropped                   |        | ended, as cancelled      |                       | ended        |             |
-//! | a route is found                |        | keeps it                 | released              | keeps it     | keeps it    |
-//! | the head goes out               | route  | released                 | joined (**)           | joined       | joined      |
-//! | the layer's future is dropped   | route  | released                 | joined (***)          | joined       | joined      |
+//! | event                               | none        | inferred, active | inferred, ended       | said, active | said, ended |
+//! |-------------------------------------|-------------|------------------|-----------------------|--------------|-------------|
+//! | a said call starts                  | joins       | by itself        | replaces              | by itself    | replaces    |
+//! | a call with evidence starts         | joins       | by itself        | by itself (1)         | by itself    | by itself   |
+//! | any call starts outside its poll    | by itself   | released         | by itself             | by itself    | by itself   |
+//! | its call is polled elsewhere (2)    |             | released         |                       | -            |             |
+//! | its call returns, panics or is dropped |          | ended            |                       | ended        |             |
+//! | a router finds the route            | takes it    | takes it         | released              | takes it     | takes it    |
+//! | the head goes out                   | counted     | released         | joined (3)            | joined       | joined      |
+//! | the layer's future is dropped       | counted     | released         | joined (4)            | joined       | joined      |
 //!
-//! (*) Replaces it, if it is the same function (a retry) or if the earlier one was
-//! cancelled. (**) Released, if it was cancelled: something else answered. (***)
-//! Released, if it was dropped in a poll of the request: something else gave it up.
+//! 1. It replaces the earlier call if both are calls of the same function: a retry.
+//! 2. In another request's poll, or in none: it was spawned, or is shared.
+//! 3. Released if the call was cancelled: it was given up within the request, which
+//!    something else has answered.
+//! 4. Released if the call was dropped in a poll of the request: it was given up
+//!    within the request, before the client left.
 //!
-//! What was replaced is counted by itself. After a release nothing is inferred
-//! any more. A call that could be the handler by its types, but for want of
-//! evidence is not, is counted by itself and keeps what it calls from being
-//! inferred.
+//! A replaced call is counted by itself. After a release nothing is inferred any
+//! more in this request. A call that could be the handler by its types, but lacks
+//! evidence, is counted by itself; while it lasts, nothing is inferred either.
+//! On axum, a function without a body extractor is not inferred once any other
+//! annotated function has started after the request was handed over.
 
-use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicU32, Ordering};
+mod current;
+mod judge;
+mod slot;
+
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::arguments::{Evidence, Extracts};
-use crate::call_site::{CallSite, Role};
+#[cfg(feature = "tower")]
+pub(crate) use self::current::refine_current;
+use self::current::{Poll, ThreadMark, apart, with_current};
+#[cfg(feature = "actix-web")]
+pub(crate) use self::current::{before_the_answer, is_answered_by_layer};
+pub(crate) use self::current::{is_current, starts};
+use self::judge::Verdict;
+pub(crate) use self::slot::{Slot, Token};
+use crate::arguments::Evidence;
+use crate::call_site::CallSite;
 use crate::clock::Instant;
 use crate::outcome::{End, Outcome, Protocol};
 use crate::request_series::series_of;
 use crate::series::{Series, SeriesRef};
 use crate::values::Values;
-
-thread_local! {
-    static CURRENT: RefCell<Option<Arc<Request>>> = const { RefCell::new(None) };
-    /// Whether there is one, for calls outside of all requests.
-    static IS_CURRENT: Cell<bool> = const { Cell::new(false) };
-}
 
 /// What a framework matched: bounded in number, since the application wrote it.
 pub(crate) type Route = std::borrow::Cow<'static, str>;
@@ -124,8 +132,8 @@ pub(crate) struct Request {
     method: &'static str,
     /// How many tokens there are.
     tokens: AtomicU32,
-    /// How many polls of the layers' inner futures have ended.
-    polls: AtomicU32,
+    /// How many layers there are, so far.
+    layers: AtomicU32,
     state: Mutex<State>,
 }
 
@@ -135,8 +143,9 @@ struct State {
     route: Option<Route>,
     candidate: Option<Route>,
     path: Option<Box<str>>,
-    /// The number of the poll in which the last token was dropped.
-    handed_over_in: Option<u32>,
+    handed_over: HandedOver,
+    /// Something annotated started after the request was handed over.
+    has_moved_on: bool,
     claim: Option<Claim>,
     /// Something was released, so nothing is inferred any more.
     is_doubtful: bool,
@@ -147,6 +156,14 @@ struct State {
     calls: u32,
     /// In a layer within the one that counts.
     has_panicked: bool,
+}
+
+/// Whether the last token was dropped.
+#[derive(Debug)]
+enum HandedOver {
+    No,
+    /// In the course of a layer's poll, if it was in one.
+    In(Option<Poll>),
 }
 
 #[derive(Debug)]
@@ -221,25 +238,6 @@ pub(crate) struct Caller<'a> {
     pub(crate) evidence: Evidence<'a>,
 }
 
-/// What becomes of a call that starts.
-enum Verdict {
-    Joins(By),
-    /// It could be the handler: by itself, and so is what it calls.
-    Doubtful,
-    ByItself,
-}
-
-/// What a function's names say about a request.
-#[derive(PartialEq, Eq)]
-enum Names {
-    Nothing,
-    /// They are the request's.
-    Same,
-    /// The endpoint is another one.
-    OtherEndpoint,
-    OtherMethod,
-}
-
 impl Request {
     fn new(start: Start) -> Self {
         let Start {
@@ -253,13 +251,14 @@ impl Request {
             framework,
             method,
             tokens: AtomicU32::new(0),
-            polls: AtomicU32::new(0),
+            layers: AtomicU32::new(0),
             state: Mutex::new(State {
                 progress: Progress::Waiting,
                 route,
                 candidate,
                 path,
-                handed_over_in: None,
+                handed_over: HandedOver::No,
+                has_moved_on: false,
                 claim: None,
                 is_doubtful: false,
                 doubtful_calls: 0,
@@ -352,7 +351,9 @@ impl Request {
             // Beside the claim's call, so that one is not all there is.
             self.release(&mut state);
         }
-        let id = match self.judge(&state, caller) {
+        let verdict = self.judge(&state, caller);
+        state.has_moved_on |= matches!(state.handed_over, HandedOver::In(_));
+        let id = match verdict {
             Verdict::Joins(by) => self.join(&mut state, caller, by),
             Verdict::Doubtful => state.watch(caller),
             Verdict::ByItself => return None,
@@ -361,113 +362,6 @@ impl Request {
             id,
             request: Arc::clone(self),
         })
-    }
-
-    fn judge(&self, state: &State, caller: &Caller<'_>) -> Verdict {
-        let names = match caller.site.role() {
-            Role::Never => return Verdict::ByItself,
-            Role::Handler => Names::Same,
-            Role::Open | Role::Helper => self.names(state, caller.site),
-        };
-        match names {
-            Names::OtherMethod => Verdict::ByItself,
-            Names::Same => match &state.claim {
-                Some(claim) if claim.is_active() => Verdict::ByItself,
-                _ => Verdict::Joins(By::Word),
-            },
-            Names::Nothing | Names::OtherEndpoint => {
-                self.infer(state, caller, names == Names::OtherEndpoint)
-            }
-        }
-    }
-
-    fn names(&self, state: &State, site: &CallSite) -> Names {
-        let method = site.method();
-        let is_method = method == self.method || (method, self.method) == ("GET", "HEAD");
-        if !method.is_empty() && !is_method {
-            return Names::OtherMethod;
-        }
-        let Some(endpoint) = site.endpoint() else {
-            // A method alone is the method of many.
-            return Names::Nothing;
-        };
-        let is_endpoint = match (state.route.as_deref(), state.candidate.as_deref()) {
-            (Some(route), _) | (None, Some(route)) => ends_with(route, endpoint),
-            (None, None) => match &state.path {
-                Some(path) => matches(endpoint, path),
-                None => false,
-            },
-        };
-        match is_endpoint {
-            false => Names::OtherEndpoint,
-            true if method.is_empty() => Names::Nothing,
-            true => Names::Same,
-        }
-    }
-
-    /// What there is to go by where neither a word nor a name says it.
-    fn infer(&self, state: &State, caller: &Caller<'_>, has_other_endpoint: bool) -> Verdict {
-        let Evidence {
-            protocol,
-            is_answer,
-            extracts,
-            carried,
-        } = caller.evidence;
-        let is_carried = carried.is_some_and(|request| std::ptr::eq(&**request, self));
-        let is_callable =
-            is_answer && protocol != Protocol::Grpc && caller.site.role() == Role::Open;
-        let (could_be, is_certain) = match self.framework {
-            #[cfg(feature = "axum")]
-            Framework::Axum => (
-                is_callable && extracts.axum.are_all(),
-                is_carried || !has_other_endpoint && self.is_handed_to(state, extracts.axum),
-            ),
-            #[cfg(feature = "actix-web")]
-            Framework::ActixWeb => (
-                is_callable && extracts.actix_web.are_all(),
-                !has_other_endpoint && state.route.is_some() && extracts.actix_web.is_telling(),
-            ),
-            // A service's methods take `&self`.
-            #[cfg(feature = "tonic")]
-            Framework::Tonic => (protocol == Protocol::Grpc && is_carried, true),
-            #[cfg(feature = "tower")]
-            Framework::Tower => (
-                is_callable && protocol == Protocol::Http && is_carried,
-                true,
-            ),
-        };
-        #[cfg(not(any(feature = "axum", feature = "actix-web")))]
-        let _ = (extracts, has_other_endpoint);
-        if !could_be {
-            return Verdict::ByItself;
-        }
-        match &state.claim {
-            Some(claim) if claim.is_active() => return Verdict::ByItself,
-            Some(claim) if !claim.gives_way_to(caller.site) => return Verdict::ByItself,
-            _ => {}
-        }
-        if is_certain && !state.is_doubtful && state.doubtful_calls == 0 {
-            Verdict::Joins(By::Inference)
-        } else {
-            Verdict::Doubtful
-        }
-    }
-
-    /// axum calls a handler as soon as the last extractor is done, and only one for
-    /// the body takes the request apart before it is.
-    #[cfg(feature = "axum")]
-    fn is_handed_to(&self, state: &State, extracts: Extracts) -> bool {
-        let Some(handed_over_in) = state.handed_over_in else {
-            return false;
-        };
-        if extracts.is_request() {
-            // Another one: it would have been carried.
-            false
-        } else if extracts.has_body() {
-            extracts.is_telling()
-        } else {
-            handed_over_in == self.polls.load(Ordering::Relaxed)
-        }
     }
 
     fn join(&self, state: &mut State, caller: &Caller<'_>, by: By) -> CallId {
@@ -664,54 +558,9 @@ impl Claim {
         matches!(self.stage, Stage::Active(_))
     }
 
-    /// For a call of `site` that is inferred.
+    /// For a call of `site` that is inferred: a retry.
     fn gives_way_to(&self, site: &'static CallSite) -> bool {
-        let is_cancelled = match self.stage {
-            Stage::Active(_) => false,
-            Stage::Ended { end, .. } => end.is_cancelled(),
-        };
-        self.by == By::Inference && (is_cancelled || std::ptr::eq(self.site, site))
-    }
-}
-
-/// Whether `route` is `endpoint`, or that with what it is nested in before it.
-fn ends_with(route: &str, endpoint: &str) -> bool {
-    route == endpoint || endpoint.starts_with('/') && route.ends_with(endpoint)
-}
-
-/// Whether a path is one of a route pattern's, of any framework's notation:
-/// `{id}`, `{id:\d+}`, `:id`, `<id>`; `{*rest}`, `*rest` and `<rest..>` take all
-/// that is left.
-fn matches(pattern: &str, path: &str) -> bool {
-    let mut segments = path.split('/');
-    for expected in pattern.split('/') {
-        let is_rest = expected.starts_with("{*")
-            || expected.starts_with('*')
-            || expected.starts_with('<') && expected.ends_with("..>");
-        let Some(segment) = segments.next() else {
-            return false;
-        };
-        if is_rest {
-            return true;
-        }
-        let is_parameter = expected.starts_with('{') && expected.ends_with('}')
-            || expected.starts_with('<') && expected.ends_with('>')
-            || expected.len() > 1 && expected.starts_with(':');
-        if is_parameter && segment.is_empty() || !is_parameter && expected != segment {
-            return false;
-        }
-    }
-    segments.next().is_none()
-}
-
-/// A thread, while it lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct ThreadMark(usize);
-
-impl ThreadMark {
-    fn current() -> Option<Self> {
-        let address = CURRENT.try_with(|current| std::ptr::from_ref(current).addr());
-        address.ok().map(Self)
+        self.by == By::Inference && !self.is_active() && std::ptr::eq(self.site, site)
     }
 }
 
@@ -750,258 +599,5 @@ impl Ticket {
         if self.id.is_inferred() {
             self.request.suspended(self.id);
         }
-    }
-}
-
-/// What a layer puts into a request's extensions, so that the request is known
-/// again: by a layer within, and by the function that it is handed to. While one
-/// lives, the request has not been taken apart.
-#[derive(Debug)]
-pub(crate) struct Token(Arc<Request>);
-
-impl Token {
-    pub(crate) fn request(&self) -> &Arc<Request> {
-        &self.0
-    }
-}
-
-impl Clone for Token {
-    fn clone(&self) -> Self {
-        self.0.tokens.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl Drop for Token {
-    fn drop(&mut self) {
-        if self.0.tokens.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let poll = self.0.polls.load(Ordering::Relaxed);
-            self.0.lock().handed_over_in = Some(poll);
-        }
-    }
-}
-
-/// A request in the future that answers it, from before its first poll to its
-/// end. Dropping it ends it.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    /// None after the end.
-    request: Option<Arc<Request>>,
-    /// Whether this is the layer that counts it.
-    is_counted_here: bool,
-    /// Not started, or with a route to tell.
-    is_new: bool,
-    /// What a layer within the counting one found out.
-    route: Option<Route>,
-    /// A drop that meets this is an unwinding.
-    is_polled: bool,
-}
-
-impl Slot {
-    /// `found` is what was in the request's extensions.
-    pub(crate) fn new(start: Start, found: Option<&Token>) -> Self {
-        let (request, is_counted_here, route) = match found {
-            Some(token) => (Arc::clone(token.request()), false, start.route),
-            None => (Arc::new(Request::new(start)), true, None),
-        };
-        Self {
-            request: Some(request),
-            is_counted_here,
-            is_new: true,
-            route,
-            is_polled: false,
-        }
-    }
-
-    /// For the extensions of a request that had none.
-    pub(crate) fn token(&self) -> Option<Token> {
-        let request = self.request.as_ref().filter(|_| self.is_counted_here)?;
-        request.tokens.fetch_add(1, Ordering::Relaxed);
-        Some(Token(Arc::clone(request)))
-    }
-
-    /// Of no request.
-    #[cfg(feature = "tonic")]
-    pub(crate) fn none() -> Self {
-        Self {
-            request: None,
-            is_counted_here: false,
-            is_new: false,
-            route: None,
-            is_polled: false,
-        }
-    }
-
-    /// Calls the service that answers the request: a panic is one of the request.
-    pub(crate) fn call<T>(&mut self, call: impl FnOnce() -> T) -> T {
-        self.is_polled = true;
-        let called = call();
-        self.is_polled = false;
-        called
-    }
-
-    /// Polls what answers the request.
-    pub(crate) fn poll<T>(&mut self, poll: impl FnOnce() -> T) -> T {
-        let Some(request) = &self.request else {
-            return poll();
-        };
-        if self.is_new {
-            self.is_new = false;
-            let route = self.route.take();
-            apart(|| {
-                if self.is_counted_here {
-                    request.begin();
-                } else {
-                    request.refine(route);
-                }
-            });
-        }
-        self.is_polled = true;
-        let polled = within(&mut self.request, poll);
-        self.is_polled = false;
-        if let Some(request) = &self.request {
-            request.polls.fetch_add(1, Ordering::Relaxed);
-        }
-        polled
-    }
-
-    /// The head of a response goes out, or an error in its place.
-    pub(crate) fn answered(&mut self, answer: Outcome) {
-        if let Some(request) = self.request.take()
-            && self.is_counted_here
-        {
-            apart(|| request.answered(answer));
-        }
-    }
-
-    /// The request ends without an answer.
-    fn over(&mut self, has_panicked: bool) {
-        if let Some(request) = self.request.take() {
-            if self.is_counted_here {
-                apart(|| request.dropped(has_panicked));
-            } else if has_panicked {
-                request.lock().has_panicked = true;
-            }
-        }
-    }
-
-    /// The response's body has panicked.
-    #[cfg(feature = "tonic")]
-    pub(crate) fn panicked(&mut self) {
-        self.over(true);
-    }
-
-    /// The same request, to be answered later.
-    #[cfg(any(feature = "tonic", feature = "actix-web"))]
-    pub(crate) fn take(&mut self) -> Self {
-        if let Some(request) = &self.request
-            && self.is_counted_here
-        {
-            apart(|| request.settle(&mut request.lock(), false));
-        }
-        Self {
-            request: self.request.take(),
-            is_counted_here: self.is_counted_here,
-            is_new: false,
-            route: None,
-            is_polled: false,
-        }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.over(self.is_polled);
-    }
-}
-
-/// Changes the current request for the one in `slot`. Nothing is current on a
-/// thread whose thread-locals are being destroyed.
-fn swap_current(slot: &mut Option<Arc<Request>>) {
-    let _ = CURRENT.try_with(|current| {
-        let mut current = current.borrow_mut();
-        std::mem::swap(&mut *current, slot);
-        IS_CURRENT.set(current.is_some());
-    });
-}
-
-/// Runs `run` with the request in `slot` as the current one.
-fn within<T>(slot: &mut Option<Arc<Request>>, run: impl FnOnce() -> T) -> T {
-    /// Puts all back as it was, also when `run` panics.
-    struct Restore<'a>(&'a mut Option<Arc<Request>>);
-
-    impl Drop for Restore<'_> {
-        fn drop(&mut self) {
-            swap_current(self.0);
-        }
-    }
-
-    swap_current(slot);
-    let _restore = Restore(slot);
-    run()
-}
-
-/// Runs `run` where no request is current: a recorder may call what it likes.
-fn apart<T>(run: impl FnOnce() -> T) -> T {
-    if is_current() {
-        within(&mut None, run)
-    } else {
-        run()
-    }
-}
-
-fn with_current<T>(ask: impl FnOnce(&Arc<Request>) -> T) -> Option<T> {
-    let asked = CURRENT.try_with(|current| current.try_borrow().ok()?.as_ref().map(ask));
-    asked.ok().flatten()
-}
-
-#[cfg(feature = "actix-web")]
-thread_local! {
-    static IS_ANSWERED_BY_LAYER: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Asks a handler's return value for its outcome, which matters less than the answer
-/// that the layer is going to see.
-#[cfg(feature = "actix-web")]
-pub(crate) fn before_the_answer<T>(ask: impl FnOnce() -> T) -> T {
-    /// Puts it back, also when `ask` panics.
-    struct Restore(bool);
-
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            IS_ANSWERED_BY_LAYER.set(self.0);
-        }
-    }
-
-    let _restore = Restore(IS_ANSWERED_BY_LAYER.replace(true));
-    ask()
-}
-
-/// Whether the layer is going to see the answer of the call that is asked for its
-/// outcome.
-#[cfg(feature = "actix-web")]
-pub(crate) fn is_answered_by_layer() -> bool {
-    IS_ANSWERED_BY_LAYER.get()
-}
-
-/// Whether a call that starts now is within a request.
-#[inline]
-pub(crate) fn is_current() -> bool {
-    IS_CURRENT.get()
-}
-
-/// Whether the current request knows the call that starts: as its handler, or as
-/// one that could be.
-#[cold]
-pub(crate) fn starts(caller: &Caller<'_>) -> Option<Ticket> {
-    let request = with_current(Arc::clone)?;
-    apart(|| request.starts(caller))
-}
-
-/// Tells the current request its route.
-#[cfg(feature = "tower")]
-pub(crate) fn refine_current(route: Route) {
-    if let Some(request) = with_current(Arc::clone) {
-        apart(|| request.refine(Some(route)));
     }
 }
