@@ -246,13 +246,23 @@ impl Request {
     }
 }
 
-/// `steps` with `change` done to each helper, at any depth.
-pub(crate) fn each_helper(steps: &mut [Step], change: &impl Fn(&mut What)) {
+/// Changes each helper, at any depth.
+pub(crate) fn each_helper(steps: &mut [Step], change: &impl Fn(&mut Helper)) {
     for step in steps {
         if let Step::Call(helper, _) = step {
             let helper = Arc::make_mut(helper);
-            change(&mut helper.what);
+            change(helper);
             each_helper(&mut helper.inside, change);
+        }
+    }
+}
+
+/// Changes how each helper is called, at any depth.
+pub(crate) fn each_way(steps: &mut [Step], change: &impl Fn(&mut Way)) {
+    for step in steps {
+        if let Step::Call(helper, way) = step {
+            change(way);
+            each_way(&mut Arc::make_mut(helper).inside, change);
         }
     }
 }
