@@ -204,8 +204,8 @@ impl Plan {
             (TokenStream::new(), site, quote!(new))
         } else {
             let new = match self.shape {
-                Shape::AsyncFn => quote!(new),
-                Shape::ImplFuture | Shape::BoxedFuture => quote!(ahead),
+                Shape::AsyncFn => quote!(call),
+                Shape::ImplFuture | Shape::BoxedFuture => quote!(call_ahead),
             };
             // Before the body takes the arguments.
             let call = quote_spanned! {Span::mixed_site()=>
