@@ -289,8 +289,8 @@ impl Plan {
             return (carried, Call("new", site));
         }
         let new = match self.shape {
-            Shape::AsyncFn => quote!(new),
-            Shape::ImplFuture | Shape::BoxedFuture => quote!(ahead),
+            Shape::AsyncFn => quote!(call),
+            Shape::ImplFuture | Shape::BoxedFuture => quote!(call_ahead),
         };
         // Before the body takes the arguments.
         let call = if values.iter().any(|value| awaits(value.clone())) {

@@ -38,19 +38,20 @@ impl Extracts {
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
+}
 
+#[cfg(any(feature = "actix-web", feature = "axum"))]
+impl Extracts {
     const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
-}
 
-#[cfg(feature = "_layer")]
-impl Extracts {
     /// Whether all arguments are extractors.
     pub(crate) const fn are_all(self) -> bool {
         !self.has(Self::OTHER)
     }
 
+    #[cfg(feature = "axum")]
     pub(crate) const fn has_body(self) -> bool {
         self.has(Self::BODY)
     }
@@ -59,6 +60,7 @@ impl Extracts {
         self.has(Self::TELLING)
     }
 
+    #[cfg(feature = "axum")]
     pub(crate) const fn is_request(self) -> bool {
         self.has(Self::REQUEST)
     }

@@ -345,7 +345,7 @@ impl Labelling {
 
     /// See [`Call::new`].
     #[must_use]
-    pub fn new(self, values: &[&dyn Display]) -> Call {
+    pub fn call(self, values: &[&dyn Display]) -> Call {
         let call = Call::new(self.site, values);
         std::mem::forget(self);
         call
@@ -353,7 +353,7 @@ impl Labelling {
 
     /// See [`Call::ahead`].
     #[must_use]
-    pub fn ahead(self, values: &[&dyn Display]) -> Call {
+    pub fn call_ahead(self, values: &[&dyn Display]) -> Call {
         let call = Call::ahead(self.site, values);
         std::mem::forget(self);
         call

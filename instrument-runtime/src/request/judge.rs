@@ -106,6 +106,8 @@ impl Request {
         };
         #[cfg(not(any(feature = "axum", feature = "actix-web")))]
         let _ = (extracts, has_other_endpoint);
+        #[cfg(not(feature = "tower"))]
+        let _ = is_carried;
         if !could_be {
             return Verdict::ByItself;
         }

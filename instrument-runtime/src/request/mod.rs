@@ -7,8 +7,8 @@
 //! A [`Request`] is shared: by the future of the layer that counts it, by each
 //! layer within that one, and by the calls that it knows of. A [`Token`] in the
 //! request's extensions leads from the request itself to its `Request`, also on
-//! another task or thread. The thread-local [`CURRENT`] is asked only when a
-//! call starts. A call that joined ends in the request that it joined, whichever
+//! another task or thread. The request that is current on the thread is
+//! asked for only when a call starts. A call that joined ends in the request that it joined, whichever
 //! request is current then.
 //!
 //! # Which call is the handler
@@ -163,7 +163,10 @@ struct State {
 enum HandedOver {
     No,
     /// In the course of a layer's poll, if it was in one.
-    In(Option<Poll>),
+    In(
+        #[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "axum's evidence"))]
+        Option<Poll>,
+    ),
 }
 
 #[derive(Debug)]
