@@ -2,12 +2,9 @@
 //!
 //! ```text
 //! async fn f(arguments) -> R {
-//!     Instrumented::new(
-//!         &SITE,
-//!         async move { /* the body */ },
-//!         /* the teller, by R */,
-//!     )
-//!     .await
+//!     let mut call = Call::unlabelled(&SITE);
+//!     let body = pin!(async move { /* the body */ });
+//!     Running::new(&mut call, body, /* the teller, by R */).await
 //! }
 //! ```
 //!
@@ -15,8 +12,9 @@
 //! every call of a function here is paid for by whoever compiles an annotated
 //! function, so there are few.
 //!
-//! The body's future is moved, never borrowed: a borrow would keep a second
-//! place for it, arguments and all, in the function's future.
+//! The body's future is pinned where it is made, or moved, but never moved after it
+//! was borrowed: that would keep a second place for it, arguments and all, in the
+//! function's future.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
@@ -55,13 +53,46 @@ impl ToTokens for Plan {
 impl Plan {
     fn async_fn(&self, sig: &mut Signature) -> TokenStream {
         let captures = Captures::of(sig);
+        let runtime = &self.runtime;
         let block = self.hinted_body(&captures, sig);
         let allow = self.allow_on_block(&captures);
+        let (mut before, Call(new, call)) = self.call();
+        let call = match new {
+            "labelled" => call,
+            _ => quote_spanned!(Span::mixed_site()=> #runtime::Call::unlabelled(#call)),
+        };
+        let future = quote_spanned!(Span::mixed_site()=> async move #block);
+        let (future, probe) = match named(&self.function.sig.output) {
+            Some(output) => (
+                quote_spanned!(Span::mixed_site()=> let future = #future;),
+                quote_spanned!(Span::mixed_site()=> #runtime::Probe::<#output>::NEW),
+            ),
+            None => {
+                let probed = self.probe(&future);
+                (
+                    quote_spanned!(Span::mixed_site()=> let (future, probe) = #probed;),
+                    quote_spanned!(Span::mixed_site()=> probe),
+                )
+            }
+        };
+        let teller = self.teller(&probe);
         let at_body = Span::mixed_site().located_at(self.body.braces.join());
-        let (before, instrumented) =
-            self.instrumented(&quote_spanned!(Span::mixed_site()=> #allow async move #block));
+        let runtime_at_body = located_at(runtime, at_body);
+        // The future is a variable of its own while the teller is made: rustc then
+        // learns of each function alone that its future is `Freeze`, and the depth of
+        // a chain of calls does not count. The call is dropped after the body, so that
+        // what the body drops is part of it.
+        before.extend(quote_spanned! {Span::mixed_site()=>
+            let mut call = #call;
+            #allow #future
+            let teller = #teller;
+            let body = #runtime::pin!(future);
+        });
         // What does not fit the signature is the body's fault, and shown there.
-        quote_spanned!(at_body=> #before #instrumented.await)
+        quote_spanned! {at_body=>
+            #before
+            #runtime_at_body::Running::new(&mut call, body, teller).await
+        }
     }
 
     /// A function that returns a future: what it does before runs as it did,
@@ -326,24 +357,15 @@ impl Plan {
 
     /// `future` with the call around it, and the statements before.
     fn instrumented(&self, future: &TokenStream) -> (TokenStream, TokenStream) {
-        let runtime = &self.runtime;
         let (mut before, call) = self.call();
-        let (body, probe) = match self.named_output() {
-            Some(output) => (
-                future.clone(),
-                quote_spanned!(Span::mixed_site()=> #runtime::Probe::<#output>::NEW),
-            ),
-            None => {
-                let probed = self.probe(future);
-                before.extend(quote_spanned! {Span::mixed_site()=>
-                    let (body, probe) = #probed;
-                });
-                (
-                    quote_spanned!(Span::mixed_site()=> body),
-                    quote_spanned!(Span::mixed_site()=> probe),
-                )
-            }
-        };
+        let probed = self.probe(future);
+        before.extend(quote_spanned! {Span::mixed_site()=>
+            let (body, probe) = #probed;
+        });
+        let (body, probe) = (
+            quote_spanned!(Span::mixed_site()=> body),
+            quote_spanned!(Span::mixed_site()=> probe),
+        );
         (before, self.around(&call, &body, &probe))
     }
 
@@ -374,6 +396,19 @@ impl Plan {
 
     fn around(&self, call: &Call, body: &TokenStream, probe: &TokenStream) -> TokenStream {
         let runtime = &self.runtime;
+        let teller = self.teller(probe);
+        let at_body = Span::mixed_site().located_at(self.body.braces.join());
+        let runtime = located_at(runtime, at_body);
+        let Call(new, call) = call;
+        let new = Ident::new(new, at_body);
+        quote_spanned! {at_body=>
+            #runtime::Instrumented::#new(#call, #body, #teller)
+        }
+    }
+
+    /// What reads the outcome off the value that the body comes to.
+    fn teller(&self, probe: &TokenStream) -> TokenStream {
+        let runtime = &self.runtime;
         let teller = match &self.outcome {
             Some(outcome) => {
                 quote_spanned!(Span::mixed_site()=> #runtime::by_function(#probe, #outcome))
@@ -389,22 +424,7 @@ impl Plan {
                 }
             },
         };
-        let teller = self.handler.around(teller, runtime);
-        let at_body = Span::mixed_site().located_at(self.body.braces.join());
-        let runtime = located_at(runtime, at_body);
-        let Call(new, call) = call;
-        let new = Ident::new(new, at_body);
-        quote_spanned! {at_body=>
-            #runtime::Instrumented::#new(#call, #body, #teller)
-        }
-    }
-
-    /// What the body comes to, if the signature gives it a name.
-    fn named_output(&self) -> Option<TokenStream> {
-        match self.shape {
-            Shape::AsyncFn => named(&self.function.sig.output),
-            Shape::ImplFuture | Shape::BoxedFuture => None,
-        }
+        self.handler.around(teller, runtime)
     }
 
     /// Tells the compiler the type that the body returns, and the order in

@@ -111,12 +111,13 @@ pub mod __private {
     #[cfg(feature = "axum")]
     pub use crate::arguments::Axum;
     pub use crate::arguments::{Argument, Unknown, WithArguments};
-    pub use crate::call::{Call, Instrumented, Labelling};
+    pub use crate::call::{Call, Instrumented, Labelling, Running};
     pub use crate::call_site::CallSite;
     pub use crate::tell::{BY_NOTHING, ByFunction, Probe, Teller, by_function, probe};
     pub use crate::values::{LabelValue, shown};
     pub use crate::zeros::Known;
     pub use core::module_path;
+    pub use core::pin::pin;
     pub use inventory::submit;
     pub use std::boxed::Box;
 
