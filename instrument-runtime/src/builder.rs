@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock;
+use crate::diagnostics;
 use crate::discovery::{Discovery, departure};
 use crate::error::InitError;
 use crate::exporter::Exporter;
@@ -73,6 +74,7 @@ pub fn builder(app_name: impl Into<String>) -> Builder {
         max_series: DEFAULT_MAX_SERIES,
         discovery: Discovery::default(),
         last_scrape: Duration::ZERO,
+        diagnostics: true,
         #[cfg(feature = "push")]
         push: PushSettings::default(),
     }
@@ -94,6 +96,7 @@ pub struct Builder {
     max_series: usize,
     discovery: Discovery,
     last_scrape: Duration,
+    diagnostics: bool,
     #[cfg(feature = "push")]
     push: PushSettings,
 }
@@ -227,6 +230,15 @@ impl Builder {
     #[cfg(unix)]
     pub fn build_version(mut self, version: impl Into<String>) -> Self {
         self.discovery.build_version = Some(version.into());
+        self
+    }
+
+    /// Says nothing on stderr. Otherwise the library says once, for example, that
+    /// a handler runs outside of the requests that the layer counts. See
+    /// [Silence](crate#silence) for what it says and when, and for the environment
+    /// variable `INSTRUMENT_DIAGNOSTICS`, which also counts before `install`.
+    pub fn without_diagnostics(mut self) -> Self {
+        self.diagnostics = false;
         self
     }
 
@@ -407,6 +419,9 @@ impl Builder {
             exporter.abort();
             InitError::AlreadyInstalled
         })?;
+        if !self.diagnostics {
+            diagnostics::silence();
+        }
         departure::prepare(presence, last_scrape);
         #[cfg(any(feature = "axum", feature = "actix-web"))]
         crate::app_page::set(exporter.page());

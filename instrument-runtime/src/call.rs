@@ -147,7 +147,7 @@ impl Call {
                 if self.is_claimed(None) {
                     return;
                 }
-                match self.site.kept_series() {
+                match self.site.kept_series(|| self.is_first()) {
                     Some(series) => {
                         series.started();
                         self.counted = Counted::Kept(series);
@@ -159,6 +159,13 @@ impl Call {
             Counted::WithRequest => {}
             Counted::Rare(_) => self.start_rare(),
         }
+    }
+
+    /// The first call of this function that is counted by itself.
+    #[cold]
+    fn is_first(&self) {
+        #[cfg(feature = "_layer")]
+        crate::diagnostics::counted_by_itself(self.site, self.returns.is_answer);
     }
 
     #[cold]

@@ -58,6 +58,7 @@ mod call;
 mod call_site;
 mod clock;
 mod current;
+mod diagnostics;
 mod discovery;
 mod error;
 mod exporter;
