@@ -36,7 +36,7 @@ async fn lookup(pauses: u8) -> Vec<u8> {
     Vec::new()
 }
 
-#[instrumented]
+#[instrumented(handler)]
 async fn upload(body: Bytes) -> String {
     body.len().to_string()
 }

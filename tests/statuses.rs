@@ -153,6 +153,7 @@ mod on_axum {
 }
 
 mod on_actix_web {
+    use actix_web::body::to_bytes;
     use actix_web::error::{ErrorForbidden, InternalError, JsonPayloadError, PayloadError};
     use actix_web::http::StatusCode;
     use actix_web::web::{Json, Redirect};
@@ -174,6 +175,28 @@ mod on_actix_web {
         fn status_code(&self) -> StatusCode {
             self.0
         }
+    }
+
+    /// Tells one by its response only, as in actix-web's own example of error
+    /// handling.
+    #[derive(Debug)]
+    struct ByResponse;
+
+    impl std::fmt::Display for ByResponse {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("by response")
+        }
+    }
+
+    impl ResponseError for ByResponse {
+        fn error_response(&self) -> HttpResponse {
+            HttpResponse::Unauthorized().finish()
+        }
+    }
+
+    /// Gives its response away when it is asked for the first time.
+    fn with_response(status: StatusCode) -> InternalError<&'static str> {
+        InternalError::from_response("", HttpResponse::build(status).body("prepared"))
     }
 
     /// Tells one itself, which is then believed.
@@ -212,6 +235,12 @@ mod on_actix_web {
         an_internal_error: Result<u8, InternalError<&'static str>> =
             Err(InternalError::new("", StatusCode::BAD_REQUEST))
             => "outcome=client_error http_status=400";
+        by_response: Result<u8, ByResponse> = Err(ByResponse)
+            => "outcome=client_error http_status=401";
+        by_response_converted: actix_web::Result<u8> = Err(ByResponse.into())
+            => "outcome=client_error http_status=401";
+        with_a_response: actix_web::Result<u8> = Err(with_response(StatusCode::SEE_OTHER).into())
+            => "outcome=ok http_status=303";
         json: Json<u8> = Json(1) => "outcome=ok http_status=200";
         a_body_and_its_status: (&'static str, StatusCode) = ("", StatusCode::ACCEPTED)
             => "outcome=ok http_status=202";
@@ -219,6 +248,24 @@ mod on_actix_web {
             => "outcome=ok http_status=201";
         // Its status is made when the request is there.
         a_redirect: Redirect = Redirect::to("/x") => "outcome=ok";
+    }
+
+    #[instrumented(endpoint = "/x")]
+    async fn prepared(status: StatusCode) -> actix_web::Result<u8> {
+        Err(with_response(status).into())
+    }
+
+    #[test]
+    fn a_response_that_is_given_away_once_still_goes_out() {
+        Recorded::during_async(async |recorded| {
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            let error = prepared(status).await.expect_err("an error");
+            let end = "outcome=error http_status=500";
+            assert_eq!(recorded.lines(), one_call("endpoint=/x", end));
+            let body = error.error_response().into_body();
+            let body = to_bytes(body).await.expect("a body");
+            assert_eq!(body, "prepared");
+        });
     }
 
     #[instrumented(endpoint = "/x")]

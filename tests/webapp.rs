@@ -9,27 +9,58 @@ use instrument_tests::page::scrape;
 use instrument_tests::program::{Program, build, is_installed};
 use instrument_tests::wait_for;
 
-#[test]
-fn the_page_fits_the_traffic() {
-    let mut webapp = Program::start(
-        Command::new(build("webapp"))
+fn start(package: &str) -> Program {
+    Program::start(
+        Command::new(build(package))
             .env("WEBAPP_ADDR", "127.0.0.1:0")
             .env("OTEL_EXPORTER_PROMETHEUS_PORT", "0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null()),
-    );
+    )
+}
+
+/// The address in the next line that shows a command for this path.
+fn address_before(path: &str, lines: &mut impl Iterator<Item = String>) -> SocketAddr {
+    lines
+        .find_map(|line| {
+            let (_, url) = line.split_once("curl http://")?;
+            url.split_once(path)?.0.parse().ok()
+        })
+        .expect("the address is printed")
+}
+
+/// Hangs up on `/slow`, for the time of this number.
+fn hang_up(app: SocketAddr, metrics: SocketAddr, number: u32) {
+    let mut client = TcpStream::connect(app).expect("connects");
+    write!(client, "GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").expect("sends");
+    let slow = [("endpoint", "/slow")];
+    wait_for("the handler to start", || {
+        let page = scrape(metrics).ok()?;
+        (page.value("requests_in_progress", &slow)? == 1.0).then_some(())
+    });
+    drop(client);
+    wait_for("the hang-up to be seen", || {
+        let page = scrape(metrics).ok()?;
+        let labels = [slow[0], ("outcome", "cancelled"), ("http_status", "499")];
+        (page.value("requests_total", &labels)? == f64::from(number)).then_some(())
+    });
+}
+
+#[test]
+fn a_hang_up_is_seen_on_actix_web_too() {
+    let mut webapp = start("webapp-actix");
     let mut lines = webapp.lines();
-    let mut address_before = |path: &str| -> SocketAddr {
-        lines
-            .by_ref()
-            .find_map(|line| {
-                let (_, url) = line.split_once("curl http://")?;
-                url.split_once(path)?.0.parse().ok()
-            })
-            .expect("the address is printed")
-    };
-    let app = address_before("/test ");
-    let metrics = address_before("/metrics");
+    let app = address_before("/test ", &mut lines);
+    hang_up(app, address_before("/metrics", &mut lines), 1);
+    assert!(webapp.terminate().success(), "SIGTERM is a clean end");
+}
+
+#[test]
+fn the_page_fits_the_traffic() {
+    let mut webapp = start("webapp");
+    let mut lines = webapp.lines();
+    let app = address_before("/test ", &mut lines);
+    let metrics = address_before("/metrics", &mut lines);
 
     for _ in 0..100 {
         let answer = ureq::get(&format!("http://{app}/test")).call();
@@ -47,19 +78,7 @@ fn the_page_fits_the_traffic() {
         assert!(matches!(answer, Err(ureq::Error::StatusCode(500))));
     }
     for number in 1..=3 {
-        let mut client = TcpStream::connect(app).expect("connects");
-        write!(client, "GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").expect("sends");
-        let slow = [("endpoint", "/slow")];
-        wait_for("the handler to start", || {
-            let page = scrape(metrics).ok()?;
-            (page.value("requests_in_progress", &slow)? == 1.0).then_some(())
-        });
-        drop(client);
-        wait_for("the hang-up to be seen", || {
-            let page = scrape(metrics).ok()?;
-            let labels = [slow[0], ("outcome", "cancelled"), ("http_status", "499")];
-            (page.value("requests_total", &labels)? == f64::from(number)).then_some(())
-        });
+        hang_up(app, metrics, number);
     }
 
     let page = scrape(metrics).expect("a page");

@@ -4,21 +4,32 @@ use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Ident, Lit, LitStr, Path, Token};
+use syn::{Expr, ExprLit, Ident, Lit, LitBool, LitStr, Path, Token};
 
 use crate::labels::Labels;
 use crate::method;
 use crate::names::closest;
 
-const NAMES: [&str; 6] = ["endpoint", "method", "labels", "outcome", "skip", "crate"];
+const NAMES: [&str; 7] = [
+    "endpoint", "method", "labels", "outcome", "handler", "skip", "crate",
+];
+
+/// The value of `endpoint`.
+#[derive(Clone)]
+pub(crate) enum Endpoint {
+    Literal(LitStr),
+    /// The path of a constant.
+    Constant(Path),
+}
 
 /// Checked arguments, each beside where its name stands.
 #[derive(Clone, Default)]
 pub(crate) struct Args {
-    pub(crate) endpoint: Option<(Span, LitStr)>,
+    pub(crate) endpoint: Option<(Span, Endpoint)>,
     pub(crate) method: Option<(Span, LitStr)>,
     pub(crate) labels: Option<(Span, Labels)>,
     pub(crate) outcome: Option<(Span, Expr)>,
+    pub(crate) handler: Option<(Span, bool)>,
     pub(crate) skip: Option<Span>,
     pub(crate) runtime: Option<(Span, Path)>,
 }
@@ -66,13 +77,7 @@ impl Args {
         let span = name.span();
         match name.to_string().as_str() {
             "endpoint" => {
-                let endpoint = string(&name, "/users/{id}", input)?;
-                if endpoint.value().is_empty() {
-                    return Err(syn::Error::new(
-                        endpoint.span(),
-                        "`endpoint` is empty; leave it out to get the function's path",
-                    ));
-                }
+                let endpoint = endpoint(&name, input)?;
                 once(&mut self.endpoint, &name, (span, endpoint))
             }
             "method" => {
@@ -100,6 +105,10 @@ impl Args {
             "outcome" => {
                 let outcome = value(&name, "|output| Outcome::Ok", input)?;
                 once(&mut self.outcome, &name, (span, outcome))
+            }
+            "handler" => {
+                let is_handler = is_handler(&name, input)?;
+                once(&mut self.handler, &name, (span, is_handler))
             }
             "skip" => {
                 if input.peek(Token![=]) || input.peek(syn::token::Paren) {
@@ -171,6 +180,58 @@ fn value<T: Parse>(name: &Ident, example: &str, input: ParseStream<'_>) -> syn::
         ));
     }
     input.parse()
+}
+
+/// `handler`, `handler = true` or `handler = false`.
+fn is_handler(name: &Ident, input: ParseStream<'_>) -> syn::Result<bool> {
+    let takes = "write `handler` or `handler = false`";
+    if input.peek(syn::token::Paren) {
+        return Err(syn::Error::new(
+            name.span(),
+            format!("`handler` takes no list: {takes}"),
+        ));
+    }
+    if !input.peek(Token![=]) {
+        return Ok(true);
+    }
+    if let Ok(is_handler) = input.fork().call(|input| {
+        input.parse::<Token![=]>()?;
+        input.parse::<LitBool>()
+    }) {
+        input.parse::<Token![=]>()?;
+        input.parse::<LitBool>()?;
+        return Ok(is_handler.value);
+    }
+    let found: Expr = value(name, "false", input)?;
+    Err(syn::Error::new(
+        found.span(),
+        format!(
+            "`handler` is `true` or `false`, found `{}`: {takes}",
+            quote::quote!(#found)
+        ),
+    ))
+}
+
+fn endpoint(name: &Ident, input: ParseStream<'_>) -> syn::Result<Endpoint> {
+    let is_path = input.peek(Token![=])
+        && (input.peek2(Ident::peek_any) || input.peek2(Token![::]))
+        && !input.peek2(syn::LitBool);
+    let ahead = input.fork();
+    if is_path
+        && ahead.parse::<Token![=]>().is_ok()
+        && ahead.parse::<Path>().is_ok()
+        && (ahead.is_empty() || ahead.peek(Token![,]))
+    {
+        return value(name, "PATH", input).map(Endpoint::Constant);
+    }
+    let literal = string(name, "/users/{id}", input)?;
+    if literal.value().is_empty() {
+        return Err(syn::Error::new(
+            literal.span(),
+            "`endpoint` is empty; leave it out to get the function's path",
+        ));
+    }
+    Ok(Endpoint::Literal(literal))
 }
 
 fn string(name: &Ident, example: &str, input: ParseStream<'_>) -> syn::Result<LitStr> {

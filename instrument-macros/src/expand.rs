@@ -23,6 +23,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::Signature;
 use syn::spanned::Spanned;
 
+use crate::args::Endpoint;
 use crate::body::{boxed_future, is_async_block};
 use crate::captures::Captures;
 use crate::function::{Function, braced};
@@ -78,15 +79,22 @@ impl Plan {
             let (before, instrumented) = self.as_written(self.instrumented(&future));
             return quote!(#before #pin(#instrumented));
         }
-        if !self.is_traced() {
-            match (self.shape, Leaves::of(body)) {
-                (Shape::BoxedFuture, Some(leaves)) => return self.leaves(leaves),
-                (Shape::ImplFuture, Some(leaves)) if !leaves.has_return() => {
+        if let Some(leaves) = Leaves::of(body)
+            && !self.is_traced()
+        {
+            // A closure would take the place of the caller, and a hidden `return` is
+            // less likely than a question for the caller.
+            let is_tracked = self.has_attr("track_caller");
+            let is_seen = !leaves.may_hide_return();
+            match self.shape {
+                Shape::BoxedFuture if is_seen || is_tracked => return self.leaves(leaves),
+                Shape::ImplFuture if is_seen && !leaves.has_return() => {
                     let (before, call) = self.call();
                     let block = self.as_block(body.clone());
                     let instrumented = self.probed(&call, &block.into());
                     return quote!(#before #instrumented);
                 }
+                Shape::ImplFuture if is_seen && is_tracked => return self.leaves(leaves),
                 _ => {}
             }
         }
@@ -111,21 +119,21 @@ impl Plan {
         }
     }
 
-    /// A function that returns a boxed future: each value that it returns is wrapped
-    /// where it stands. A future that it boxes itself is wrapped inside its box, so
+    /// Each value that the function returns is wrapped where it stands. A future that it boxes itself is wrapped inside its box, so
     /// that there is no second box, and the compiler asks of the wrapped future what
     /// it asked of the future itself.
     fn leaves(&self, leaves: Leaves) -> TokenStream {
         let runtime = &self.runtime;
         let output = nameable(&self.function.sig.output, runtime);
         let (mut before, mut call) = self.call();
-        if before.is_empty() {
+        if self.is_unlabelled() {
             // Several leaves share it.
             let site = call.1;
-            before = quote_spanned!(Span::mixed_site()=> let site = #site;);
+            before.extend(quote_spanned!(Span::mixed_site()=> let site = #site;));
             call.1 = quote_spanned!(Span::mixed_site()=> site);
         }
         let body = leaves.wrapped(&mut |leaf| match leaf {
+            Leaf::Other(future) if self.shape == Shape::ImplFuture => self.probed(&call, &future),
             Leaf::BoxPin(pin, future) => {
                 let instrumented = self.probed(&call, &future);
                 quote!(#pin(#instrumented))
@@ -201,9 +209,14 @@ impl Plan {
     }
 
     fn is_traced(&self) -> bool {
+        self.has_attr("instrument")
+    }
+
+    /// Whether an attribute of this name is on the function, under any path.
+    fn has_attr(&self, name: &str) -> bool {
         self.function.attrs.iter().any(|attr| {
             let last = attr.path().segments.last();
-            last.is_some_and(|last| last.ident == "instrument")
+            last.is_some_and(|last| last.ident == name)
         })
     }
 
@@ -219,11 +232,11 @@ impl Plan {
         let is_known = endpoint.is_some() && method.is_some() && self.labels.is_none();
         let known = is_known
             .then(|| quote_spanned!(Span::mixed_site()=> #runtime::submit!(#runtime::Known(&__CALL_SITE));));
-        // A method says more.
-        let helper = (self.is_helper && method.is_none()).then(|| quote!(.helper()));
+        let role = self.handler.on_call_site();
         let method = method.as_deref().unwrap_or_default();
-        let new = match endpoint.as_deref() {
-            Some(endpoint) => quote!(of_endpoint(#endpoint, #method)),
+        let new = match endpoint {
+            Some(Endpoint::Literal(endpoint)) => quote!(of_endpoint(#endpoint, #method)),
+            Some(Endpoint::Constant(endpoint)) => quote!(of_endpoint(#endpoint, #method)),
             None => quote!(of_function(#runtime::module_path!(), #name, #method)),
         };
 
@@ -238,7 +251,7 @@ impl Plan {
             .then(|| quote!(.labels(&[#(#literal),*], &[#(#names),*])));
         quote_spanned! {Span::mixed_site()=>
             {
-                static __CALL_SITE: #runtime::CallSite = #runtime::CallSite::#new #helper #labels;
+                static __CALL_SITE: #runtime::CallSite = #runtime::CallSite::#new #role #labels;
                 #known
                 &__CALL_SITE
             }
@@ -247,6 +260,12 @@ impl Plan {
 
     fn labels(&self) -> impl Iterator<Item = &Label> {
         self.labels.iter().flat_map(|labels| &labels.0)
+    }
+
+    /// Whether no label has to be evaluated for a call.
+    fn is_unlabelled(&self) -> bool {
+        self.labels()
+            .all(|label| matches!(label.value, LabelValue::Literal(_)))
     }
 
     /// What a call is made from: the statements before, and the constructor of the
@@ -264,16 +283,42 @@ impl Plan {
                 }
             })
             .collect();
+        // What the arguments say, before the body takes them.
+        let carried = self.handler.carried(runtime, Span::mixed_site());
         if values.is_empty() {
-            return (TokenStream::new(), Call("new", site));
+            return (carried, Call("new", site));
         }
         let new = match self.shape {
             Shape::AsyncFn => quote!(new),
             Shape::ImplFuture | Shape::BoxedFuture => quote!(ahead),
         };
         // Before the body takes the arguments.
-        let call = quote_spanned! {Span::mixed_site()=>
-            let call = #runtime::Call::#new(#site, &[#(#values),*]);
+        let call = if values.iter().any(|value| awaits(value.clone())) {
+            // A `&dyn Display` that is held while another label is awaited would keep
+            // the future from being `Send`. References to the values themselves do not.
+            let names: Vec<Ident> = values
+                .iter()
+                .enumerate()
+                .map(|(index, value)| {
+                    let span = Span::mixed_site().located_at(value.span());
+                    Ident::new(&format!("value{index}"), span)
+                })
+                .collect();
+            let shown = names
+                .iter()
+                .map(|name| shown(runtime, &name.to_token_stream()));
+            quote_spanned! {Span::mixed_site()=>
+                #carried
+                let call = match (#(#values,)*) {
+                    (#(#names,)*) => #runtime::Labelling::of(#site).#new(&[#(#shown),*]),
+                };
+            }
+        } else {
+            let shown = values.iter().map(|value| shown(runtime, value));
+            quote_spanned! {Span::mixed_site()=>
+                #carried
+                let call = #runtime::Labelling::of(#site).#new(&[#(#shown),*]);
+            }
         };
         let name = quote_spanned!(Span::mixed_site()=> call);
         (call, Call("labelled", name))
@@ -344,6 +389,7 @@ impl Plan {
                 }
             },
         };
+        let teller = self.handler.around(teller, runtime, Span::mixed_site());
         let at_body = Span::mixed_site().located_at(self.body.braces.join());
         let runtime = located_at(runtime, at_body);
         let Call(new, call) = call;
@@ -389,6 +435,21 @@ impl Plan {
             };
         }
     }
+}
+
+/// A reference to a label's value as a `&dyn Display`. What is not `Display` is shown
+/// at the value.
+fn shown(runtime: &TokenStream, value: &TokenStream) -> TokenStream {
+    let span = Span::mixed_site().located_at(value.span());
+    quote_spanned!(span=> #runtime::shown(#value))
+}
+
+fn awaits(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == "await",
+        TokenTree::Group(group) => awaits(group.stream()),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
 }
 
 /// The name of a constructor of the runtime's future, and its first argument.

@@ -6,35 +6,40 @@ use quote::ToTokens;
 use syn::visit_mut::{self, VisitMut};
 use syn::{Block, Expr, ExprCall, ExprReturn, Ident, Item, Macro, Stmt};
 
-/// The body of a function, where no `return` is out of sight.
+/// The body of a function, taken apart.
 pub(crate) struct Leaves {
     statements: Vec<Stmt>,
-    has_return: bool,
+    returns: Returns,
 }
 
 impl Leaves {
-    /// `None` if the body cannot be parsed, or if a macro in it may expand to a
-    /// `return`.
+    /// `None` if the body cannot be parsed.
     pub(crate) fn of(body: &TokenStream) -> Option<Self> {
         let mut statements = syn::parse::Parser::parse2(Block::parse_within, body.clone()).ok()?;
         let mut returns = Returns::default();
         for statement in &mut statements {
             returns.visit_stmt_mut(statement);
         }
-        (!returns.may_be_hidden).then_some(Self {
+        Some(Self {
             statements,
-            has_return: returns.found,
+            returns,
         })
     }
 
+    /// Whether there is a `return` that can be seen.
     pub(crate) fn has_return(&self) -> bool {
-        self.has_return
+        self.returns.found
+    }
+
+    /// Whether a macro may expand to a `return`.
+    pub(crate) fn may_hide_return(&self) -> bool {
+        self.returns.may_be_hidden
     }
 
     /// The body with each of these expressions replaced by what `wrap` makes of
     /// it. An expression that never comes to a value is left alone.
     pub(crate) fn wrapped(mut self, wrap: &mut dyn FnMut(Leaf) -> TokenStream) -> TokenStream {
-        if self.has_return {
+        if self.returns.found {
             let mut wrapper = WrapReturns { wrap };
             for statement in &mut self.statements {
                 wrapper.visit_stmt_mut(statement);
@@ -255,7 +260,7 @@ mod tests {
     use quote::quote;
 
     fn wrapped(body: TokenStream) -> Option<String> {
-        let leaves = Leaves::of(&body)?;
+        let leaves = Leaves::of(&body).filter(|leaves| !leaves.may_hide_return())?;
         let mut wrap = |leaf| match leaf {
             Leaf::BoxPin(pin, future) => quote!(#pin(W(#future))),
             Leaf::Boxed(future, method) => quote!((W(#future)).#method()),

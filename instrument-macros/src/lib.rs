@@ -12,6 +12,7 @@ mod captures;
 mod derive;
 mod expand;
 mod function;
+mod handler;
 mod impl_block;
 mod item;
 mod labels;

@@ -1,13 +1,14 @@
 //! What is to be expanded: everything that can be wrong has been refused.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::quote;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Expr, FnArg, Signature, Type};
+use syn::{Expr, LitStr};
 
-use crate::args::Args;
+use crate::args::{Args, Endpoint};
 use crate::function::{Body, Function};
+use crate::handler::Handler;
 use crate::labels::Labels;
 use crate::output::{self, Shape};
 use crate::route;
@@ -16,10 +17,10 @@ pub(crate) struct Plan {
     pub(crate) shape: Shape,
     /// `function`, or `Type::function` in an annotated `impl` block.
     pub(crate) name: String,
-    pub(crate) endpoint: Option<String>,
+    pub(crate) endpoint: Option<Endpoint>,
     pub(crate) method: Option<String>,
-    /// Whether a framework cannot call it with a request.
-    pub(crate) is_helper: bool,
+    /// Whether it can be a request's handler.
+    pub(crate) handler: Handler,
     pub(crate) labels: Option<Labels>,
     pub(crate) outcome: Option<Expr>,
     pub(crate) runtime: TokenStream,
@@ -53,21 +54,33 @@ impl Plan {
         }
         let name = function.sig.ident.unraw();
         let route = route::of(&function.attrs);
+        let route_endpoint =
+            |path: String| Endpoint::Literal(LitStr::new(&path, Span::call_site()));
         let endpoint = args
             .endpoint
-            .map(|(_, endpoint)| endpoint.value())
-            .or(route.endpoint);
-        // An endpoint that is no path names a function.
-        let is_path = endpoint.as_ref().is_none_or(|path| path.starts_with('/'));
+            .map(|(_, endpoint)| endpoint)
+            .or(route.endpoint.map(route_endpoint));
+        let method = args
+            .method
+            .map(|(_, method)| method.value())
+            .or(route.method);
+        let is_path = match &endpoint {
+            Some(Endpoint::Literal(path)) => path.value().starts_with('/'),
+            Some(Endpoint::Constant(_)) | None => true,
+        };
+        let is_named = endpoint.is_some() && method.is_some();
         Ok(Self {
-            is_helper: !is_path || !takes_requests(&function.sig),
+            handler: Handler::new(
+                args.handler.map(|(_, is_handler)| is_handler),
+                &function.sig,
+                &body,
+                is_path,
+                is_named,
+            ),
             shape,
             name: owner.map_or_else(|| name.to_string(), |owner| format!("{owner}::{name}")),
             endpoint,
-            method: args
-                .method
-                .map(|(_, method)| method.value())
-                .or(route.method),
+            method,
             labels: args.labels.map(|(_, labels)| labels),
             outcome: args.outcome.map(|(_, outcome)| outcome),
             runtime: args.runtime.map_or_else(
@@ -94,6 +107,18 @@ fn measurable(function: &Function) -> syn::Result<Shape> {
         ));
     }
     output::shape(sig).ok_or_else(|| {
+        let body = function.body.as_ref();
+        if body.is_some_and(|body| mentions(body.tokens.clone(), "block_on")) {
+            return syn::Error::new(
+                Span::call_site(),
+                format!(
+                    "`{name}` is not async any more: an attribute above this one, such as \
+                     `#[tokio::main]`, has already expanded it; write `#[instrumented]` above that \
+                     attribute, or move the body to an `async fn` of its own and annotate that",
+                    name = sig.ident
+                ),
+            );
+        }
         syn::Error::new(
             sig.fn_token.span(),
             format!(
@@ -105,19 +130,10 @@ fn measurable(function: &Function) -> syn::Result<Shape> {
     })
 }
 
-/// Whether a framework can call it: what it extracts from a request is owned. The
-/// `Next` of axum's and actix-web's middleware makes it one of those.
-fn takes_requests(sig: &Signature) -> bool {
-    sig.inputs.iter().all(|input| match input {
-        FnArg::Receiver(_) => false,
-        FnArg::Typed(arg) => match &*arg.ty {
-            Type::Reference(_) | Type::Ptr(_) | Type::ImplTrait(_) => false,
-            Type::Path(path) => path
-                .path
-                .segments
-                .last()
-                .is_none_or(|last| last.ident != "Next"),
-            _ => true,
-        },
+fn mentions(tokens: TokenStream, name: &str) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Group(group) => mentions(group.stream(), name),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
     })
 }

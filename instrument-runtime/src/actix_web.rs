@@ -19,6 +19,7 @@
 //! # drop(app);
 //! ```
 
+use std::cell::RefCell;
 use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready as ready_or_return};
@@ -32,10 +33,10 @@ use pin_project_lite::pin_project;
 use crate::app_page;
 use crate::exporter::respond::PAGE_TYPE;
 use crate::method;
-use crate::outcome::{Outcome, Protocol};
-use crate::request::{Counted, Route, Slot, Start};
+use crate::outcome::Outcome;
+use crate::request::{Framework, Route, Slot, Start};
 
-mod statuses;
+pub(crate) mod statuses;
 
 /// The middleware for [`App::wrap`](actix_web::App::wrap), added last, so that it
 /// is outside of whatever may answer in a handler's place.
@@ -47,10 +48,35 @@ mod statuses;
 /// response's head. A request that got no response is `cancelled`
 /// (`http_status="499"`), or `panicked` (`500`).
 ///
-/// By default actix-web lets a handler run on when its client has hung up, and the
-/// request is counted with what it answers. With
+/// An error is counted with the status of the response that actix-web makes of it,
+/// that is of its `error_response()`, whatever its `status_code()` says. Without this
+/// middleware, an annotated function that returns an error asks the error itself:
+/// first for its `status_code()`, and if that is 500, which is also the default, for
+/// its `error_response()`. So an `error_response()` that logs may log twice without
+/// the middleware.
+///
+/// # Clients that hang up
+///
+/// By default actix-web does not notice that a client has hung up: the handler runs
+/// to its end, and the request is counted with the status of an answer that nobody
+/// reads, usually `200` and `ok`. With
 /// [`HttpServer::h1_allow_half_closed(false)`](actix_web::HttpServer::h1_allow_half_closed)
-/// it is `cancelled`.
+/// actix-web drops the handler, and the request is `cancelled`:
+///
+/// ```no_run
+/// # use actix_web::{App, HttpServer};
+/// # async fn serve() -> std::io::Result<()> {
+/// HttpServer::new(|| App::new().wrap(instrument_runtime::actix_web::middleware()))
+///     .h1_allow_half_closed(false) // notice clients that hang up
+///     .bind("127.0.0.1:8080")?
+///     .run()
+///     .await
+/// # }
+/// ```
+///
+/// With this setting a client that shuts down its sending half after the request
+/// gets no answer. Few clients do that. The setting is for HTTP/1 only: on HTTP/2,
+/// actix-web always lets the handler run to its end.
 #[must_use]
 pub fn middleware() -> Instrumented {
     Instrumented { _private: () }
@@ -96,16 +122,22 @@ where
     }
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let is_counted = request.extensions_mut().insert(Counted).is_some();
+        let route = request.match_pattern().map(Route::Owned);
+        let path = route.is_none().then(|| request.path().into());
+        let start = Start {
+            framework: Framework::ActixWeb,
+            method: method::label(request.method().as_str()),
+            route,
+            candidate: None,
+            path,
+        };
+        let mut slot = Slot::new(start, request.extensions().get());
+        if let Some(token) = slot.token() {
+            request.extensions_mut().insert(token);
+        }
         ResponseFuture {
-            slot: Slot::new(Start {
-                method: method::label(request.method().as_str()),
-                route: request.match_pattern().map(Route::Owned),
-                candidate: None,
-                protocol: Protocol::Http,
-                is_counted,
-            }),
-            inner: self.inner.call(request),
+            inner: slot.call(|| self.inner.call(request)),
+            slot,
         }
     }
 }
@@ -130,14 +162,69 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let inner = this.inner;
-        let response = ready_or_return!(this.slot.poll(|| inner.poll(context)));
-        let status = match &response {
-            Ok(response) => response.status(),
-            // The server answers with what the error says.
-            Err(error) => error.as_response_error().status_code(),
-        };
-        this.slot.answered(Outcome::HttpStatus(status.as_u16()));
+        let mut response = ready_or_return!(this.slot.poll(|| inner.poll(context)));
+        match &mut response {
+            Ok(response) => this.slot.answered(outcome(response.status())),
+            Err(error) => answered_by_error(this.slot.take(), error),
+        }
         Poll::Ready(response)
+    }
+}
+
+fn outcome(status: StatusCode) -> Outcome {
+    Outcome::HttpStatus(status.as_u16())
+}
+
+/// Counts the request when the server makes a response of the error.
+///
+/// The error is not asked here: `error_response()` may log or count, and
+/// [`InternalError::from_response`](actix_web::error::InternalError::from_response)
+/// gives its response away on the first call.
+fn answered_by_error(slot: Slot, error: &mut Error) {
+    /// The request, until the server asks the error for its response.
+    struct Unanswered {
+        slot: RefCell<Slot>,
+        status: StatusCode,
+    }
+
+    impl Drop for Unanswered {
+        /// The error became something else on its way to the server. By then it
+        /// cannot be asked, so its `status_code()` has to do.
+        fn drop(&mut self) {
+            self.slot.get_mut().answered(outcome(self.status));
+        }
+    }
+
+    let unanswered = Unanswered {
+        slot: RefCell::new(slot),
+        status: error.as_response_error().status_code(),
+    };
+    error.add_response_mapper(move |response| {
+        if let Ok(mut slot) = unanswered.slot.try_borrow_mut() {
+            slot.answered(outcome(response.status()));
+        }
+        response
+    });
+}
+
+/// `Error::add_response_mapper` for an actix-web older than 4.15. A newer one's
+/// inherent method is preferred to this one.
+#[allow(dead_code, reason = "it depends on actix-web's version")]
+trait AddResponseMapper {
+    fn add_response_mapper<F>(&mut self, mapper: F)
+    where
+        F: Fn(HttpResponse) -> HttpResponse + 'static;
+}
+
+impl AddResponseMapper for Error {
+    /// Asks the error at once, if that does no harm.
+    fn add_response_mapper<F>(&mut self, mapper: F)
+    where
+        F: Fn(HttpResponse) -> HttpResponse + 'static,
+    {
+        if !statuses::may_hold_a_response(self.as_response_error()) {
+            drop(mapper(self.error_response()));
+        }
     }
 }
 
@@ -171,4 +258,47 @@ pub async fn metrics(request: HttpRequest) -> HttpResponse {
         response.insert_header((CONTENT_ENCODING, "gzip"));
     }
     response.body(page.body)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use actix_web::ResponseError;
+    use actix_web::error::InternalError;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct ByResponse;
+
+    impl std::fmt::Display for ByResponse {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("by response")
+        }
+    }
+
+    impl ResponseError for ByResponse {
+        fn error_response(&self) -> HttpResponse {
+            HttpResponse::Unauthorized().finish()
+        }
+    }
+
+    #[test]
+    fn an_older_actix_web_is_asked_at_once_if_that_does_no_harm() {
+        let response = HttpResponse::BadGateway().body("kept");
+        for (mut error, expected) in [
+            (Error::from(ByResponse), Some(StatusCode::UNAUTHORIZED)),
+            (InternalError::from_response("", response).into(), None),
+        ] {
+            let seen = Rc::new(RefCell::new(None));
+            let to = Rc::clone(&seen);
+            // The inherent method of a newer one is not meant.
+            AddResponseMapper::add_response_mapper(&mut error, move |response| {
+                *to.borrow_mut() = Some(response.status());
+                response
+            });
+            assert_eq!(*seen.borrow(), expected, "{error}");
+        }
+    }
 }

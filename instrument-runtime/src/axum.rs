@@ -24,7 +24,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::app_page;
 use crate::exporter::respond::PAGE_TYPE;
-use crate::request::Route;
+use crate::request::{Framework, Route};
 pub use crate::tower::InstrumentedLayer;
 
 mod statuses;
@@ -38,7 +38,10 @@ mod statuses;
 /// else `unmatched` (the fallback's requests).
 #[must_use]
 pub fn layer() -> InstrumentedLayer {
-    InstrumentedLayer { route: matched }
+    InstrumentedLayer {
+        framework: Framework::Axum,
+        route: matched,
+    }
 }
 
 pub(crate) fn matched(extensions: &Extensions) -> Option<Route> {

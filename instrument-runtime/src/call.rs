@@ -1,17 +1,21 @@
 //! One call: started at its first poll, ended exactly once.
 
 use std::fmt::Display;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::arguments::Carried;
+#[cfg(feature = "_layer")]
+use crate::arguments::{Evidence, ExtractsOf};
 use crate::call_site::CallSite;
 use crate::clock::Instant;
-use crate::outcome::{End, Protocol};
+use crate::outcome::{End, Outcome, Protocol};
 #[cfg(feature = "_layer")]
-use crate::request::{self, Role};
+use crate::request::{self, Caller, Ticket};
 use crate::series::{Series, SeriesRef};
 use crate::tell::Teller;
 use crate::values::Values;
@@ -34,6 +38,8 @@ struct Returns {
     protocol: Protocol,
     #[cfg(feature = "_layer")]
     is_answer: bool,
+    #[cfg(feature = "_layer")]
+    extracts: ExtractsOf,
 }
 
 impl Returns {
@@ -41,6 +47,8 @@ impl Returns {
         protocol: Protocol::None,
         #[cfg(feature = "_layer")]
         is_answer: false,
+        #[cfg(feature = "_layer")]
+        extracts: ExtractsOf::UNKNOWN,
     };
 }
 
@@ -51,9 +59,9 @@ enum Counted {
     /// Not known before it starts.
     Unknown,
     Kept(&'static Series),
-    /// With the request whose handler it is, by the layer.
+    /// By the request that knows it, whose handler it is or may be.
     #[cfg(feature = "_layer")]
-    WithRequest,
+    ByRequest(Ticket),
     Rare(Arc<Rare>),
 }
 
@@ -127,11 +135,17 @@ impl Call {
     }
 
     #[inline]
-    fn enter(&mut self) {
+    fn enter(&mut self, carried: Option<&Carried>) {
         self.state = match self.state {
-            State::Suspended(started) => State::Polled(started),
+            State::Suspended(started) => {
+                #[cfg(feature = "_layer")]
+                if let Counted::ByRequest(ticket) = &self.counted {
+                    ticket.resumed();
+                }
+                State::Polled(started)
+            }
             State::Waiting => {
-                self.start();
+                self.start(carried);
                 State::Polled(Instant::now())
             }
             // The body itself panics on a poll after its end.
@@ -140,11 +154,11 @@ impl Call {
     }
 
     #[inline]
-    fn start(&mut self) {
+    fn start(&mut self, carried: Option<&Carried>) {
         match &self.counted {
             Counted::Kept(series) => series.started(),
             Counted::Unknown => {
-                if self.is_claimed(None) {
+                if self.is_known_to_request(None, carried) {
                     return;
                 }
                 match self.site.kept_series(|| self.is_first()) {
@@ -156,8 +170,8 @@ impl Call {
                 }
             }
             #[cfg(feature = "_layer")]
-            Counted::WithRequest => {}
-            Counted::Rare(_) => self.start_rare(),
+            Counted::ByRequest(_) => {}
+            Counted::Rare(_) => self.start_rare(carried),
         }
     }
 
@@ -169,7 +183,7 @@ impl Call {
     }
 
     #[cold]
-    fn start_rare(&mut self) {
+    fn start_rare(&mut self, carried: Option<&Carried>) {
         let Counted::Rare(rare) = &self.counted else {
             return;
         };
@@ -177,7 +191,7 @@ impl Call {
         match &*rare {
             Rare::Own(series) => series.started(),
             Rare::Ahead(values) => {
-                if !self.is_claimed(Some(values)) {
+                if !self.is_known_to_request(Some(values), carried) {
                     self.start_in(self.site.series_of_call(Some(values)));
                 }
             }
@@ -195,29 +209,73 @@ impl Call {
         self.counted = series.into();
     }
 
-    /// Whether it is the handler of the current request, with which it counts.
+    /// Whether the current request knows it from now on, and counts it.
     #[cfg(feature = "_layer")]
     #[inline]
-    fn is_claimed(&mut self, values: Option<&Arc<Values>>) -> bool {
-        let role = Role::of(self.site, self.returns.protocol, self.returns.is_answer);
-        let is_claimed = role != Role::Function && request::claim(role, self.site, values);
-        if is_claimed {
-            self.counted = Counted::WithRequest;
-        }
-        is_claimed
+    fn is_known_to_request(
+        &mut self,
+        values: Option<&Arc<Values>>,
+        carried: Option<&Carried>,
+    ) -> bool {
+        request::is_current() && self.makes_itself_known(values, carried)
+    }
+
+    #[cfg(feature = "_layer")]
+    #[cold]
+    fn makes_itself_known(
+        &mut self,
+        values: Option<&Arc<Values>>,
+        carried: Option<&Carried>,
+    ) -> bool {
+        let ticket = request::starts(&Caller {
+            site: self.site,
+            values,
+            evidence: Evidence {
+                protocol: self.returns.protocol,
+                is_answer: self.returns.is_answer,
+                extracts: self.returns.extracts,
+                carried: carried.and_then(Carried::request),
+            },
+        });
+        let Some(ticket) = ticket else {
+            return false;
+        };
+        self.counted = Counted::ByRequest(ticket);
+        true
     }
 
     #[cfg(not(feature = "_layer"))]
     #[allow(clippy::unused_self, reason = "it is asked where there is a layer")]
-    fn is_claimed(&mut self, _values: Option<&Arc<Values>>) -> bool {
+    fn is_known_to_request(
+        &mut self,
+        _values: Option<&Arc<Values>>,
+        _carried: Option<&Carried>,
+    ) -> bool {
         false
     }
 
     #[inline]
     fn suspend(&mut self) {
         if let State::Polled(started) = self.state {
+            #[cfg(feature = "_layer")]
+            if let Counted::ByRequest(ticket) = &self.counted {
+                ticket.suspended();
+            }
             self.state = State::Suspended(started);
         }
+    }
+
+    /// Asks what was returned for its outcome.
+    #[inline]
+    #[allow(clippy::unused_self, reason = "it is asked where there is a layer")]
+    fn ask(&self, ask: impl FnOnce() -> Outcome) -> Outcome {
+        #[cfg(feature = "actix-web")]
+        if let Counted::ByRequest(ticket) = &self.counted
+            && ticket.has_joined()
+        {
+            return request::before_the_answer(ask);
+        }
+        ask()
     }
 
     /// `is_judged`: by the function of an `outcome = …` argument.
@@ -249,7 +307,7 @@ impl Call {
         match &self.counted {
             Counted::Kept(series) => series.ended(end, nanos),
             #[cfg(feature = "_layer")]
-            Counted::WithRequest => request::handler_ended(end, nanos, is_judged),
+            Counted::ByRequest(ticket) => ticket.ended(end, nanos, is_judged),
             Counted::Rare(rare) => rare.ended(end, nanos),
             Counted::Unknown => {}
         }
@@ -258,12 +316,65 @@ impl Call {
     }
 }
 
+// What unwinding finds half done is the body's, not the call's: it counts its end
+// when it is dropped.
+impl UnwindSafe for Call {}
+impl RefUnwindSafe for Call {}
+
 impl Drop for Call {
     #[inline]
     fn drop(&mut self) {
         // Most calls have ended by now.
         if let State::Polled(_) | State::Suspended(_) = self.state {
             self.give_up();
+        }
+    }
+}
+
+/// A call whose labels are being evaluated. If that panics, the call is counted
+/// without them.
+#[derive(Debug)]
+pub struct Labelling {
+    site: &'static CallSite,
+    /// Another panic is under way, in whose course this call is made.
+    was_panicking: bool,
+}
+
+impl Labelling {
+    /// Before the first label is evaluated.
+    #[must_use]
+    pub fn of(site: &'static CallSite) -> Self {
+        Self {
+            site,
+            was_panicking: std::thread::panicking(),
+        }
+    }
+
+    /// See [`Call::new`].
+    #[must_use]
+    pub fn new(self, values: &[&dyn Display]) -> Call {
+        let call = Call::new(self.site, values);
+        std::mem::forget(self);
+        call
+    }
+
+    /// See [`Call::ahead`].
+    #[must_use]
+    pub fn ahead(self, values: &[&dyn Display]) -> Call {
+        let call = Call::ahead(self.site, values);
+        std::mem::forget(self);
+        call
+    }
+}
+
+impl Drop for Labelling {
+    /// A label may also return from the function, or be dropped while it awaits:
+    /// then the call never started.
+    fn drop(&mut self) {
+        if std::thread::panicking() && !self.was_panicking {
+            let mut call = Call::waiting(self.site, Counted::Unknown, Returns::UNKNOWN);
+            call.enter(None);
+            call.give_up();
         }
     }
 }
@@ -293,6 +404,8 @@ impl<F: Future, T: Teller<F::Output>> Instrumented<F, T> {
         protocol: T::PROTOCOL,
         #[cfg(feature = "_layer")]
         is_answer: T::IS_ANSWER,
+        #[cfg(feature = "_layer")]
+        extracts: T::EXTRACTS,
     };
 
     /// Without labels, or with none but literals.
@@ -316,12 +429,13 @@ impl<F: Future, T: Teller<F::Output>> Future for Instrumented<F, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        this.call.enter();
+        this.call.enter(this.teller.carried());
         let output = this.body.poll(context);
         match &output {
             // A panic in `tell` finds the call still in its poll.
             Poll::Ready(value) => {
-                let outcome = this.teller.tell(value, this.call.site.has_method());
+                let is_request = this.call.site.has_method();
+                let outcome = this.call.ask(|| this.teller.tell(value, is_request));
                 this.call.finish(outcome.end(), T::IS_JUDGE);
             }
             Poll::Pending => this.call.suspend(),

@@ -12,6 +12,20 @@ use crate::outcome::Outcome;
 use crate::series::{Series, SeriesRef};
 use crate::values::{ByValues, Values};
 
+/// What a function is to a request in whose course it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "_layer"), allow(dead_code, reason = "layers ask"))]
+pub(crate) enum Role {
+    /// Its handler, if the evidence says so.
+    Open,
+    /// Its handler only by its names.
+    Helper,
+    /// Its handler, as the attribute says.
+    Handler,
+    /// Not its handler, as the attribute or the signature says.
+    Never,
+}
+
 /// The static of one annotated function. Everything in it is known when the
 /// program is compiled, but for the handles.
 #[derive(Debug)]
@@ -23,7 +37,7 @@ pub struct CallSite {
     method: &'static str,
     literal_labels: &'static [(&'static str, &'static str)],
     dynamic_labels: &'static [&'static str],
-    is_helper: bool,
+    role: Role,
     /// Our own recorder's, of the site without dynamic labels. What is kept is
     /// behind pointers, so that a handler costs little in the binary.
     plain: OnceLock<Box<Series>>,
@@ -52,6 +66,11 @@ impl CallSite {
     /// is no label `method` if `method` is empty.
     #[must_use]
     pub const fn of_endpoint(endpoint: &'static str, method: &'static str) -> Self {
+        // A literal has been checked before; a constant is evaluated here.
+        assert!(
+            !endpoint.is_empty(),
+            "`endpoint` is empty; leave it out to get the function's path"
+        );
         Self::of_function("", endpoint, method)
     }
 
@@ -70,7 +89,7 @@ impl CallSite {
             method,
             literal_labels: &[],
             dynamic_labels: &[],
-            is_helper: false,
+            role: Role::Open,
             plain: Self::NO_SERIES,
             kept: Self::NOTHING_KEPT,
         }
@@ -90,11 +109,24 @@ impl CallSite {
     }
 
     /// No framework can call this function with a request: it takes something by
-    /// reference, say. It never counts as a request's handler, unless it has a
-    /// method.
+    /// reference, say. It is a request's handler only by its names.
     #[must_use]
     pub const fn helper(mut self) -> Self {
-        self.is_helper = true;
+        self.role = Role::Helper;
+        self
+    }
+
+    /// `handler = false`, and middleware.
+    #[must_use]
+    pub const fn never_a_handler(mut self) -> Self {
+        self.role = Role::Never;
+        self
+    }
+
+    /// `handler`
+    #[must_use]
+    pub const fn handler(mut self) -> Self {
+        self.role = Role::Handler;
         self
     }
 
@@ -107,8 +139,20 @@ impl CallSite {
     }
 
     #[cfg(feature = "_layer")]
-    pub(crate) fn is_helper(&self) -> bool {
-        self.is_helper
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Empty if it has none.
+    #[cfg(feature = "_layer")]
+    pub(crate) fn method(&self) -> &'static str {
+        self.method
+    }
+
+    /// The one that it was given.
+    #[cfg(feature = "_layer")]
+    pub(crate) fn endpoint(&self) -> Option<&'static str> {
+        self.has_endpoint().then_some(self.name)
     }
 
     pub(crate) fn series_of_call(&'static self, values: Option<&Values>) -> SeriesRef {

@@ -51,6 +51,7 @@
 pub mod actix_web;
 #[cfg(any(feature = "axum", feature = "actix-web"))]
 mod app_page;
+mod arguments;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod builder;
@@ -105,9 +106,16 @@ pub use outcome::Outcome;
 #[doc(hidden)]
 #[allow(missing_docs)]
 pub mod __private {
-    pub use crate::call::{Call, Instrumented};
+    pub use crate::__arguments as arguments;
+    #[cfg(feature = "actix-web")]
+    pub use crate::arguments::ActixWeb;
+    #[cfg(feature = "axum")]
+    pub use crate::arguments::Axum;
+    pub use crate::arguments::{Argument, Unknown, WithArguments};
+    pub use crate::call::{Call, Instrumented, Labelling};
     pub use crate::call_site::CallSite;
     pub use crate::tell::{BY_NOTHING, ByFunction, Probe, Teller, by_function, probe};
+    pub use crate::values::{LabelValue, shown};
     pub use crate::zeros::Known;
     pub use core::module_path;
     pub use inventory::submit;

@@ -235,6 +235,10 @@ impl End {
         matches!(self.kind, Kind::Panicked)
     }
 
+    pub(crate) const fn is_cancelled(self) -> bool {
+        matches!(self.kind, Kind::Cancelled)
+    }
+
     pub(crate) const fn is_ok(self) -> bool {
         matches!(self.kind, Kind::Ok)
     }

@@ -36,6 +36,7 @@ impl Default for Settings {
         Self {
             names: MetricNames::default(),
             buckets: DEFAULT_BUCKETS.to_vec(),
+            other_buckets: Vec::new(),
             global_labels: Vec::new(),
             max_series: DEFAULT_MAX_SERIES,
         }

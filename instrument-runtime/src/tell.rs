@@ -13,6 +13,7 @@ use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
+use crate::arguments::{Carried, ExtractsOf};
 use crate::http_status::HttpStatus;
 use crate::outcome::{Outcome, Protocol};
 
@@ -202,7 +203,8 @@ impl<T: actix_web::ResponseError> Side<T> for ActixError {
     const PROTOCOL: Protocol = Protocol::Http;
 
     fn tell(value: &T, _is_request: bool) -> Option<Outcome> {
-        Some(Outcome::HttpStatus(value.status_code().as_u16()))
+        let status = crate::actix_web::statuses::status_of(value);
+        Some(Outcome::HttpStatus(status))
     }
 }
 
@@ -245,8 +247,16 @@ pub trait Teller<R> {
     /// Whether the function said itself how to judge what it returns.
     const IS_JUDGE: bool = false;
 
+    /// What the function's arguments are to a framework.
+    const EXTRACTS: ExtractsOf = ExtractsOf::NO_ARGUMENTS;
+
     /// `is_request`: the call's method is known.
     fn tell(&self, value: &R, is_request: bool) -> Outcome;
+
+    /// The request that one of the function's arguments is.
+    fn carried(&self) -> Option<&Carried> {
+        None
+    }
 }
 
 /// What a side tells of a value that counts as a success.

@@ -35,7 +35,7 @@ use tower_service::Service;
 
 use crate::method;
 use crate::outcome::{Outcome, Protocol};
-use crate::request::{Counted, Route, Slot, Start};
+use crate::request::{Framework, Route, Slot, Start};
 use crate::tell::Tells;
 
 mod web;
@@ -114,7 +114,6 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let is_counted = request.extensions_mut().insert(Counted).is_some();
         let is_grpc = grpc_subtype(request.headers()).is_some();
         let path = request.uri().path();
         let (route, candidate, learned) = if !is_grpc {
@@ -125,24 +124,35 @@ where
             let candidate = Route::Owned(path.to_owned());
             (None, Some(candidate), Some(path.to_owned()))
         };
+        let start = Start {
+            framework: if is_grpc {
+                Framework::Tonic
+            } else {
+                PLAIN_HTTP
+            },
+            method: method::label(request.method().as_str()),
+            route,
+            candidate,
+            path: None,
+        };
+        let mut slot = Slot::new(start, request.extensions().get());
+        if let Some(token) = slot.token() {
+            request.extensions_mut().insert(token);
+        }
         ResponseFuture {
-            slot: Slot::new(Start {
-                method: method::label(request.method().as_str()),
-                route,
-                candidate,
-                protocol: if is_grpc {
-                    Protocol::Grpc
-                } else {
-                    Protocol::Http
-                },
-                is_counted,
-            }),
+            inner: slot.call(|| self.inner.call(request)),
+            slot,
             new_path: learned,
             is_grpc,
-            inner: self.inner.call(request),
         }
     }
 }
+
+/// Whose handlers a request has that is not gRPC.
+#[cfg(feature = "axum")]
+const PLAIN_HTTP: Framework = Framework::Axum;
+#[cfg(not(feature = "axum"))]
+const PLAIN_HTTP: Framework = Framework::Tower;
 
 /// The matched route of a request that is not gRPC, where axum has told it already.
 #[cfg(feature = "axum")]

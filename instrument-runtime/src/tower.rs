@@ -46,8 +46,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::method;
-use crate::outcome::{Outcome, Protocol};
-use crate::request::{self, Counted, Route, Slot, Start};
+use crate::outcome::Outcome;
+use crate::request::{self, Framework, Route, Slot, Start};
 
 /// The layer for a service of `http::Request`s.
 ///
@@ -57,6 +57,7 @@ use crate::request::{self, Counted, Route, Slot, Start};
 #[must_use]
 pub fn layer() -> InstrumentedLayer {
     InstrumentedLayer {
+        framework: Framework::Tower,
         route: |_extensions| None,
     }
 }
@@ -68,12 +69,13 @@ pub fn layer() -> InstrumentedLayer {
 /// `route` must be the pattern (`/users/{id}`), not the path: each makes series
 /// of its own.
 pub fn matched_route(route: impl Into<Cow<'static, str>>) {
-    request::with_current(|request| request.refine(Some(route.into())));
+    request::refine_current(route.into());
 }
 
 /// Made by [`layer`] and by the frameworks' own.
 #[derive(Clone, Copy, Debug)]
 pub struct InstrumentedLayer {
+    pub(crate) framework: Framework,
     pub(crate) route: fn(&Extensions) -> Option<Route>,
 }
 
@@ -83,6 +85,7 @@ impl<S> Layer<S> for InstrumentedLayer {
     fn layer(&self, inner: S) -> Self::Service {
         InstrumentedService {
             inner,
+            framework: self.framework,
             route: self.route,
         }
     }
@@ -92,6 +95,7 @@ impl<S> Layer<S> for InstrumentedLayer {
 #[derive(Clone, Copy, Debug)]
 pub struct InstrumentedService<S> {
     inner: S,
+    framework: Framework,
     route: fn(&Extensions) -> Option<Route>,
 }
 
@@ -108,16 +112,22 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let is_counted = request.extensions_mut().insert(Counted).is_some();
+        let route = (self.route)(request.extensions());
+        let path = route.is_none().then(|| request.uri().path().into());
+        let start = Start {
+            framework: self.framework,
+            method: method::label(request.method().as_str()),
+            route,
+            candidate: None,
+            path,
+        };
+        let mut slot = Slot::new(start, request.extensions().get());
+        if let Some(token) = slot.token() {
+            request.extensions_mut().insert(token);
+        }
         ResponseFuture {
-            slot: Slot::new(Start {
-                method: method::label(request.method().as_str()),
-                route: (self.route)(request.extensions()),
-                candidate: None,
-                protocol: Protocol::Http,
-                is_counted,
-            }),
-            inner: self.inner.call(request),
+            inner: slot.call(|| self.inner.call(request)),
+            slot,
         }
     }
 }

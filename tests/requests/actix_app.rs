@@ -81,7 +81,7 @@ async fn create(value: Json<serde_json::Value>) -> (Json<serde_json::Value>, Sta
     (value, StatusCode::CREATED)
 }
 
-#[instrumented]
+#[instrumented(handler)]
 async fn upload(body: Bytes) -> String {
     body.len().to_string()
 }

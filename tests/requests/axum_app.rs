@@ -71,7 +71,7 @@ async fn create(Json(value): Json<serde_json::Value>) -> (StatusCode, Json<serde
     (StatusCode::CREATED, Json(value))
 }
 
-#[instrumented]
+#[instrumented(handler)]
 async fn upload(body: Bytes) -> String {
     body.len().to_string()
 }

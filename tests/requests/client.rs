@@ -1,7 +1,7 @@
 //! A client that sends what it is told to, byte for byte.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use instrument_tests::DEADLINE;
 
@@ -24,6 +24,12 @@ impl Client {
 
     pub(crate) fn send(&mut self, bytes: &str) {
         self.0.get_mut().write_all(bytes.as_bytes()).expect("sends");
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn shut(&mut self) {
+        let stream = self.0.get_mut();
+        stream.shutdown(Shutdown::Write).expect("shuts");
     }
 
     /// `line` is the method and the path.

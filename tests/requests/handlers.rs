@@ -104,13 +104,13 @@ impl HttpStatus for Problem {
 #[derive(Debug)]
 pub(crate) struct Opaque;
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn plain() -> String {
     tokio::task::yield_now().await;
     "plain".to_owned()
 }
 
-#[instrumented(endpoint = "/a/name", method = "GET")]
+#[instrumented(handler, endpoint = "/a/name", method = "GET")]
 pub(crate) async fn named() -> Answer {
     Answer::text("named")
 }
@@ -119,43 +119,48 @@ pub(crate) async fn quiet() -> Answer {
     Answer::text("quiet")
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn missing() -> Result<Answer, Problem> {
     Err(Problem(404))
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn broken() -> Result<Answer, Opaque> {
     Err(Opaque)
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn mapped() -> Result<Answer, Opaque> {
     Err(Opaque)
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn mapped_away() -> Result<Answer, Opaque> {
     Err(Opaque)
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn early() -> Result<Answer, Problem> {
     let number: u8 = "x".parse().map_err(|_| Problem(422))?;
     Ok(Answer::text(number.to_string()))
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn guarded() -> Answer {
     unreachable!("the request is refused before")
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn slow() -> Answer {
     pending().await
 }
 
-#[instrumented(endpoint = "/slow/by/name", method = "GET", labels(plan = "free"))]
+#[instrumented(
+    handler,
+    endpoint = "/slow/by/name",
+    method = "GET",
+    labels(plan = "free")
+)]
 pub(crate) async fn slow_named() -> Answer {
     pending().await
 }
@@ -164,12 +169,12 @@ pub(crate) async fn slow_quiet() -> Answer {
     pending().await
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn checked() -> String {
     "checked".to_owned()
 }
 
-#[instrumented(endpoint = "/checked/by/name", method = "GET")]
+#[instrumented(handler, endpoint = "/checked/by/name", method = "GET")]
 pub(crate) async fn checked_named() -> Answer {
     Answer::text("checked")
 }
@@ -181,7 +186,7 @@ async fn check(kind: String) -> Result<String, Problem> {
     Ok(kind)
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn helped() -> Answer {
     let one = price("one").await;
     let two = stock(2).await;
@@ -211,7 +216,7 @@ pub(crate) async fn helped_quiet() -> Answer {
     Answer::text(price("quiet").await)
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn audited() -> Answer {
     Answer::text(price("audited").await)
 }
@@ -221,13 +226,13 @@ async fn audit(status: &u16) -> String {
     status.to_string()
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn caught() -> Answer {
     tokio::task::yield_now().await;
     panic!("on purpose")
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn panics() -> Answer {
     tokio::task::yield_now().await;
     panic!("on purpose")
@@ -237,23 +242,23 @@ pub(crate) async fn panics_quiet() -> Answer {
     panic!("on purpose")
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn panics_within() -> Answer {
     Answer::text(price("priceless").await)
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn gone_before() -> Answer {
     unreachable!("the client is gone")
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn gone_in() -> Answer {
     reached();
     pending().await
 }
 
-#[instrumented(labels(kind = "patient"))]
+#[instrumented(handler, labels(kind = "patient"))]
 pub(crate) async fn gone_within() -> Answer {
     Answer::text(price("later").await)
 }
@@ -263,12 +268,12 @@ pub(crate) async fn gone_in_quiet() -> Answer {
     pending().await
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn gone_after() -> Answer {
     Answer::text("never sent")
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn stream() -> Answer {
     Answer {
         body: Body::Endless("first"),
@@ -276,7 +281,7 @@ pub(crate) async fn stream() -> Answer {
     }
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn upgrade() -> Answer {
     Answer {
         header: Some(("upgrade", "websocket")),
@@ -284,7 +289,7 @@ pub(crate) async fn upgrade() -> Answer {
     }
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn redirect() -> Answer {
     Answer {
         header: Some(("location", "/plain")),
@@ -292,37 +297,37 @@ pub(crate) async fn redirect() -> Answer {
     }
 }
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn nothing_to_say() -> Answer {
     Answer::status(204)
 }
 
 pub(crate) const LARGE: usize = 1 << 20;
 
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn large() -> Answer {
     Answer::text("x".repeat(LARGE))
 }
 
 /// Answers 200 whatever happens, as some protocols do.
-#[instrumented(outcome = |_: &Answer| Outcome::Error)]
+#[instrumented(handler, outcome = |_: &Answer| Outcome::Error)]
 pub(crate) async fn judged() -> Answer {
     Answer::text("sorry")
 }
 
-#[instrumented(outcome = |_: &Answer| Outcome::Ok)]
+#[instrumented(handler, outcome = |_: &Answer| Outcome::Ok)]
 pub(crate) async fn judged_missing() -> Answer {
     Answer::status(404)
 }
 
 /// Of what a nested router does not know.
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn fallback() -> Answer {
     Answer::status(404)
 }
 
 /// Under a layer within the layer.
-#[instrumented]
+#[instrumented(handler)]
 pub(crate) async fn twice() -> Answer {
     Answer::text("twice")
 }

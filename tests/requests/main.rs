@@ -2,6 +2,8 @@
 //! alone: each is counted exactly once, with the same labels, in all three metrics.
 
 mod actix_app;
+mod actix_errors;
+mod attribution;
 mod axum_app;
 mod client;
 mod counted;

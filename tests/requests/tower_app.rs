@@ -71,12 +71,12 @@ fn response(answer: Answer) -> Response<BoxBody> {
     response.body(body).expect("a response")
 }
 
-#[instrumented]
+#[instrumented(handler)]
 async fn user(id: u32) -> String {
     id.to_string()
 }
 
-#[instrumented(labels(tenant = tenant, plan = "free"))]
+#[instrumented(handler, labels(tenant = tenant, plan = "free"))]
 async fn own(tenant: String) -> Result<String, Problem> {
     if tenant == "nobody" {
         return Err(Problem(403));
@@ -92,7 +92,7 @@ async fn create(value: serde_json::Value) -> Answer {
     }
 }
 
-#[instrumented]
+#[instrumented(handler)]
 async fn upload(body: Bytes) -> String {
     body.len().to_string()
 }

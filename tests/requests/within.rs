@@ -13,7 +13,7 @@ fn request(path: &str) -> Request<()> {
 }
 
 /// `requests_total`'s lines.
-fn counted(recorded: &Recorded) -> Vec<String> {
+pub(crate) fn counted(recorded: &Recorded) -> Vec<String> {
     let lines = recorded.lines();
     for line in &lines {
         assert!(
@@ -46,7 +46,7 @@ async fn ask_twice() -> Response<()> {
     Response::new(())
 }
 
-#[instrumented]
+#[instrumented(handler)]
 async fn annotated() -> Response<()> {
     ask_twice().await
 }
@@ -100,7 +100,7 @@ async fn check(kind: u8) -> Response<()> {
     Response::new(())
 }
 
-#[instrumented]
+#[instrumented(handler)]
 async fn handler() -> Response<()> {
     Response::new(())
 }
@@ -130,7 +130,7 @@ fn a_function_before_the_router_does_not_take_the_request() {
     }
 }
 
-#[instrumented(labels(kind = "router"))]
+#[instrumented(handler, labels(kind = "router"))]
 async fn router() -> Response<()> {
     matched_route("/app");
     tokio::task::yield_now().await;

@@ -322,6 +322,76 @@ mod borrowed {
     }
 }
 
+/// The caller that the body sees is the function's.
+mod tracked {
+    use std::panic::Location;
+
+    use super::*;
+
+    #[instrumented]
+    #[track_caller]
+    fn boxed() -> Pin<Box<dyn Future<Output = u32>>> {
+        let line = Location::caller().line();
+        Box::pin(async move {
+            work().await;
+            line
+        })
+    }
+
+    #[instrumented]
+    #[track_caller]
+    fn boxed_early(early: bool) -> LocalBoxFuture<'static, u32> {
+        macro_rules! line {
+            () => {
+                Location::caller().line()
+            };
+        }
+        let line = line!();
+        if early {
+            return work().map(move |()| line).boxed_local();
+        }
+        Box::pin(work().map(move |()| line))
+    }
+
+    #[instrumented]
+    #[track_caller]
+    fn hidden() -> impl Future<Output = u32> {
+        let line = Location::caller().line();
+        work().map(move |()| line)
+    }
+
+    async fn after_work(line: u32) -> u32 {
+        work().await;
+        line
+    }
+
+    #[instrumented]
+    #[track_caller]
+    fn hidden_early(early: bool) -> impl Future<Output = u32> {
+        let line = Location::caller().line();
+        if early {
+            return after_work(line);
+        }
+        after_work(line + 1000)
+    }
+
+    #[test]
+    fn the_caller() {
+        let at = |name: &str| format!("futures::tracked::{name}");
+        let (line, future) = (line!(), boxed());
+        assert_eq!(ok(&at("boxed"), async || future.await), line);
+        for early in [true, false] {
+            let (line, future) = (line!(), boxed_early(early));
+            assert_eq!(ok(&at("boxed_early"), async || future.await), line);
+            let (line, future) = (line!(), hidden_early(early));
+            let expected = if early { line } else { line + 1000 };
+            assert_eq!(ok(&at("hidden_early"), async || future.await), expected);
+        }
+        let (line, future) = (line!(), hidden());
+        assert_eq!(ok(&at("hidden"), async || future.await), line);
+    }
+}
+
 #[instrumented]
 fn at_once() -> impl Future<Output = u8> {
     ready(1)

@@ -1,8 +1,8 @@
 //! Each function beside its plain twin, made of the same tokens: what is not
 //! about metrics is the same.
 
-use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Waker};
@@ -515,6 +515,15 @@ mod auto_traits {
         fn unwind_safe(text: String) -> usize {
             text.len()
         }
+
+        fn not_unwind_safe(number: &mut u8) -> u8 {
+            tokio::task::yield_now().await;
+            *number
+        }
+
+        fn awaits_it(number: &Cell<u8>) -> u8 {
+            not_unwind_safe(&mut number.get()).await
+        }
     }
 
     /// `true` for what implements the trait: the inherent method comes first.
@@ -551,6 +560,20 @@ mod auto_traits {
                     assert!(!implements!(measured::$call($($arg),*), Unpin));
                 )*
             }
+
+            #[test]
+            fn what_may_cross_an_unwinding_is_the_same() {
+                $(
+                    assert_eq!(
+                        implements!(measured::$call($($arg),*), UnwindSafe),
+                        implements!(plain::$call($($arg),*), UnwindSafe),
+                    );
+                    assert_eq!(
+                        implements!(measured::$call($($arg),*), RefUnwindSafe),
+                        implements!(plain::$call($($arg),*), RefUnwindSafe),
+                    );
+                )*
+            }
         };
     }
 
@@ -559,6 +582,36 @@ mod auto_traits {
         one_thread(Rc::default()): false, false;
         holds_on(1): false, false;
         unwind_safe(String::new()): true, true;
+        not_unwind_safe(&mut 1): true, true;
+        awaits_it(&Cell::new(1)): false, false;
+    }
+
+    #[test]
+    fn some_may_cross_an_unwinding() {
+        assert!(implements!(plain::unwind_safe(String::new()), UnwindSafe));
+        assert!(!implements!(plain::not_unwind_safe(&mut 1), UnwindSafe));
+    }
+
+    /// A label that is awaited after another, which is neither `Copy` nor a
+    /// reference.
+    #[instrumented(labels(first = text, second = length(&text).await, third = text.trim()))]
+    async fn awaited_labels(text: String) -> usize {
+        instrument_tests::recorded::work().await;
+        text.len()
+    }
+
+    async fn length(text: &str) -> usize {
+        tokio::task::yield_now().await;
+        text.len()
+    }
+
+    #[test]
+    fn an_awaited_label_keeps_the_future_send() {
+        assert!(implements!(awaited_labels(String::new()), Send));
+        let at = "twins::auto_traits::awaited_labels";
+        super::super::ok(&format!("{at} first= ab second=3 third=ab"), async || {
+            awaited_labels(String::from(" ab")).await
+        });
     }
 }
 

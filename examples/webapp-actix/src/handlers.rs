@@ -23,7 +23,7 @@ pub(crate) async fn test1() -> Result<&'static str, AppError> {
     Ok("test1")
 }
 
-/// Takes two seconds. actix-web lets it finish also for a client that has gone.
+/// Takes two seconds. It is cancelled when its client hangs up.
 #[instrumented]
 #[get("/slow")]
 pub(crate) async fn slow() -> &'static str {

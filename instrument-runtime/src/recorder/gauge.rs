@@ -77,7 +77,7 @@ impl Gauge {
         self.base.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn value(&self) -> f64 {
+    pub(super) fn value(&self) -> f64 {
         let base = self.base();
         base.value + self.steps().wrapping_sub(base.steps) as f64
     }

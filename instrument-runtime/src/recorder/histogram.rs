@@ -23,9 +23,10 @@ use crate::sync::Ordering;
 ///                              [              SUM                ]
 /// ```
 ///
-/// `UNITS` may lag behind `SUM`, by up to 255 units. It is never ahead: what is in it
-/// was in `SUM` before. The sum is then the least number that is not below `UNITS`
-/// and agrees with `SUM` in its last 64 bits.
+/// `UNITS` may lag behind `SUM`, by up to 255 units: no 581 years are added between a
+/// reader's two loads. It is never ahead: what is in it was in `SUM` before. The sum
+/// is then the least number that is not below `UNITS` and agrees with `SUM` in its
+/// last 64 bits.
 const SUM: usize = 0;
 const UNITS: usize = 1;
 const FIRST_BUCKET: usize = 2;
@@ -130,7 +131,7 @@ impl Histogram {
     }
 
     /// The count of each bucket by itself, and the sum in nanoseconds.
-    fn read(&self) -> (Vec<u64>, u128) {
+    pub(super) fn read(&self) -> (Vec<u64>, u128) {
         let mut counts = vec![0_u64; self.buckets.labels.len()];
         let mut total = 0_u128;
         for shard in self.words.shards() {

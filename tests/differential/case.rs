@@ -1,0 +1,491 @@
+//! One combination: what is chosen in each dimension, and whether it goes together.
+
+use std::fmt::Debug;
+
+use crate::arguments::{Argument, Receiver};
+use crate::dimension;
+use crate::random::Random;
+use crate::returns::Output;
+use crate::source;
+use crate::steps::Step;
+
+dimension!(
+    /// Where the function stands.
+    Place {
+        Free,
+        Nested,
+        OfMacro,
+        Method,
+        TraitMethod,
+        DefaultMethod,
+        AsyncTraitMethod,
+        AsyncTraitBlock,
+        AnnotatedImpl,
+        AnnotatedTraitImpl,
+    }
+);
+
+dimension!(
+    /// How it is async.
+    Asyncness {
+        AsyncFn,
+        ImplFuture,
+        Boxed,
+        BoxedAlias,
+    }
+);
+
+dimension!(
+    /// How a function that returns a future makes it.
+    Form {
+        /// One async block.
+        Lone,
+        /// Statements, then an async block.
+        Statements,
+        /// The future of another function, by a call.
+        Delegate,
+        /// The same, boxed by a method.
+        DelegateMethod,
+        /// A future that was given a name.
+        Binding,
+        /// An early return of another future.
+        EarlyFuture,
+    }
+);
+
+dimension!(
+    /// How the last expression is written.
+    Tail {
+        Expression,
+        Return,
+        Binding,
+        IfElse,
+        Block,
+    }
+);
+
+dimension!(
+    /// The attribute's arguments.
+    Labels {
+        None,
+        Endpoint,
+        Literal,
+        Expression,
+        Several,
+        Awaiting,
+        Outcome,
+    }
+);
+
+dimension!(
+    /// Another attribute on the function.
+    Attribute {
+        None,
+        Docs,
+        MustUse,
+        Inline,
+        Allow,
+        Expect,
+        TrackCaller,
+        CfgAttr,
+        Tracing,
+    }
+);
+
+dimension!(
+    /// Whether lifetimes have names.
+    Lifetimes {
+        Named,
+        Elided,
+    }
+);
+
+dimension!(
+    /// The edition of the crate.
+    Edition {
+        E2018,
+        E2021,
+        E2024,
+    }
+);
+
+dimension!(
+    /// The features of the runtime crate.
+    Features {
+        None,
+        Tower,
+        Axum,
+        ActixWeb,
+        Tonic,
+        All,
+    }
+);
+
+impl Edition {
+    /// As Cargo writes it.
+    #[must_use]
+    pub fn year(self) -> &'static str {
+        match self {
+            Self::E2018 => "2018",
+            Self::E2021 => "2021",
+            Self::E2024 => "2024",
+        }
+    }
+}
+
+impl Features {
+    /// As Cargo writes them.
+    #[must_use]
+    pub fn list(self) -> &'static [&'static str] {
+        match self {
+            Self::None => &[],
+            Self::Tower => &["tower"],
+            Self::Axum => &["axum"],
+            Self::ActixWeb => &["actix-web"],
+            Self::Tonic => &["tonic"],
+            Self::All => &[
+                "tower",
+                "axum",
+                "actix-web",
+                "tonic",
+                "process",
+                "push",
+                "testing",
+            ],
+        }
+    }
+
+    /// The name of a folder.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Tower => "tower",
+            Self::Axum => "axum",
+            Self::ActixWeb => "actix-web",
+            Self::Tonic => "tonic",
+            Self::All => "all",
+        }
+    }
+}
+
+/// A combination.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the types say what they are")]
+pub struct Case {
+    pub number: usize,
+    pub place: Place,
+    pub asyncness: Asyncness,
+    pub form: Form,
+    pub receiver: Receiver,
+    pub arguments: Vec<Argument>,
+    pub steps: Vec<Step>,
+    pub output: Output,
+    pub tail: Tail,
+    pub labels: Labels,
+    pub attribute: Attribute,
+    pub lifetimes: Lifetimes,
+    pub edition: Edition,
+    pub features: Features,
+}
+
+/// A value of a dimension, as the sampler counts it.
+pub type Tag = String;
+
+fn tag(dimension: &str, value: impl Debug) -> Tag {
+    format!("{dimension} {value:?}")
+}
+
+impl Case {
+    /// Every value of every dimension.
+    #[must_use]
+    pub fn all_tags() -> Vec<Tag> {
+        fn of<T: Debug>(tags: &mut Vec<Tag>, dimension: &str, values: &[T]) {
+            tags.extend(values.iter().map(|value| tag(dimension, value)));
+        }
+        let mut tags = Vec::new();
+        of(&mut tags, "place", Place::ALL);
+        of(&mut tags, "asyncness", Asyncness::ALL);
+        of(&mut tags, "form", Form::ALL);
+        of(&mut tags, "receiver", Receiver::ALL);
+        of(&mut tags, "argument", Argument::ALL);
+        of(&mut tags, "step", Step::ALL);
+        of(&mut tags, "output", Output::ALL);
+        of(&mut tags, "tail", Tail::ALL);
+        of(&mut tags, "labels", Labels::ALL);
+        of(&mut tags, "attribute", Attribute::ALL);
+        of(&mut tags, "lifetimes", Lifetimes::ALL);
+        of(&mut tags, "edition", Edition::ALL);
+        of(&mut tags, "features", Features::ALL);
+        tags
+    }
+
+    /// The values that are in it.
+    #[must_use]
+    pub fn tags(&self) -> Vec<Tag> {
+        let mut tags = vec![
+            tag("place", self.place),
+            tag("asyncness", self.asyncness),
+            tag("receiver", self.receiver),
+            tag("output", self.output),
+            tag("tail", self.tail),
+            tag("labels", self.labels),
+            tag("attribute", self.attribute),
+            tag("lifetimes", self.lifetimes),
+            tag("edition", self.edition),
+            tag("features", self.features),
+        ];
+        if self.asyncness != Asyncness::AsyncFn {
+            tags.push(tag("form", self.form));
+        }
+        tags.extend(
+            self.arguments
+                .iter()
+                .map(|argument| tag("argument", argument)),
+        );
+        tags.extend(self.steps.iter().map(|step| tag("step", step)));
+        tags.sort_unstable();
+        tags.dedup();
+        tags
+    }
+
+    /// A combination, which may not go together.
+    pub(crate) fn random(number: usize, random: &mut Random) -> Self {
+        let asyncness = *random.pick(&[
+            Asyncness::AsyncFn,
+            Asyncness::AsyncFn,
+            Asyncness::ImplFuture,
+            Asyncness::Boxed,
+            Asyncness::BoxedAlias,
+        ]);
+        let arguments = (0..random.below(4))
+            .map(|_| *random.pick(Argument::ALL))
+            .collect();
+        let mut steps: Vec<Step> = (0..2 + random.below(4))
+            .map(|_| *random.pick(Step::ALL))
+            .collect();
+        steps.dedup();
+        Self {
+            number,
+            place: *random.pick(Place::ALL),
+            asyncness,
+            form: *random.pick(Form::ALL),
+            receiver: *random.pick(Receiver::ALL),
+            arguments,
+            steps,
+            output: *random.pick(Output::ALL),
+            tail: *random.pick(Tail::ALL),
+            labels: *random.pick(Labels::ALL),
+            attribute: if random.one_in(2) {
+                Attribute::None
+            } else {
+                *random.pick(Attribute::ALL)
+            },
+            lifetimes: *random.pick(Lifetimes::ALL),
+            edition: *random.pick(Edition::ALL),
+            features: *random.pick(Features::ALL),
+        }
+    }
+
+    /// Puts a value in; `false` if there is no such tag.
+    pub(crate) fn force(&mut self, wanted: &str, random: &mut Random) -> bool {
+        fn find<T: Debug + Copy>(dimension: &str, values: &[T], wanted: &str) -> Option<T> {
+            values
+                .iter()
+                .copied()
+                .find(|value| tag(dimension, value) == wanted)
+        }
+        if let Some(value) = find("place", Place::ALL, wanted) {
+            self.place = value;
+        } else if let Some(value) = find("asyncness", Asyncness::ALL, wanted) {
+            self.asyncness = value;
+        } else if let Some(value) = find("form", Form::ALL, wanted) {
+            self.form = value;
+            if self.asyncness == Asyncness::AsyncFn {
+                self.asyncness = Asyncness::ALL[1 + random.below(3)];
+            }
+        } else if let Some(value) = find("receiver", Receiver::ALL, wanted) {
+            self.receiver = value;
+        } else if let Some(value) = find("argument", Argument::ALL, wanted) {
+            let at = random.below(self.arguments.len() + 1);
+            self.arguments.insert(at, value);
+            // The newest stay when there are too many.
+            while self.arguments.len() > 3 {
+                let gone = (at + 1) % self.arguments.len();
+                self.arguments.remove(gone);
+            }
+        } else if let Some(value) = find("step", Step::ALL, wanted) {
+            let at = random.below(self.steps.len() + 1);
+            self.steps.insert(at, value);
+        } else if let Some(value) = find("output", Output::ALL, wanted) {
+            self.output = value;
+        } else if let Some(value) = find("tail", Tail::ALL, wanted) {
+            self.tail = value;
+        } else if let Some(value) = find("labels", Labels::ALL, wanted) {
+            self.labels = value;
+        } else if let Some(value) = find("attribute", Attribute::ALL, wanted) {
+            self.attribute = value;
+        } else if let Some(value) = find("lifetimes", Lifetimes::ALL, wanted) {
+            self.lifetimes = value;
+        } else if let Some(value) = find("edition", Edition::ALL, wanted) {
+            self.edition = value;
+        } else if let Some(value) = find("features", Features::ALL, wanted) {
+            self.features = value;
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Whether all of it can be written. What does not matter is made the same.
+    pub(crate) fn settle(&mut self) -> bool {
+        let is_async_fn = self.asyncness == Asyncness::AsyncFn;
+        if is_async_fn {
+            self.form = Form::Lone;
+        }
+        if matches!(self.place, Place::Free | Place::Nested | Place::OfMacro)
+            != (self.receiver == Receiver::None)
+            && !(self.receiver == Receiver::None
+                && matches!(self.place, Place::Method | Place::AnnotatedImpl))
+        {
+            return false;
+        }
+        let in_async_trait = matches!(self.place, Place::AsyncTraitMethod | Place::AsyncTraitBlock);
+        if in_async_trait
+            && (!is_async_fn || self.output.is_opaque() || self.output == Output::Never)
+        {
+            return false;
+        }
+        if in_async_trait && self.receiver == Receiver::SharedArc {
+            return false;
+        }
+        if self.place == Place::DefaultMethod && !self.receiver.is_simple() {
+            return false;
+        }
+        // `#[instrumented]` is written once for each of these, and is not alone there.
+        let in_block = matches!(
+            self.place,
+            Place::AsyncTraitBlock | Place::AnnotatedImpl | Place::AnnotatedTraitImpl
+        );
+        if in_block && self.attribute == Attribute::Tracing {
+            return false;
+        }
+        if !is_async_fn {
+            if self.output == Output::Never {
+                return false;
+            }
+            let is_boxed = self.asyncness != Asyncness::ImplFuture;
+            if is_boxed && self.output.is_opaque() {
+                return false;
+            }
+            if self.form == Form::EarlyFuture && !is_boxed {
+                return false;
+            }
+            if self.form == Form::DelegateMethod && !is_boxed {
+                return false;
+            }
+            if self.labels == Labels::Awaiting {
+                return false;
+            }
+        }
+        if self.attribute == Attribute::TrackCaller && is_async_fn {
+            return false;
+        }
+        // What `#[async_trait]` leaves is not an `async fn`.
+        if self.labels == Labels::Awaiting && self.place == Place::AsyncTraitMethod {
+            return false;
+        }
+        // `#[tracing::instrument]` cannot take these.
+        if self.attribute == Attribute::Tracing
+            && matches!(self.output, Output::Never | Output::Awaitable)
+        {
+            return false;
+        }
+        // A box of a closure has to be expected to become one of a trait object.
+        if self.output == Output::BoxedClosure && (!is_async_fn || self.tail == Tail::IfElse) {
+            return false;
+        }
+        // A trait's method that is not async has to say `impl Trait` twice over.
+        let in_trait = matches!(
+            self.place,
+            Place::TraitMethod | Place::DefaultMethod | Place::AnnotatedTraitImpl
+        );
+        if in_trait && self.output.is_opaque() {
+            return false;
+        }
+        // The delegate takes the arguments by name.
+        if matches!(self.form, Form::Delegate | Form::DelegateMethod) && !is_async_fn {
+            let has_names = self.arguments.iter().all(|argument| {
+                !matches!(
+                    argument,
+                    Argument::Wild
+                        | Argument::TuplePattern
+                        | Argument::MutTuplePattern
+                        | Argument::StructPattern
+                        | Argument::RestPattern
+                        | Argument::NewtypePattern
+                        | Argument::RefPattern
+                        | Argument::RefBinding
+                        | Argument::Configured
+                )
+            });
+            if !has_names || self.place == Place::DefaultMethod {
+                return false;
+            }
+        }
+        // Borrowed from the function itself, it cannot leave it.
+        if !is_async_fn && self.arguments.contains(&Argument::RefBinding) {
+            return false;
+        }
+        // Elided lifetimes have to find what they borrow from.
+        let borrows =
+            self.receiver.borrows() || self.arguments.iter().any(|argument| argument.borrows());
+        let is_generic = self.arguments.iter().any(|argument| argument.is_generic());
+        if !borrows && !is_generic {
+            self.lifetimes = Lifetimes::Elided;
+        } else if self.lifetimes == Lifetimes::Elided {
+            if !is_async_fn {
+                return false;
+            }
+            if self.output.borrows() {
+                let many = self
+                    .arguments
+                    .iter()
+                    .filter(|argument| argument.borrows())
+                    .count();
+                if self.receiver.borrows() || many != 1 {
+                    return false;
+                }
+            }
+        }
+        if self.output == Output::Awaitable && !is_async_fn {
+            return false;
+        }
+        // Two items of one name.
+        let items = self.steps.iter().filter(|step| **step == Step::InnerItem);
+        if items.count() > 1 {
+            return false;
+        }
+        let last = self.steps.len().saturating_sub(1);
+        if self
+            .steps
+            .iter()
+            .enumerate()
+            .any(|(at, step)| step.is_last() && at != last)
+        {
+            return false;
+        }
+        // Every step has to be written.
+        source::function(self).is_some()
+    }
+
+    /// Whether the future stays on one thread.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.receiver.is_local()
+            || self.arguments.iter().any(|argument| argument.is_local())
+            || self.steps.iter().any(|step| step.is_local())
+            || self.output == Output::BoxedError
+            || self.output == Output::BoxedBorrowingError
+    }
+}

@@ -1,0 +1,20 @@
+//! Every model, as a test; see the library.
+
+macro_rules! models {
+    ($($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            instrument_models::$name();
+        }
+    )*};
+}
+
+models! {
+    thread_leases
+    shared_shard
+    list_of_ends
+    trie_of_values
+    gauge_order
+    histogram_carry
+    histogram_carry_of_two
+}

@@ -1,0 +1,20 @@
+//! The files of the recorder that the models need.
+
+#[path = "../../instrument-runtime/src/recorder/family.rs"]
+mod family;
+#[path = "../../instrument-runtime/src/recorder/gauge.rs"]
+mod gauge;
+#[path = "../../instrument-runtime/src/recorder/histogram.rs"]
+mod histogram;
+#[path = "../../instrument-runtime/src/recorder/labels.rs"]
+mod labels;
+#[path = "recorder_models.rs"]
+pub(crate) mod models;
+#[path = "../../instrument-runtime/src/recorder/registry.rs"]
+mod registry;
+#[path = "../../instrument-runtime/src/recorder/shards.rs"]
+mod shards;
+#[path = "../../instrument-runtime/src/recorder/text.rs"]
+mod text;
+#[path = "../../instrument-runtime/src/recorder/threads.rs"]
+mod threads;

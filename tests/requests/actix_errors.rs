@@ -1,0 +1,278 @@
+//! What actix-web answers errors with, and when it notices that a client has gone.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
+use actix_web::http::StatusCode;
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{App, Error, HttpResponse, HttpServer, ResponseError, get, web};
+use instrument_runtime::actix_web::middleware;
+use instrument_runtime::{Exporter, instrumented};
+use instrument_tests::wait_for;
+use tokio::sync::Semaphore;
+
+use crate::client::Client;
+use crate::counted::Counted;
+
+/// Tells its status by its response only, as in actix-web's own example of error
+/// handling.
+#[derive(Debug)]
+struct ByResponse(u16);
+
+/// How often such an error was asked.
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+impl std::fmt::Display for ByResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "custom error {}", self.0)
+    }
+}
+
+impl ResponseError for ByResponse {
+    fn error_response(&self) -> HttpResponse {
+        ASKED.fetch_add(1, Ordering::Relaxed);
+        HttpResponse::build(code(self.0)).body("of its own")
+    }
+}
+
+fn code(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).expect("a status")
+}
+
+#[instrumented]
+#[get("/of/its/own/{status}")]
+async fn of_its_own(status: web::Path<u16>) -> Result<HttpResponse, ByResponse> {
+    Err(ByResponse(*status))
+}
+
+#[instrumented]
+#[get("/converted/{status}")]
+async fn converted(status: web::Path<u16>) -> Result<HttpResponse, Error> {
+    Err(ByResponse(*status))?
+}
+
+async fn quiet(status: web::Path<u16>) -> Result<HttpResponse, Error> {
+    Err(ByResponse(*status))?
+}
+
+#[instrumented]
+#[get("/prepared/{status}")]
+async fn prepared(status: web::Path<u16>) -> Result<HttpResponse, Error> {
+    Err(with_response(*status))
+}
+
+/// Gives its response away when it is asked for the first time.
+fn with_response(status: u16) -> Error {
+    let response = HttpResponse::build(code(status)).body("prepared");
+    InternalError::from_response("", response).into()
+}
+
+async fn ok() -> &'static str {
+    "ok"
+}
+
+/// Middleware that fails, within the layer.
+async fn guard(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    if let Some((_, status)) = request.path().split_once("/guarded/") {
+        return Err(ByResponse(status.parse().expect("a status")).into());
+    }
+    if let Some((_, status)) = request.path().split_once("/refused/") {
+        return Err(with_response(status.parse().expect("a status")));
+    }
+    next.call(request).await
+}
+
+/// Middleware outside of the layer, which makes responses of errors itself.
+async fn outside(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    // Not of every request: a router takes a request that nobody else has.
+    let caught = request.path().starts_with("/caught");
+    let http_request = caught.then(|| request.request().clone());
+    match (next.call(request).await, http_request) {
+        (Err(error), Some(http_request)) => {
+            // It finds the error as the middleware within made it.
+            assert!(error.as_error::<ByResponse>().is_some());
+            let response = ServiceResponse::from_err(error, http_request);
+            Ok(response.map_into_right_body())
+        }
+        (response, _) => response.map(ServiceResponse::map_into_left_body),
+    }
+}
+
+static REACHED: AtomicUsize = AtomicUsize::new(0);
+static RELEASED: Semaphore = Semaphore::const_new(0);
+
+#[instrumented]
+#[get("/slow")]
+async fn slow() -> &'static str {
+    REACHED.fetch_add(1, Ordering::Relaxed);
+    RELEASED.acquire().await.expect("never closed").forget();
+    "slow"
+}
+
+fn serve(allow_half_closed: Option<bool>) -> SocketAddr {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        actix_web::rt::System::new().block_on(async {
+            let mut server = HttpServer::new(|| {
+                App::new()
+                    .service(of_its_own)
+                    .service(converted)
+                    .service(prepared)
+                    .service(slow)
+                    .route("/quiet/{status}", web::get().to(quiet))
+                    .route("/guarded/{status}", web::get().to(ok))
+                    .route("/refused/{status}", web::get().to(ok))
+                    .route("/caught/guarded/{status}", web::get().to(ok))
+                    .wrap(from_fn(guard))
+                    .wrap(middleware())
+                    .wrap(from_fn(outside))
+            })
+            .workers(1)
+            .disable_signals();
+            if let Some(allow) = allow_half_closed {
+                server = server.h1_allow_half_closed(allow);
+            }
+            let server = server.bind("127.0.0.1:0").expect("binds");
+            tell.send(server.addrs()[0]).expect("somebody asks");
+            server.run().await.expect("serves");
+        });
+    });
+    told.recv().expect("serves")
+}
+
+struct Requests {
+    exporter: Exporter,
+    expected: Counted,
+}
+
+impl Requests {
+    fn new() -> Self {
+        Self {
+            exporter: crate::install(),
+            expected: Counted::default(),
+        }
+    }
+
+    fn counted(&mut self, line: &str) {
+        self.expected.add(&[line]);
+        let mut difference = String::new();
+        let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            wait_for("the request to be counted", || {
+                let found = Counted::of(&self.exporter.render());
+                difference = found.difference(&self.expected);
+                found.is(&self.expected).then_some(())
+            });
+        }));
+        assert!(waited.is_ok(), "{difference}");
+    }
+}
+
+#[test]
+fn an_error_is_counted_with_what_it_is_answered_with() {
+    let name = "actix_errors::an_error_is_counted_with_what_it_is_answered_with";
+    crate::alone(name, || {
+        let mut requests = Requests::new();
+        let addr = serve(None);
+        for (route, body) in [
+            ("/of/its/own", "of its own"),
+            ("/converted", "of its own"),
+            ("/quiet", "of its own"),
+            ("/guarded", "of its own"),
+            ("/prepared", "prepared"),
+            ("/refused", "prepared"),
+        ] {
+            for (status, outcome) in [
+                (303, "ok"),
+                (400, "client_error"),
+                (401, "client_error"),
+                (403, "client_error"),
+                (500, "error"),
+                (502, "error"),
+            ] {
+                let before = ASKED.load(Ordering::Relaxed);
+                let mut client = Client::connect(addr);
+                client.request(&format!("GET {route}/{status}"), None);
+                let head = client.head().expect("a head");
+                assert_eq!(head.status, status, "{route}");
+                assert_eq!(client.body(&head), body, "{route}/{status}");
+                requests.counted(&format!("GET {route}/{{status}} {status} {outcome}"));
+                let asked = ASKED.load(Ordering::Relaxed) - before;
+                let expected = usize::from(body == "of its own");
+                assert_eq!(
+                    asked, expected,
+                    "{route}/{status} is asked by actix-web only"
+                );
+            }
+        }
+        // The layer is not outside of all others, so all it has is `status_code()`.
+        let mut client = Client::connect(addr);
+        client.request("GET /caught/guarded/403", None);
+        let head = client.head().expect("a head");
+        assert_eq!(client.body(&head), "of its own");
+        requests.counted("GET /caught/guarded/{status} 500 error");
+    });
+}
+
+#[test]
+fn a_client_that_hangs_up_is_noticed_where_actix_web_is_set_to() {
+    let name = "actix_errors::a_client_that_hangs_up_is_noticed_where_actix_web_is_set_to";
+    crate::alone(name, || {
+        let mut requests = Requests::new();
+        for (setting, line) in [
+            (None, "GET /slow 200 ok"),
+            (Some(true), "GET /slow 200 ok"),
+            (Some(false), "GET /slow 499 cancelled"),
+        ] {
+            let addr = serve(setting);
+            let before = REACHED.load(Ordering::Relaxed);
+            let mut client = Client::connect(addr);
+            client.request("GET /slow", None);
+            wait_for("the handler to start", || {
+                (REACHED.load(Ordering::Relaxed) > before).then_some(())
+            });
+            drop(client);
+            if setting != Some(false) {
+                // Nobody reads what the handler answers, once it may.
+                RELEASED.add_permits(1);
+            }
+            requests.counted(line);
+        }
+    });
+}
+
+#[test]
+fn a_client_that_shuts_its_end_is_answered_where_actix_web_is_set_to() {
+    let name = "actix_errors::a_client_that_shuts_its_end_is_answered_where_actix_web_is_set_to";
+    crate::alone(name, || {
+        let mut requests = Requests::new();
+        for (setting, status, line) in [
+            (true, Some(200), "GET /slow 200 ok"),
+            // The price: who says that nothing more will come has gone.
+            (false, None, "GET /slow 499 cancelled"),
+        ] {
+            let addr = serve(Some(setting));
+            let before = REACHED.load(Ordering::Relaxed);
+            let mut client = Client::connect(addr);
+            client.request("GET /slow", None);
+            client.shut();
+            wait_for("the handler to start", || {
+                (REACHED.load(Ordering::Relaxed) > before).then_some(())
+            });
+            if setting {
+                RELEASED.add_permits(1);
+            }
+            assert_eq!(client.head().map(|head| head.status), status);
+            requests.counted(line);
+        }
+    });
+}
