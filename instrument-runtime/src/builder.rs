@@ -104,6 +104,8 @@ pub struct Builder {
 impl Builder {
     /// Serves the page on this address; port 0 takes a free one, which
     /// [`Exporter::local_addr`] tells. The last of the `listen` calls counts.
+    ///
+    /// [`Exporter`](Exporter#the-endpoint) lists what the endpoint answers.
     pub fn listen(mut self, addr: impl Into<SocketAddr>) -> Self {
         self.target = Some(Target::Tcp(vec![addr.into()]));
         self
@@ -243,7 +245,9 @@ impl Builder {
     }
 
     /// [`Exporter::shutdown`] first waits for one more scrape, for at most this
-    /// long, so that what was counted since the scrape before is not lost. A
+    /// long, so that what was counted since the scrape before is not lost. Only a
+    /// `GET` of the page counts whose answer was delivered: neither a `HEAD` nor a
+    /// scraper that hangs up or closes its side of the connection. A
     /// little more than Prometheus's scrape interval will do; zero, the default,
     /// waits for none. Without a listener there is nothing to wait for.
     pub fn last_scrape(mut self, at_most: Duration) -> Self {

@@ -179,7 +179,11 @@ impl Call {
     #[cold]
     fn is_first(&self) {
         #[cfg(feature = "_layer")]
-        crate::diagnostics::counted_by_itself(self.site, self.returns.is_answer);
+        crate::diagnostics::counted_by_itself(
+            self.site,
+            self.returns.is_answer,
+            self.returns.extracts,
+        );
     }
 
     #[cold]

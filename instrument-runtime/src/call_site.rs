@@ -155,6 +155,11 @@ impl CallSite {
         self.has_endpoint().then_some(self.name)
     }
 
+    #[cfg(feature = "_layer")]
+    pub(crate) fn has_labels(&self) -> bool {
+        !(self.literal_labels.is_empty() && self.dynamic_labels.is_empty())
+    }
+
     pub(crate) fn series_of_call(&'static self, values: Option<&Values>) -> SeriesRef {
         match values {
             Some(values) => self.series_of(values),

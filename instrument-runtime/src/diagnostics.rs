@@ -15,7 +15,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(feature = "_layer")]
-use crate::call_site::CallSite;
+use crate::arguments::{Extracts, ExtractsOf};
+#[cfg(feature = "_layer")]
+use crate::call_site::{CallSite, Role};
 use crate::current;
 
 /// The switch: `off`, or `verbose`. Anything else is as if it were not set.
@@ -141,19 +143,35 @@ pub(crate) fn layer_counts() {
     }
 }
 
-/// The first call of a function that is counted by itself. `is_answer`: it returns
-/// what a framework can answer with.
+/// The first call of a function that is counted by itself. `is_answer` and
+/// `extracts` are what its return type and its arguments are to a framework.
 #[cfg(feature = "_layer")]
 #[cold]
-pub(crate) fn counted_by_itself(site: &'static CallSite, is_answer: bool) {
-    let looks_like_handler = site.has_method() && is_answer && !site.is_helper();
-    if looks_like_handler && !crate::request::is_current() {
+pub(crate) fn counted_by_itself(site: &'static CallSite, is_answer: bool, extracts: ExtractsOf) {
+    if !crate::request::is_current() && is_handler(site, is_answer, extracts) {
         if LAYERED.load(Ordering::Relaxed) {
             say_outside(site);
-        } else {
+        } else if site.has_method() || site.endpoint().is_some() {
             // One is enough.
             let _ = OUTSIDE.set(site);
+        } else {
+            say_unnamed(site);
         }
+    }
+}
+
+/// Whether nothing but a handler is written that way. A helper may return an answer
+/// and take a string.
+#[cfg(feature = "_layer")]
+fn is_handler(site: &CallSite, is_answer: bool, extracts: ExtractsOf) -> bool {
+    let fits = |extracts: Extracts| {
+        let is_said = site.has_method() || extracts.is_telling() || extracts.is_request();
+        is_answer && extracts.are_all() && is_said
+    };
+    match site.role() {
+        Role::Handler => true,
+        Role::Open => fits(extracts.axum) || fits(extracts.actix_web),
+        Role::Helper | Role::Never => false,
     }
 }
 
@@ -163,10 +181,41 @@ fn say_outside(site: &CallSite) {
     UNSEEN.say(
         Level::Default,
         format_args!(
-            "the handler of `{site}` ran outside of the requests that the layer counts, so its \
+            "the handler `{site}` ran outside of the requests that the layer counts, so its \
              requests are not counted as such. In axum, add the layer after all routes: a route \
              that is added after `.layer(…)` is not in it. If the function is not a handler, say \
              so: `#[instrumented(handler = false)]`"
+        ),
+    );
+}
+
+#[cfg(feature = "_layer")]
+fn say_unnamed(site: &CallSite) {
+    static UNNAMED: Message = Message::new();
+    UNNAMED.say(
+        Level::Default,
+        format_args!(
+            "the handler `{site}` is counted without a method, and with its path for an endpoint, \
+             because neither its attribute nor a layer knows the route. Put `#[instrumented]` \
+             above a route attribute such as `#[get(…)]`, add the framework's layer outside of all \
+             routes, or give `endpoint` and `method`. If the function is not a handler, say so: \
+             `#[instrumented(handler = false)]`"
+        ),
+    );
+}
+
+/// A function with labels of its own may be a request's handler, and is not taken for
+/// it for want of evidence.
+#[cfg(feature = "_layer")]
+#[cold]
+pub(crate) fn labels_in_doubt(site: &CallSite) {
+    static IN_DOUBT: Message = Message::new();
+    IN_DOUBT.say(
+        Level::Default,
+        format_args!(
+            "`{site}` may be the handler of the request in which it ran, and nothing proves it: \
+             it is counted by itself, and the request without the function's labels. Say which it \
+             is: `#[instrumented(handler, …)]`, or `#[instrumented(handler = false, …)]`"
         ),
     );
 }

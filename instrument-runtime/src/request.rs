@@ -64,6 +64,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::arguments::{Evidence, Extracts};
 use crate::call_site::{CallSite, Role};
 use crate::clock::Instant;
+use crate::diagnostics;
 use crate::outcome::{End, Outcome, Protocol};
 use crate::request_series::series_of;
 use crate::series::{Series, SeriesRef};
@@ -351,7 +352,12 @@ impl Request {
         }
         let id = match self.judge(&state, caller) {
             Verdict::Joins(by) => self.join(&mut state, caller, by),
-            Verdict::Doubtful => state.watch(caller),
+            Verdict::Doubtful => {
+                if caller.site.has_labels() {
+                    diagnostics::labels_in_doubt(caller.site);
+                }
+                state.watch(caller)
+            }
             Verdict::ByItself => return None,
         };
         Some(Ticket {
@@ -721,7 +727,10 @@ impl Ticket {
     #[cfg(feature = "actix-web")]
     pub(crate) fn has_joined(&self) -> bool {
         let state = self.request.lock();
-        state.claim.as_ref().is_some_and(|claim| claim.id == self.id)
+        state
+            .claim
+            .as_ref()
+            .is_some_and(|claim| claim.id == self.id)
     }
 
     /// `is_judged`: by the function of an `outcome = …` argument.

@@ -86,6 +86,40 @@ async fn ask(app: &Router, path: &str) {
     assert!(response.status().is_success() || response.status() == 503);
 }
 
+#[actix_web::get("/below/{id}")]
+#[instrumented]
+async fn below(id: actix_web::web::Path<u32>) -> String {
+    id.to_string()
+}
+
+/// It takes nothing that only a handler takes.
+#[instrumented(labels(kind = "plain"))]
+async fn doubt() -> &'static str {
+    "doubt"
+}
+
+/// Asks three times, in a runtime as actix-web has it.
+fn on_actix_web<T, B>(app: actix_web::App<T>, path: &'static str)
+where
+    T: actix_web::dev::ServiceFactory<
+            actix_web::dev::ServiceRequest,
+            Config = (),
+            Response = actix_web::dev::ServiceResponse<B>,
+            Error = actix_web::Error,
+            InitError = (),
+        > + 'static,
+    B: actix_web::body::MessageBody,
+{
+    use actix_web::test::{TestRequest, call_service, init_service};
+    futures::executor::block_on(async {
+        let app = init_service(app).await;
+        for _ in 0..3 {
+            let request = TestRequest::with_uri(path).to_request();
+            assert!(call_service(&app, request).await.status().is_success());
+        }
+    });
+}
+
 /// `/late` is added after the layer.
 fn app() -> Router {
     Router::new()
@@ -159,6 +193,18 @@ async fn child() {
             early().await;
             late().await;
         }
+        "a route attribute above" => {
+            let _exporter = install().install().expect("installs");
+            on_actix_web(actix_web::App::new().service(below), "/below/7");
+        }
+        "labels in doubt" => {
+            let _exporter = install().install().expect("installs");
+            let app = actix_web::App::new().route("/doubt", actix_web::web::get().to(doubt));
+            on_actix_web(
+                app.wrap(instrument_runtime::actix_web::middleware()),
+                "/doubt",
+            );
+        }
         case => panic!("no such case: {case}"),
     }
 }
@@ -214,4 +260,17 @@ fn a_route_that_the_layer_does_not_see_is_mentioned() {
     is_said_once("a route after the layer, asked for first", &words);
     let silenced = said("a route after the layer, silenced", Some("verbose"));
     assert_eq!(silenced, [""; 0]);
+}
+
+#[test]
+fn a_handler_without_a_route_is_mentioned() {
+    is_said_once(
+        "a route attribute above",
+        &["below", "above a route attribute"],
+    );
+}
+
+#[test]
+fn labels_that_a_request_may_miss_are_mentioned() {
+    is_said_once("labels in doubt", &["doubt", "#[instrumented(handler, …)]"]);
 }
