@@ -16,6 +16,7 @@ use http::HeaderMap;
 use hyper::body::Bytes;
 use tokio::sync::watch;
 
+use crate::diagnostics;
 use crate::exporter::panics::{self, Panicked};
 use crate::exporter::render;
 use crate::exporter::renders::{gzip, rest_after};
@@ -73,7 +74,10 @@ impl NoPage {
 
 /// What a handler's request asks for.
 pub(crate) async fn asked_for(headers: &HeaderMap) -> Result<Encoded, NoPage> {
-    let pages = PAGE.get().ok_or(NoPage::NotInstalled)?;
+    let Some(pages) = PAGE.get() else {
+        diagnostics::page_without_installation();
+        return Err(NoPage::NotInstalled);
+    };
     let accepts_gzip = accepts_gzip(headers);
     let page = pages.next(accepts_gzip).await?;
     Ok(match page.gzip {

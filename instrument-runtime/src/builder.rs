@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock;
+use crate::diagnostics;
 use crate::discovery::{Discovery, departure};
 use crate::error::InitError;
 use crate::exporter::Exporter;
@@ -73,6 +74,7 @@ pub fn builder(app_name: impl Into<String>) -> Builder {
         max_series: DEFAULT_MAX_SERIES,
         discovery: Discovery::default(),
         last_scrape: Duration::ZERO,
+        diagnostics: true,
         #[cfg(feature = "push")]
         push: PushSettings::default(),
     }
@@ -94,6 +96,7 @@ pub struct Builder {
     max_series: usize,
     discovery: Discovery,
     last_scrape: Duration,
+    diagnostics: bool,
     #[cfg(feature = "push")]
     push: PushSettings,
 }
@@ -101,6 +104,8 @@ pub struct Builder {
 impl Builder {
     /// Serves the page on this address; port 0 takes a free one, which
     /// [`Exporter::local_addr`] tells. The last of the `listen` calls counts.
+    ///
+    /// [`Exporter`](Exporter#the-endpoint) lists what the endpoint answers.
     pub fn listen(mut self, addr: impl Into<SocketAddr>) -> Self {
         self.target = Some(Target::Tcp(vec![addr.into()]));
         self
@@ -230,8 +235,19 @@ impl Builder {
         self
     }
 
+    /// Says nothing on stderr. Otherwise the library says once, for example, that
+    /// a handler runs outside of the requests that the layer counts. See
+    /// [Silence](crate#silence) for what it says and when, and for the environment
+    /// variable `INSTRUMENT_DIAGNOSTICS`, which also counts before `install`.
+    pub fn without_diagnostics(mut self) -> Self {
+        self.diagnostics = false;
+        self
+    }
+
     /// [`Exporter::shutdown`] first waits for one more scrape, for at most this
-    /// long, so that what was counted since the scrape before is not lost. A
+    /// long, so that what was counted since the scrape before is not lost. Only a
+    /// `GET` of the page counts whose answer was delivered: neither a `HEAD` nor a
+    /// scraper that hangs up or closes its side of the connection. A
     /// little more than Prometheus's scrape interval will do; zero, the default,
     /// waits for none. Without a listener there is nothing to wait for.
     pub fn last_scrape(mut self, at_most: Duration) -> Self {
@@ -407,6 +423,9 @@ impl Builder {
             exporter.abort();
             InitError::AlreadyInstalled
         })?;
+        if !self.diagnostics {
+            diagnostics::silence();
+        }
         departure::prepare(presence, last_scrape);
         #[cfg(any(feature = "axum", feature = "actix-web"))]
         crate::app_page::set(exporter.page());

@@ -180,7 +180,7 @@ impl Call {
                 if self.is_known_to_request(None, carried) {
                     return;
                 }
-                match self.site.kept_series() {
+                match self.site.kept_series(|| self.is_first()) {
                     Some(series) => {
                         series.started();
                         self.counted = Counted::Kept(series);
@@ -192,6 +192,17 @@ impl Call {
             Counted::ByRequest(_) => {}
             Counted::Rare(_) => self.start_rare(carried),
         }
+    }
+
+    /// The first call of this function that is counted by itself.
+    #[cold]
+    fn is_first(&self) {
+        #[cfg(feature = "_layer")]
+        crate::diagnostics::counted_by_itself(
+            self.site,
+            self.returns.is_answer,
+            self.returns.extracts,
+        );
     }
 
     #[cold]

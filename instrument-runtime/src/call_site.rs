@@ -1,12 +1,13 @@
 //! One static for each annotated function: what its labels are, and the
 //! handles of the label sets that it has had.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::sync::{Arc, OnceLock};
 
 use metrics::Label;
 
 use crate::current;
+use crate::diagnostics;
 use crate::outcome::Outcome;
 use crate::series::{Series, SeriesRef};
 use crate::values::{ByValues, Values};
@@ -154,6 +155,11 @@ impl CallSite {
         self.has_endpoint().then_some(self.name)
     }
 
+    #[cfg(feature = "_layer")]
+    pub(crate) fn has_labels(&self) -> bool {
+        !(self.literal_labels.is_empty() && self.dynamic_labels.is_empty())
+    }
+
     pub(crate) fn series_of_call(&'static self, values: Option<&Values>) -> SeriesRef {
         match values {
             Some(values) => self.series_of(values),
@@ -162,17 +168,18 @@ impl CallSite {
     }
 
     fn series_without_values(&'static self) -> SeriesRef {
-        match self.kept_series() {
+        match self.kept_series(|| {}) {
             Some(series) => SeriesRef::Kept(series),
             None => self.own_series(),
         }
     }
 
-    /// The series of a call without values, if our own recorder takes it.
+    /// The series of a call without values, if our own recorder takes it. `first` is
+    /// told of the first such call.
     #[inline]
-    pub(crate) fn kept_series(&'static self) -> Option<&'static Series> {
+    pub(crate) fn kept_series(&'static self, first: impl FnOnce()) -> Option<&'static Series> {
         if current::is_ours() {
-            self.plain()
+            self.plain(first)
         } else {
             None
         }
@@ -181,6 +188,7 @@ impl CallSite {
     /// For one call without values.
     #[cold]
     pub(crate) fn own_series(&self) -> SeriesRef {
+        diagnostics::call_elsewhere(|| self.to_string());
         SeriesRef::Own(Arc::new(Series::of_current(self.label_set(&Values::EMPTY))))
     }
 
@@ -189,30 +197,33 @@ impl CallSite {
     }
 
     #[inline]
-    fn plain(&'static self) -> Option<&'static Series> {
+    fn plain(&'static self, first: impl FnOnce()) -> Option<&'static Series> {
         match self.plain.get() {
             Some(series) => Some(series),
-            None => self.first_plain(),
+            None => self.first_plain(first),
         }
     }
 
     #[cold]
-    fn first_plain(&'static self) -> Option<&'static Series> {
+    fn first_plain(&'static self, first: impl FnOnce()) -> Option<&'static Series> {
+        first();
         let series = Series::of_ours(self.label_set(&Values::EMPTY))?;
         Some(self.plain.get_or_init(|| Box::new(series)))
     }
 
     fn series_of(&'static self, values: &Values) -> SeriesRef {
         let by_values = &self.kept().by_values;
-        by_values
-            .get_or_init(ByValues::default)
-            .series(values, || self.label_set(values))
+        by_values.get_or_init(ByValues::default).series(values, || {
+            diagnostics::call_elsewhere(|| self.to_string());
+            self.label_set(values)
+        })
     }
 
     /// Shows the series in our own recorder, with the end that a handler most likely
     /// has. Counts nothing.
     pub(crate) fn show_zeros(&'static self) {
-        if let Some(series) = self.plain() {
+        // Not kept, so that the first call is known to be one.
+        if let Some(series) = Series::of_ours(self.label_set(&Values::EMPTY)) {
             series.expect(Outcome::HttpStatus(200).end());
         }
     }
@@ -297,6 +308,20 @@ impl CallSite {
             .map(|segment| segment.strip_prefix("r#").unwrap_or(segment))
             .collect::<Vec<_>>()
             .join("::")
+    }
+}
+
+/// As a person would know it.
+impl fmt::Display for CallSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.has_method() {
+            write!(f, "{} ", self.method)?;
+        }
+        if self.has_endpoint() {
+            f.write_str(self.name)
+        } else {
+            f.write_str(&self.path())
+        }
     }
 }
 

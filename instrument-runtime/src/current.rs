@@ -34,6 +34,11 @@ fn address(recorder: &dyn Recorder) -> usize {
     }
 }
 
+/// Whether nothing at all is recorded by this thread.
+pub(crate) fn is_none() -> bool {
+    metrics::with_recorder(address) == 0
+}
+
 /// Whether this thread's current recorder is our own.
 #[inline]
 pub(crate) fn is_ours() -> bool {

@@ -46,6 +46,28 @@
 //! of your own gets them; with neither, a call costs a little and counts nothing.
 //! A library may therefore annotate its functions and leave the rest to the
 //! application.
+//!
+//! # Silence
+//!
+//! What keeps an application from seeing its metrics is said on stderr, once each:
+//!
+//! - A layer counts requests, or `axum::metrics` or `actix_web::metrics` is asked for
+//!   the page, and there was no `init`.
+//! - With a layer in use, a function that is a handler by its attribute or by its
+//!   arguments ran outside of all requests. In axum, its route was added after
+//!   `.layer(…)`.
+//! - Such a function has neither a method nor a route: `#[instrumented]` stands below
+//!   the route attribute, or there is no layer.
+//! - A function with labels of its own ran within a request and may be its handler,
+//!   but nothing proves it, so the request has no such labels.
+//!
+//! Annotated functions alone never cause a message, with or without `init`: they may
+//! be a library's, and its users have not asked for metrics. Nothing is checked on
+//! the path of a call, only when a series is new or is recorded by nothing.
+//!
+//! The environment variable `INSTRUMENT_DIAGNOSTICS` changes that: `off` says nothing
+//! at all, and `verbose` also names the first annotated call that no recorder counts.
+//! [`Builder::without_diagnostics`] is `off` from `install` on.
 
 #[cfg(feature = "actix-web")]
 pub mod actix_web;
@@ -59,6 +81,7 @@ mod call;
 mod call_site;
 mod clock;
 mod current;
+mod diagnostics;
 mod discovery;
 mod error;
 mod exporter;

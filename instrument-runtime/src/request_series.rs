@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use metrics::Label;
 
 use crate::current;
+use crate::diagnostics;
 use crate::series::SeriesRef;
 use crate::values::{ByValues, Values};
 
@@ -15,6 +16,7 @@ static BY_METHOD_AND_ENDPOINT: LazyLock<ByValues> = LazyLock::new(ByValues::defa
 pub(crate) fn series_of(method: &'static str, endpoint: &str) -> SeriesRef {
     Values::with(&[&method, &endpoint], |values| {
         BY_METHOD_AND_ENDPOINT.series(values, || {
+            diagnostics::layer_counts();
             let names = current::names().labels;
             vec![
                 Label::from_static_parts(names.method, method),

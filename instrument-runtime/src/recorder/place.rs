@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use crate::diagnostics;
 use crate::exporter::health;
 use crate::recorder::{Families, WriteFamily};
 
@@ -106,11 +107,11 @@ pub(super) fn report_missing(name: &str, kind: Kind) {
     static REPORTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
     if reported.len() < MOST && reported.insert(name.to_owned()) {
-        eprintln!(
-            "instrument_runtime: the {kind} {name:?} of this application is not on the page, \
-             because that name is used there by another metric; rename it, or rename the metrics \
-             of calls with `.names(…)`"
-        );
+        diagnostics::say(format_args!(
+            "the {kind} {name:?} of this application is not on the page, because that name is \
+             used there by another metric; rename it, or rename the metrics of calls with \
+             `.names(…)`"
+        ));
     }
 }
 

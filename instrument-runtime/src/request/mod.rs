@@ -79,6 +79,7 @@ pub(crate) use self::slot::{Slot, Token};
 use crate::arguments::Evidence;
 use crate::call_site::CallSite;
 use crate::clock::Instant;
+use crate::diagnostics;
 use crate::outcome::{End, Outcome, Protocol};
 use crate::request_series::series_of;
 use crate::series::{Series, SeriesRef};
@@ -358,7 +359,12 @@ impl Request {
         state.has_moved_on |= matches!(state.handed_over, HandedOver::In(_));
         let id = match verdict {
             Verdict::Joins(by) => self.join(&mut state, caller, by),
-            Verdict::Doubtful => state.watch(caller),
+            Verdict::Doubtful => {
+                if caller.site.has_labels() {
+                    diagnostics::labels_in_doubt(caller.site);
+                }
+                state.watch(caller)
+            }
             Verdict::ByItself => return None,
         };
         Some(Ticket {
@@ -580,7 +586,10 @@ impl Ticket {
     #[cfg(feature = "actix-web")]
     pub(crate) fn has_joined(&self) -> bool {
         let state = self.request.lock();
-        state.claim.as_ref().is_some_and(|claim| claim.id == self.id)
+        state
+            .claim
+            .as_ref()
+            .is_some_and(|claim| claim.id == self.id)
     }
 
     /// `is_judged`: by the function of an `outcome = …` argument.
