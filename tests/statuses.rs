@@ -101,6 +101,8 @@ mod on_axum {
         html: Html<&'static str> = Html("<p>") => "outcome=ok http_status=200";
         see_other: Redirect = Redirect::to("/x") => "outcome=ok http_status=303";
         moved: Redirect = Redirect::permanent("/x") => "outcome=ok http_status=308";
+        // axum answers 500, since no header can have this value.
+        to_nowhere: Redirect = Redirect::to("\n") => "outcome=error http_status=500";
         no_content: NoContent = NoContent => "outcome=ok http_status=204";
         bad_json: Result<Json<u8>, JsonRejection> = json("-")
             => "outcome=client_error http_status=400";

@@ -5,14 +5,15 @@ use axum::extract::rejection::{
     PathRejection, QueryRejection, RawFormRejection, RawPathParamsRejection, StringRejection,
 };
 use axum::http::StatusCode;
-use axum::response::{Html, NoContent, Redirect};
+use axum::response::{Html, IntoResponse, NoContent, Redirect};
 use axum::{Form, Json};
 
 use crate::HttpStatus;
 
+/// Its own status, or 500 where the location cannot be sent in a header.
 impl HttpStatus for Redirect {
     fn http_status(&self) -> u16 {
-        self.status_code().as_u16()
+        self.clone().into_response().status().as_u16()
     }
 }
 
