@@ -12,6 +12,7 @@ mod server;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::pin;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Wake, Waker};
@@ -52,6 +53,12 @@ pub struct Exporter {
     /// Closed when the thread has nothing bound any more.
     running: watch::Receiver<()>,
 }
+
+// Stated here because tokio's channels are unwind-safe only without tokio's feature
+// `parking_lot`, which another crate may turn on. A panic cannot leave a channel half
+// changed: it holds a flag or nothing.
+impl UnwindSafe for Exporter {}
+impl RefUnwindSafe for Exporter {}
 
 impl fmt::Debug for Exporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
