@@ -119,6 +119,8 @@ impl Builder {
     /// path is another process's by then.
     ///
     /// The file's permissions decide who may read the page.
+    ///
+    /// Unix only.
     #[cfg(unix)]
     pub fn listen_unix(mut self, path: impl Into<PathBuf>) -> Self {
         self.target = Some(Target::Unix(path.into()));
@@ -212,6 +214,8 @@ impl Builder {
     ///
     /// Where Prometheus cannot read the folder, [`http_sd`](crate::http_sd)
     /// serves it.
+    ///
+    /// Unix only.
     #[cfg(unix)]
     pub fn file_sd(mut self, folder: impl Into<PathBuf>) -> Self {
         self.discovery.folder = Some(folder.into());
@@ -221,6 +225,8 @@ impl Builder {
     /// Where others reach the page, as `host:port`; for
     /// [`file_sd`](Self::file_sd). Without it the listener's own address is told,
     /// unless that is all of them (`0.0.0.0`), when `install` asks for it.
+    ///
+    /// Unix only.
     #[cfg(unix)]
     pub fn advertise(mut self, address: impl Into<String>) -> Self {
         self.discovery.advertise = Some(address.into());
@@ -229,6 +235,8 @@ impl Builder {
 
     /// The label `version` of this instance's target: mostly
     /// `env!("CARGO_PKG_VERSION")` of the application.
+    ///
+    /// Unix only.
     #[cfg(unix)]
     pub fn build_version(mut self, version: impl Into<String>) -> Self {
         self.discovery.build_version = Some(version.into());

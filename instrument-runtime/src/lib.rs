@@ -25,7 +25,7 @@
 //! - [`init`] and [`builder`] install the metrics and serve them; an [`Exporter`]
 //!   is what comes back.
 //! - [`MetricNames`] are what they are called.
-//! - [`Builder::file_sd`] and `http_sd` let Prometheus find the instances of a
+//! - [`Builder::file_sd`] and [`http_sd`] let Prometheus find the instances of a
 //!   fleet as they come and go.
 //!
 //! Behind features, the whole of a request, with the method, the matched route
@@ -33,14 +33,14 @@
 //!
 //! | feature | layer | the page as a handler |
 //! |---|---|---|
-//! | `axum` | `axum::layer()` | `axum::metrics` |
-//! | `actix-web` | `actix_web::middleware()` | `actix_web::metrics` |
-//! | `tonic` | `tonic::layer()` | |
-//! | `tower` | `tower::layer()` | |
+//! | `axum` | [`axum::layer()`](crate::axum::layer) | [`axum::metrics`] |
+//! | `actix-web` | [`actix_web::middleware()`](crate::actix_web::middleware) | [`actix_web::metrics`] |
+//! | `tonic` | [`tonic::layer()`](crate::tonic::layer) | |
+//! | `tower` | [`tower::layer()`](crate::tower::layer) | |
 //!
 //! Three more features: `process` adds the process's own metrics to the page, `push`
-//! pushes the page of a job that is too short to be scraped, and `testing` lets unit
-//! tests ask what was counted.
+//! pushes the page of a job that is too short to be scraped ([`Builder::push`]), and
+//! `testing` lets unit tests ask what was counted ([`testing`]).
 //!
 //! Calls are recorded through the [`metrics`] facade. Without `init`, a recorder
 //! of your own gets them; with neither, a call costs a little and counts nothing.
@@ -68,6 +68,21 @@
 //! The environment variable `INSTRUMENT_DIAGNOSTICS` changes that: `off` says nothing
 //! at all, and `verbose` also names the first annotated call that no recorder counts.
 //! [`Builder::without_diagnostics`] is `off` from `install` on.
+
+// docs.rs marks each gated item with its feature or platform.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// The links above lead to items of every feature.
+#![cfg_attr(
+    not(all(
+        unix,
+        feature = "actix-web",
+        feature = "axum",
+        feature = "push",
+        feature = "testing",
+        feature = "tonic"
+    )),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 #[cfg(feature = "actix-web")]
 pub mod actix_web;
@@ -175,5 +190,5 @@ pub mod __private {
 
 /// The README's code compiles.
 #[cfg(all(doctest, feature = "axum", feature = "push", feature = "testing"))]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

@@ -45,6 +45,8 @@ use crate::discovery::{lock, target_file};
 ///         refresh_interval: 5s
 /// ```
 ///
+/// Unix only.
+///
 /// # Errors
 ///
 /// When the folder cannot be read.

@@ -15,6 +15,7 @@ mod socket_file;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::pin;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Wake, Waker};
@@ -83,6 +84,12 @@ pub struct Exporter {
     /// The id of the process that has the thread.
     process: u32,
 }
+
+// Stated here because tokio's channels are unwind-safe only without tokio's feature
+// `parking_lot`, which another crate may turn on. A panic cannot leave a channel half
+// changed: it holds a flag or nothing.
+impl UnwindSafe for Exporter {}
+impl RefUnwindSafe for Exporter {}
 
 impl fmt::Debug for Exporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

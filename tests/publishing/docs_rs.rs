@@ -1,0 +1,153 @@
+//! The documentation as docs.rs builds it: without a warning, and with a mark on every
+//! item that a feature or a platform gates.
+
+use std::fs;
+use std::path::Path;
+
+use crate::cargo::{INTERFACE, docs_rs};
+
+/// What can carry a mark.
+#[derive(Debug)]
+enum Item {
+    /// A module, type or free function: a page of its own.
+    Page(String),
+    /// A method or variant: a section of its type's page, by the section's id.
+    Section { of: String, id: String },
+}
+
+/// The item in a line of the listing; `None` for impls, fields and whatever else carries
+/// the mark of what is around it.
+fn item(line: &str) -> Option<Item> {
+    // Attributes such as `#[non_exhaustive]` come first.
+    let line = match line.strip_prefix("#[") {
+        Some(line) => line.split_once("] ")?.1,
+        None => line,
+    };
+    let line = line.strip_prefix("pub ")?;
+    let is_variant = line.starts_with("instrument_runtime::") && !line.contains(": ");
+    let (kind, path) = if is_variant {
+        ("variant", line)
+    } else {
+        let line = line.strip_prefix("async ").unwrap_or(line);
+        line.strip_prefix("const ")
+            .unwrap_or(line)
+            .split_once(' ')?
+    };
+    let path = without_generics(path);
+    let path = path.strip_prefix("instrument_runtime::")?;
+    let (parent, name) = path.rsplit_once("::").unwrap_or(("", path));
+    let is_in_type = parent.rsplit("::").next()?.starts_with(char::is_uppercase);
+    match kind {
+        "mod" => Some(Item::Page(format!("{path}/index.html"))),
+        "fn" if is_in_type => Some(Item::Section {
+            of: parent.to_owned(),
+            id: format!("method.{name}"),
+        }),
+        "variant" => Some(Item::Section {
+            of: parent.to_owned(),
+            id: format!("variant.{name}"),
+        }),
+        "fn" | "struct" | "enum" | "trait" => {
+            let folder = parent.replace("::", "/");
+            Some(Item::Page(format!("{folder}/{kind}.{name}.html")))
+        }
+        _ => None,
+    }
+}
+
+/// `a::B<T>::c` of `a::B<T>::c(&self) -> D` without the generics.
+fn without_generics(line: &str) -> String {
+    let mut depth = 0;
+    line.chars()
+        .take_while(|sign| !matches!(sign, '(' | ' '))
+        .filter(|sign| {
+            depth += i32::from(*sign == '<');
+            let is_outside = depth == 0;
+            depth -= i32::from(*sign == '>');
+            is_outside
+        })
+        .collect()
+}
+
+fn read(folder: &Path, page: &str) -> Option<String> {
+    fs::read_to_string(folder.join(page.trim_start_matches('/'))).ok()
+}
+
+/// Whether an item without a page is named on the page of its module, from another one.
+fn is_reexport(folder: &Path, page: &str) -> bool {
+    let (module, file) = page.rsplit_once('/').unwrap_or(("", page));
+    let name = file.split('.').nth(1).unwrap_or(file);
+    let module = read(folder, &format!("{module}/index.html")).expect(page);
+    module.contains(&format!("id=\"reexport.{name}\""))
+}
+
+/// The marks at the head of a page or within a section.
+fn marked(folder: &Path, item: &Item, mark: &str) -> bool {
+    match item {
+        Item::Page(page) => {
+            let Some(page) = read(folder, page) else {
+                return is_reexport(folder, page);
+            };
+            // The items of the page, each with marks of its own, follow.
+            page.split("<h2 id=")
+                .next()
+                .is_some_and(|head| head.contains(mark))
+        }
+        Item::Section { of, id } => {
+            let (parent, name) = of.rsplit_once("::").unwrap_or(("", of.as_str()));
+            let parent = parent.replace("::", "/");
+            let page = ["struct", "enum", "trait"]
+                .iter()
+                .find_map(|kind| read(folder, &format!("{parent}/{kind}.{name}.html")))
+                .expect(of);
+            let Some((_, section)) = page.split_once(&format!("id=\"{id}\"")) else {
+                // A trait's method, in an impl.
+                return true;
+            };
+            let end = section.find("<section id=").unwrap_or(section.len());
+            section[..end].contains(mark)
+        }
+    }
+}
+
+#[test]
+fn every_gated_item_says_so() {
+    let gated: Vec<Item> = INTERFACE.added().filter_map(item).collect();
+    let for_unix = [
+        Item::Page("fn.http_sd.html".to_owned()),
+        section("Builder", "method.advertise"),
+        section("Builder", "method.file_sd"),
+        section("Builder", "method.listen_unix"),
+    ];
+    assert!(gated.len() > 40, "{gated:?}");
+    docs_rs(|folder| {
+        let folder = folder.join("instrument_runtime");
+        // A method of a gated type has the mark of its type, at the head of the page.
+        let is_gated_type = |of: &str| {
+            let name = of.rsplit("::").next().unwrap_or(of);
+            gated.iter().any(
+                |item| matches!(item, Item::Page(page) if page.ends_with(&format!(".{name}.html"))),
+            )
+        };
+        for item in &gated {
+            let is_said_by_type = matches!(item, Item::Section { of, .. } if is_gated_type(of));
+            assert!(
+                is_said_by_type || marked(&folder, item, "Available on <strong>crate feature"),
+                "no mark: {item:?}"
+            );
+        }
+        for item in &for_unix {
+            assert!(
+                marked(&folder, item, "Available on <strong>Unix"),
+                "no mark: {item:?}"
+            );
+        }
+    });
+}
+
+fn section(of: &str, id: &str) -> Item {
+    Item::Section {
+        of: of.to_owned(),
+        id: id.to_owned(),
+    }
+}
