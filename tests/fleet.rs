@@ -444,8 +444,11 @@ fn the_example_says_what_is_missing() {
         .expect("runs");
     assert!(!output.status.success());
     let says = String::from_utf8_lossy(&output.stderr);
-    assert!(says.contains("prometheus is not installed"), "{says}");
-    assert!(says.contains("apt install"), "{says}");
+    assert!(says.contains("not installed: "), "{says}");
+    assert!(
+        says.contains("prometheus. On Debian, run `apt install "),
+        "{says}"
+    );
     assert_eq!(
         fleet::missing(&["no-such-program", "sh"]),
         ["no-such-program"]
