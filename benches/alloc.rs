@@ -20,8 +20,8 @@ impl PerThread {
     }
 }
 
-// SAFETY: every call goes to `System` unchanged; the count is a plain
-// thread-local without a destructor, which allocates nothing.
+// SAFETY: every call goes to `System` unchanged. The count is a thread-local without a
+// destructor, so accessing it never allocates.
 #[expect(unsafe_code, reason = "`GlobalAlloc` is an unsafe trait")]
 unsafe impl GlobalAlloc for PerThread {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -74,7 +74,8 @@ impl HighWater {
     }
 }
 
-// SAFETY: every call goes to `System` unchanged; the counts are statics.
+// SAFETY: every call goes to `System` unchanged. The counts are statics, so updating them
+// never allocates.
 #[expect(unsafe_code, reason = "`GlobalAlloc` is an unsafe trait")]
 unsafe impl GlobalAlloc for HighWater {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

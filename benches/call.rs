@@ -76,7 +76,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// The candidate that the others are compared with.
+/// The name of the baseline.
 const BARE: &str = "bare async fn";
 
 /// Runs the timed rounds in child processes, and prints the table.
@@ -225,7 +225,10 @@ fn callgrind(candidate: &str, calls: u64) -> Result<u64> {
         .output()
         .context("cannot run valgrind; is it installed?")?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{candidate}: {said}");
+    ensure!(
+        output.status.success(),
+        "callgrind failed for {candidate}: {said}"
+    );
     let collected = said
         .lines()
         .find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());

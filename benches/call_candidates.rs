@@ -23,7 +23,7 @@ pub(crate) struct Candidate {
 pub(crate) struct Running {
     /// Calls the function the given number of times.
     pub(crate) batch: Box<dyn Fn(u64) + Sync>,
-    /// Renders the page; empty for a candidate without an exporter.
+    /// Renders the page. A candidate without an exporter returns an empty string.
     ///
     /// Also called between batches, because the stock histogram keeps every sample until
     /// the page is rendered.

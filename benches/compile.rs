@@ -26,7 +26,7 @@ struct Candidate {
     init: &'static str,
 }
 
-/// The candidates. The others are compared with the first one.
+/// The candidates. The first one is the baseline.
 const CANDIDATES: [Candidate; 5] = [
     Candidate {
         name: "plain",
@@ -100,7 +100,7 @@ fn main() -> Result<()> {
     }
     println!(
         "{handlers} handlers per crate, medians of {rounds} interleaved rounds. \
-         `over plain` and `CPU` are per handler, over plain.\n"
+         `over plain` and `CPU` are the cost of one handler.\n"
     );
     times(&costs);
     println!();
@@ -214,8 +214,8 @@ impl Workspace {
             ),
         )?;
         fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
-        // Next to this program's own target folder, so that the next run can reuse the built
-        // dependencies.
+        // In the target folder of this program, so that the next run can reuse the
+        // dependencies that this run has built.
         let program = std::env::current_exe()?;
         let target = program.parent().and_then(Path::parent);
         Ok(Self {

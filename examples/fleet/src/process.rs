@@ -68,7 +68,11 @@ impl Process {
 
     /// Takes the program's standard output and returns its lines.
     pub(crate) fn lines(&mut self) -> anyhow::Result<impl Iterator<Item = String> + use<>> {
-        let stdout = self.child.stdout.take().context("no piped stdout")?;
+        let stdout = self
+            .child
+            .stdout
+            .take()
+            .context("the standard output is not piped, or already taken")?;
         Ok(BufReader::new(stdout).lines().map_while(Result::ok))
     }
 
@@ -127,7 +131,7 @@ impl Process {
         i32::try_from(self.child.id())
             .ok()
             .and_then(Pid::from_raw)
-            .context("no process id")
+            .context("the process id is not positive")
     }
 }
 
