@@ -1,10 +1,10 @@
 //! Runs a fleet on one machine and prints what Prometheus sees of it.
 //!
 //! The program starts four instances of the web application behind nginx, and a
-//! Prometheus that finds them through their target files. It sends 2,000 requests. On the
-//! way it kills one instance, starts two more, and shuts one down under traffic. Finally it
-//! prints the targets, rates, latencies and totals that Prometheus reports. All processes
-//! stop when the program exits.
+//! Prometheus that finds them through their target files. It sends 1,000 requests, kills
+//! one instance, and starts two more. Then it sends another 1,000 requests and shuts one
+//! instance down meanwhile. Finally it prints the targets, rates, latencies and totals that
+//! Prometheus reports. All processes stop when the program exits.
 //!
 //! `cargo run -p fleet -- --stay` sends requests until Ctrl+C instead, which leaves time to
 //! look at Prometheus's own pages.
