@@ -1,47 +1,47 @@
-//! The programs' arguments: `--name value`, or `--name` alone.
+//! Parses the command line: `--name value`, or `--name` alone.
 
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 
-/// What the program was started with.
+/// The arguments of this process.
 #[derive(Debug)]
 pub struct Args(Vec<String>);
 
 impl Args {
-    /// Refuses an option that is not in `known`.
+    /// Reads the arguments of this process.
     ///
     /// # Errors
     ///
-    /// On such an option, which a misspelling would be.
+    /// Returns an error if an option is not in `known`, for example because of a typo.
     pub fn of_process(known: &[&str]) -> Result<Self> {
         let args: Vec<String> = std::env::args().skip(1).collect();
         for arg in &args {
             if arg.starts_with("--") && !known.contains(&arg.as_str()) {
-                bail!("{arg} is no option; there are {}", known.join(" "));
+                bail!("unknown option {arg}; the options are {}", known.join(" "));
             }
         }
         Ok(Self(args))
     }
 
-    /// Whether `--name` stands there.
+    /// Returns whether the option `name` is present.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|arg| arg == name)
     }
 
-    /// The `n`th of the words that follow `--name`.
+    /// Returns the word number `n`, counted from 0, after the option `name`.
     #[must_use]
     pub fn word(&self, name: &str, n: usize) -> Option<&str> {
         let at = self.0.iter().position(|arg| arg == name)?;
         self.0.get(at + 1 + n).map(String::as_str)
     }
 
-    /// The value of `--name`, or `default` without it.
+    /// Returns the value of the option `name`, or `default` if the option is absent.
     ///
     /// # Errors
     ///
-    /// When the value is missing or no `T`.
+    /// Returns an error if the value is missing or cannot be parsed as a `T`.
     pub fn value<T: FromStr>(&self, name: &str, default: T) -> Result<T>
     where
         T::Err: std::error::Error + Send + Sync + 'static,
@@ -51,7 +51,9 @@ impl Args {
         }
         let value = self
             .word(name, 0)
-            .with_context(|| format!("{name} what?"))?;
-        value.parse().with_context(|| format!("{name} {value}"))
+            .with_context(|| format!("{name} needs a value"))?;
+        value
+            .parse()
+            .with_context(|| format!("invalid value for {name}: {value}"))
     }
 }

@@ -1,9 +1,9 @@
-//! What measuring takes from an axum server over loopback: requests a second,
-//! and the server's processor time for a request.
+//! Measures what metrics cost an axum server over loopback: requests per second, and the
+//! server's CPU time per request.
 //!
-//! Each server is a process with one worker thread. The client, with one
-//! thread too, asks them in turns, `--requests` a turn for `--rounds` rounds,
-//! over `--connections` connections that stay open for a turn.
+//! Each server is a process with one worker thread. This process is the client, with one
+//! thread. In each of `--rounds` rounds, the servers take turns. In its turn, a server gets
+//! `--requests` requests over `--connections` connections, which stay open for the turn.
 
 mod axum_servers;
 
@@ -26,14 +26,17 @@ const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nhost: localhost\r\n\r\n";
 fn main() -> Result<()> {
     let args = Args::of_process(&["--rounds", "--requests", "--connections", "--child"])?;
     if args.has("--child") {
-        return axum_servers::serve(args.word("--child", 0).context("--child which?")?);
+        return axum_servers::serve(
+            args.word("--child", 0)
+                .context("--child needs the name of a server")?,
+        );
     }
     let rounds: usize = args.value("--rounds", 24)?;
     let connections: usize = args.value("--connections", 16)?;
     let requests: usize = args.value("--requests", 20_000)?;
     ensure!(
         connections > 0 && requests >= connections,
-        "a connection without a request"
+        "--requests must be at least --connections, and --connections at least 1"
     );
     let requests = requests / connections * connections;
 
@@ -48,10 +51,10 @@ fn main() -> Result<()> {
     let client = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    // Round 0 warms up.
+    // Round 0 is the warm-up.
     for round in 0..=rounds {
         for n in 0..servers.len() {
-            // Each comes first as often as last.
+            // Rotate the order, so that each server takes each place equally often.
             let n = (n + round) % servers.len();
             let (child, port) = &servers[n];
             let (seconds, cpu) = client.block_on(turn(child.id(), *port, connections, requests))?;
@@ -65,19 +68,23 @@ fn main() -> Result<()> {
         if server.counts {
             let counted: usize = child.ask("how many?")?.parse()?;
             let sent = requests * (rounds + 1);
-            ensure!(counted == sent, "{}: {counted} of {sent}", server.name);
+            ensure!(
+                counted == sent,
+                "{} counted {counted} of {sent} requests",
+                server.name
+            );
         }
     }
 
     println!(
-        "{requests} requests a turn over {connections} connections, \
+        "{requests} requests per turn over {connections} connections, \
          medians of {rounds} interleaved rounds.\n"
     );
     let mut table = Table::new(&[
         "server",
         "requests/s",
-        "to plain",
-        "CPU a request, µs",
+        "ratio to plain",
+        "CPU per request, µs",
         "over plain, µs",
         "quartiles",
     ]);
@@ -97,7 +104,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The seconds that it took, and the server's processor time in nanoseconds.
+/// Sends one turn's requests, and returns the elapsed seconds and the server's CPU time in
+/// nanoseconds.
 async fn turn(server: u32, port: u16, connections: usize, requests: usize) -> Result<(f64, u64)> {
     let mut streams = Vec::new();
     for _ in 0..connections {
@@ -117,8 +125,10 @@ async fn turn(server: u32, port: u16, connections: usize, requests: usize) -> Re
     Ok((start.elapsed().as_secs_f64(), cpu_nanos(server)? - cpu))
 }
 
-/// Asks one after the other. The answers are all of a length, so that the
-/// client has next to nothing to parse and the server is the one at its limit.
+/// Sends requests over one connection, each after the response to the previous one.
+///
+/// All responses have the same length, so the client parses almost nothing. The bottleneck
+/// is therefore the server and not the client.
 async fn ask(mut stream: TcpStream, requests: usize) -> Result<()> {
     let mut answer = [0; 1024];
     let mut length = None;
@@ -127,7 +137,10 @@ async fn ask(mut stream: TcpStream, requests: usize) -> Result<()> {
         let mut read = 0;
         loop {
             let more = stream.read(&mut answer[read..]).await?;
-            ensure!(more > 0, "the server hung up, or says more than it should");
+            ensure!(
+                more > 0,
+                "the server closed the connection, or its response is too long"
+            );
             read += more;
             if length.is_none() {
                 length = length_of(&answer[..read])?;
@@ -136,13 +149,19 @@ async fn ask(mut stream: TcpStream, requests: usize) -> Result<()> {
                 break;
             }
         }
-        ensure!(Some(read) == length, "an answer of another length");
-        ensure!(answer.starts_with(b"HTTP/1.1 200 "), "no 200");
+        ensure!(
+            Some(read) == length,
+            "the length of the response has changed"
+        );
+        ensure!(
+            answer.starts_with(b"HTTP/1.1 200 "),
+            "the status of the response is not 200"
+        );
     }
     Ok(())
 }
 
-/// Head and body together, once the head is there.
+/// Returns the length of head and body together, once the head is complete.
 fn length_of(answer: &[u8]) -> Result<Option<usize>> {
     let answer = str::from_utf8(answer)?;
     let Some(head) = answer.find("\r\n\r\n") else {
@@ -151,6 +170,6 @@ fn length_of(answer: &[u8]) -> Result<Option<usize>> {
     let body = answer[..head]
         .lines()
         .find_map(|line| line.strip_prefix("content-length: "))
-        .context("no content-length")?;
+        .context("the response has no content-length")?;
     Ok(Some(head + 4 + body.parse::<usize>()?))
 }

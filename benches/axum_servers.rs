@@ -1,4 +1,5 @@
-//! The servers: one handler that answers `hello`, measured in different ways.
+//! The servers. All of them serve the same handler, which returns `hello`, with different
+//! metrics.
 
 use std::net::Ipv4Addr;
 use std::sync::LazyLock;
@@ -15,10 +16,10 @@ use instrument_runtime::instrumented;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 
-/// One way to serve it.
+/// A server with one kind of metrics.
 pub(crate) struct Server {
     pub(crate) name: &'static str,
-    /// Whether it has a page that tells how many requests it saw.
+    /// Whether the server has a page that shows how many requests it counted.
     pub(crate) counts: bool,
     start: fn() -> Result<(Router, Page)>,
 }
@@ -94,10 +95,13 @@ pub(crate) const SERVERS: &[Server] = &[
     },
 ];
 
-/// Says its port, then how many requests it counted whenever it is asked.
+/// Runs a server in this process.
+///
+/// Prints the port, and then answers each line of standard input with the number of
+/// requests that the server has counted.
 pub(crate) fn serve(name: &str) -> Result<()> {
     let server = SERVERS.iter().find(|server| server.name == name);
-    let server = server.context("no such server")?;
+    let server = server.context("there is no server of that name")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -110,7 +114,7 @@ pub(crate) fn serve(name: &str) -> Result<()> {
     child::answer(|_| Ok(counted(&page()).to_string()))
 }
 
-/// The sum of the series that count requests.
+/// Returns the sum of the series that count requests.
 fn counted(page: &str) -> u64 {
     let names = [
         "requests_total{",

@@ -1,10 +1,12 @@
-//! What one call of a measured function costs: nanoseconds, allocations and,
-//! with `--instructions`, instructions.
+//! Measures what one call of an instrumented function costs: nanoseconds and allocations, or
+//! instructions with `--instructions`.
 //!
-//! Each candidate lives in a process of its own (a process has one recorder);
-//! the processes take turns, a batch of calls a turn, for `--rounds` rounds.
-//! `--only NAME` leaves out what is not named so; `--child NAME --calls 1000
-//! --page` shows that a candidate does count (and counts the warm-up).
+//! Each candidate runs in a process of its own, because a process has only one recorder. In
+//! each of `--rounds` rounds, the processes take turns with one batch of calls each.
+//!
+//! `--only NAME` measures only candidates whose name contains `NAME`, besides the bare
+//! function. `--child NAME --calls 1000 --page` prints the page of one candidate, which
+//! shows that the candidate counts its calls. The page includes the calls of the warm-up.
 
 mod call_candidates;
 mod call_limit;
@@ -26,9 +28,10 @@ use crate::call_candidates::{CANDIDATES, Candidate, Running};
 #[global_allocator]
 static ALLOCATOR: PerThread = PerThread;
 
-/// A batch is to take this long, which makes a clock's reading negligible.
+/// The shortest duration of a batch. It is long enough to make the time of reading the clock
+/// negligible.
 const BATCH: Duration = Duration::from_millis(15);
-/// Fills caches, tables and thread-locals before a batch is timed.
+/// The number of calls before a timed batch. They fill caches, tables and thread-locals.
 const WARM_UP: u64 = 1_000;
 
 fn main() -> Result<()> {
@@ -41,13 +44,17 @@ fn main() -> Result<()> {
         "--page",
     ])?;
     if args.has("--child") {
-        let name = args.word("--child", 0).context("--child which?")?;
+        let name = args
+            .word("--child", 0)
+            .context("--child needs the name of a candidate")?;
         let candidate = CANDIDATES.iter().find(|candidate| candidate.name == name);
-        let running = (candidate.context("no such candidate")?.start)()?;
+        let running = (candidate
+            .context("there is no candidate of that name")?
+            .start)()?;
         return match args.value("--calls", 0)? {
             0 => answer(&running),
             calls => {
-                // A process's first reading of a clock may calibrate it.
+                // The first reading of a clock may calibrate it, so keep it out of the count.
                 (running.batch)(WARM_UP);
                 measured_batch(&*running.batch, calls);
                 if args.has("--page") {
@@ -69,9 +76,10 @@ fn main() -> Result<()> {
     }
 }
 
+/// The name of the baseline.
 const BARE: &str = "bare async fn";
 
-/// The parent of the timed rounds.
+/// Runs the timed rounds in child processes, and prints the table.
 fn times(candidates: &[&Candidate], rounds: usize) -> Result<()> {
     const THREADS: [usize; 2] = [1, 2];
     let mut children = Vec::new();
@@ -84,14 +92,16 @@ fn times(candidates: &[&Candidate], rounds: usize) -> Result<()> {
         for (slot, threads) in THREADS.into_iter().enumerate() {
             for (n, child) in children.iter_mut().enumerate() {
                 let answer = child.ask(&threads.to_string())?;
-                let (time, allocated) = answer.split_once(' ').context("two numbers")?;
+                let (time, allocated) = answer
+                    .split_once(' ')
+                    .context("the child did not answer with two numbers")?;
                 nanos[n][slot].push(time.parse()?);
                 allocations[n].push(allocated.parse()?);
             }
         }
     }
 
-    println!("Nanoseconds and allocations a call, medians of {rounds} interleaved rounds.\n");
+    println!("Nanoseconds and allocations per call, medians of {rounds} interleaved rounds.\n");
     let mut table = Table::new(&[
         "candidate",
         "1 thread",
@@ -117,7 +127,10 @@ fn times(candidates: &[&Candidate], rounds: usize) -> Result<()> {
     Ok(())
 }
 
-/// A child of the timed rounds.
+/// Runs in a child process, and measures a batch for each line of standard input.
+///
+/// A line is the number of threads. The answer is two numbers per call: nanoseconds and
+/// allocations.
 fn answer(running: &Running) -> Result<()> {
     let mut calls = WARM_UP;
     loop {
@@ -136,10 +149,11 @@ fn answer(running: &Running) -> Result<()> {
     })
 }
 
-/// A batch on each of some threads at once; the mean of what a call took them
-/// and how often it allocated.
+/// Runs a batch on each of `threads` threads at once.
+///
+/// Returns the nanoseconds and the allocations per call, averaged over the threads.
 fn batch_on(threads: usize, running: &Running, calls: u64) -> Result<(f64, f64)> {
-    ensure!(threads > 0, "no thread");
+    ensure!(threads > 0, "the number of threads must not be 0");
     let barrier = Barrier::new(threads);
     let on_one = || {
         measured_batch(&*running.batch, WARM_UP);
@@ -166,17 +180,19 @@ fn batch_on(threads: usize, running: &Running, calls: u64) -> Result<(f64, f64)>
     Ok((sum.0 / threads as f64, sum.1 / threads as f64))
 }
 
-/// Callgrind counts in here alone, found by its name: setting up takes as many
-/// instructions as it happens to.
+/// Runs a batch. Callgrind finds this function by its name and counts only in here, because
+/// the number of instructions for the setup varies.
 #[inline(never)]
 fn measured_batch(batch: &(dyn Fn(u64) + Sync), calls: u64) {
     batch(black_box(calls));
-    // Not a tail call, so that the end of the batch is the end of this.
+    // Prevents a tail call, with which callgrind would not see this function return.
     black_box(());
 }
 
-/// The parent of the counted runs: two of each candidate, of which only the
-/// difference counts, and in it no first call.
+/// Counts instructions per call with callgrind, and prints the table.
+///
+/// Each candidate runs twice, with few and with many calls. The difference leaves out the
+/// cost of the first calls.
 fn instructions(candidates: &[&Candidate]) -> Result<()> {
     const FEW: u64 = 2_000;
     const MANY: u64 = 22_000;
@@ -186,7 +202,7 @@ fn instructions(candidates: &[&Candidate]) -> Result<()> {
         let many = callgrind(candidate.name, MANY)?;
         counts.push((many as f64 - few as f64) / (MANY - FEW) as f64);
     }
-    println!("Instructions a call, counted by callgrind.\n");
+    println!("Instructions per call, counted by callgrind.\n");
     let mut table = Table::new(&["candidate", "instructions", "over bare"]);
     for (candidate, count) in candidates.iter().zip(&counts) {
         table.row(vec![
@@ -199,6 +215,7 @@ fn instructions(candidates: &[&Candidate]) -> Result<()> {
     Ok(())
 }
 
+/// Returns the instructions of a batch.
 fn callgrind(candidate: &str, calls: u64) -> Result<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -206,11 +223,14 @@ fn callgrind(candidate: &str, calls: u64) -> Result<u64> {
         .arg(std::env::current_exe()?)
         .args(["--child", candidate, "--calls", &calls.to_string()])
         .output()
-        .context("valgrind cannot be started")?;
+        .context("cannot run valgrind; is it installed?")?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{candidate}: {said}");
+    ensure!(
+        output.status.success(),
+        "callgrind failed for {candidate}: {said}"
+    );
     let collected = said
         .lines()
         .find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
-    collected.with_context(|| format!("callgrind told no count: {said}"))
+    collected.with_context(|| format!("callgrind printed no count: {said}"))
 }

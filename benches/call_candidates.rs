@@ -1,5 +1,5 @@
-//! The candidates, each with the same body: an argument, and a `Result` that
-//! is ready at once.
+//! The candidates. All of them have the same body, which takes an argument and returns a
+//! `Result` without waiting.
 
 use std::hint::black_box;
 use std::num::TryFromIntError;
@@ -13,18 +13,20 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::call_limit::{Cells, Sharded};
 
-/// One way to measure a function.
+/// One way to instrument a function.
 pub(crate) struct Candidate {
     pub(crate) name: &'static str,
     pub(crate) start: fn() -> Result<Running>,
 }
 
-/// A candidate that has been set up.
+/// A candidate that is ready to be called.
 pub(crate) struct Running {
-    /// Calls the function so many times.
+    /// Calls the function the given number of times.
     pub(crate) batch: Box<dyn Fn(u64) + Sync>,
-    /// The page, if it has an exporter. Asked for between two batches too: the
-    /// stock histogram keeps every sample until then.
+    /// Renders the page. A candidate without an exporter returns an empty string.
+    ///
+    /// Also called between batches, because the stock histogram keeps every sample until
+    /// the page is rendered.
     pub(crate) page: Box<dyn Fn() -> String>,
 }
 
@@ -119,6 +121,7 @@ fn tenant(n: u64) -> &'static str {
     TENANTS[n as usize % TENANTS.len()]
 }
 
+/// Returns a batch that polls each call to its end on the current thread.
 fn drives<F: Future>(call: impl Fn(u64) -> F + Sync + 'static) -> Box<dyn Fn(u64) + Sync> {
     Box::new(move |calls| {
         let mut context = Context::from_waker(Waker::noop());
@@ -128,7 +131,7 @@ fn drives<F: Future>(call: impl Fn(u64) -> F + Sync + 'static) -> Box<dyn Fn(u64
                 Poll::Ready(output) => {
                     black_box(&output);
                 }
-                Poll::Pending => unreachable!("the body waits for nothing"),
+                Poll::Pending => unreachable!("the body never waits"),
             }
         }
     })
@@ -155,7 +158,7 @@ fn stock(batch: Box<dyn Fn(u64) + Sync>) -> Result<Running> {
     let handle: PrometheusHandle = PrometheusBuilder::new()
         .set_buckets(&BUCKETS)?
         .install_recorder()
-        .context("the stock recorder")?;
+        .context("cannot install the stock recorder")?;
     Ok(Running {
         batch,
         page: Box::new(move || handle.render()),
@@ -217,8 +220,8 @@ async fn ours_dynamic_labels(n: u64, tenant: &str) -> Answer {
     body(n)
 }
 
-/// What one keeps who uses the facade by hand: a gauge, and a counter and a
-/// histogram for each outcome.
+/// The handles that users of the `metrics` facade would cache by hand: a gauge, and a counter
+/// and a histogram for each outcome.
 struct Handles {
     in_progress: metrics::Gauge,
     ok: (metrics::Counter, metrics::Histogram),
@@ -366,7 +369,7 @@ static PROMETHEUS: LazyLock<Prometheus> = LazyLock::new(|| {
             error: of("error"),
         })
     };
-    made().expect("metrics that are registered once")
+    made().expect("each metric is registered once")
 });
 
 async fn with_prometheus(n: u64) -> Answer {

@@ -1,11 +1,12 @@
-//! The least that three such metrics can cost: two readings of a clock and
-//! four relaxed atomics, on cells that each handler has, or that each of its
-//! threads has.
+//! The lower limit of what the three metrics can cost: two clock readings and four relaxed
+//! atomic operations. The cells belong to a handler, or to one thread of a handler.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// What a handler, or one thread of it, counts into; alone on its cache lines.
+/// The cells of a handler, or of one thread of a handler.
+///
+/// Aligned to two cache lines, against false sharing with other cells.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Cells {
@@ -36,7 +37,7 @@ impl Cells {
     }
 }
 
-/// More than there are threads here, so that none share.
+/// More shards than the benchmark has threads, so that no two threads share one.
 const SHARDS: usize = 16;
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
@@ -44,7 +45,7 @@ thread_local! {
     static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// Cells for each thread.
+/// Separate cells for each thread.
 #[derive(Debug)]
 pub(crate) struct Sharded([Cells; SHARDS]);
 
@@ -53,7 +54,7 @@ impl Sharded {
         Self([const { Cells::new() }; SHARDS])
     }
 
-    /// This thread's.
+    /// Returns the cells of the current thread.
     #[inline]
     pub(crate) fn mine(&self) -> &Cells {
         let mut shard = SHARD.get();

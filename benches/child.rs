@@ -1,12 +1,14 @@
-//! Child processes of the same program that wait for their turn: only one of
-//! them works at a time, so that rounds can be interleaved.
+//! Runs this program again as child processes, which answer questions over pipes.
+//!
+//! Only one child works at a time, so that rounds of different candidates can be
+//! interleaved.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-/// A child that answers one line to each line. Dropping it ends it.
+/// A child process that answers each line with a line. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Child {
     process: std::process::Child,
@@ -19,7 +21,7 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// When it cannot be started.
+    /// Returns an error if the process cannot be started.
     pub fn start(args: &[&str]) -> Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .args(args)
@@ -27,7 +29,10 @@ impl Child {
             .stdout(Stdio::piped())
             .spawn()?;
         let questions = process.stdin.take();
-        let answers = process.stdout.take().context("the child's output")?;
+        let answers = process
+            .stdout
+            .take()
+            .context("the child has no piped output")?;
         Ok(Self {
             process,
             questions,
@@ -35,21 +40,21 @@ impl Child {
         })
     }
 
-    /// The child's process.
+    /// Returns the process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// The next line that the child says.
+    /// Waits for the next line of output.
     ///
     /// # Errors
     ///
-    /// When the child has ended.
+    /// Returns an error if the child has exited.
     pub fn hear(&mut self) -> Result<String> {
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
-        ensure!(answer.ends_with('\n'), "a child ended without an answer");
+        ensure!(answer.ends_with('\n'), "the child exited without an answer");
         answer.pop();
         Ok(answer)
     }
@@ -58,9 +63,12 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// When the child has ended.
+    /// Returns an error if the child has exited.
     pub fn ask(&mut self, question: &str) -> Result<String> {
-        let questions = self.questions.as_mut().context("the child's input")?;
+        let questions = self
+            .questions
+            .as_mut()
+            .context("the child has no piped input")?;
         writeln!(questions, "{question}")?;
         self.hear()
     }
@@ -68,18 +76,19 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // Ends by itself when its questions end; a server does not listen.
+        // A child exits when its standard input is closed. Kill the child all the same, in
+        // case it is busy.
         drop(self.questions.take());
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// The child's side: answers each line of standard input.
+/// Answers each line of standard input. The child calls this.
 ///
 /// # Errors
 ///
-/// What `answer` fails with, or when the parent is gone.
+/// Returns the error of `answer`, or an I/O error if the parent has exited.
 pub fn answer(mut answer: impl FnMut(&str) -> Result<String>) -> Result<()> {
     for question in std::io::stdin().lines() {
         let answer = answer(&question?)?;

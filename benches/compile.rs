@@ -1,9 +1,9 @@
-//! What an annotated handler adds to compile times and to the binary.
+//! Measures what an annotated handler adds to compile time and binary size.
 //!
-//! Generates a crate of `--handlers` handlers for each candidate, and one of
-//! none, whose time and size are subtracted: what a library costs once is told
-//! apart from what each handler costs. The crates are built in turns, with
-//! their dependencies built before and without incremental compilation.
+//! Generates two crates for each candidate: one with `--handlers` handlers, and one without
+//! any. The difference is the cost of the handlers, without the fixed cost of the library.
+//! The crates take turns for `--rounds` rounds. Their dependencies are built beforehand, and
+//! incremental compilation is off.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,15 +18,15 @@ use instrument_benches::table::{Table, digits};
 
 struct Candidate {
     name: &'static str,
-    /// Its line under `[dependencies]`; the versions are the lock file's.
+    /// The line under `[dependencies]`. The lock file sets the version.
     dependency: &'static str,
-    /// What stands above the handler number `{n}`.
+    /// The attribute above the handler number `{n}`.
     attribute: &'static str,
-    /// What a program does with it when it starts.
+    /// The statement that `main` starts with.
     init: &'static str,
 }
 
-/// The first one is what the others are compared with.
+/// The candidates. The first one is the baseline.
 const CANDIDATES: [Candidate; 5] = [
     Candidate {
         name: "plain",
@@ -40,7 +40,8 @@ const CANDIDATES: [Candidate; 5] = [
         attribute: "#[instrument_runtime::instrumented]",
         init: "instrument_runtime::init(\"bench\").expect(\"an exporter\");",
     },
-    // These have their zeros from the start, for which each is registered.
+    // Handlers with a known endpoint and method are registered, which puts their series on
+    // the page from the start.
     Candidate {
         name: "ours-routed",
         dependency: "instrument-runtime = { path = \"{root}/instrument-runtime\" }",
@@ -65,7 +66,10 @@ fn main() -> Result<()> {
     let args = Args::of_process(&["--rounds", "--handlers"])?;
     let rounds: usize = args.value("--rounds", 3)?;
     let handlers: usize = args.value("--handlers", 500)?;
-    ensure!(rounds > 0 && handlers > 0, "nothing to measure");
+    ensure!(
+        rounds > 0 && handlers > 0,
+        "--rounds and --handlers must be at least 1"
+    );
 
     let folder = tempfile::tempdir()?;
     let workspace = Workspace::generate(folder.path(), handlers)?;
@@ -95,8 +99,8 @@ fn main() -> Result<()> {
         }
     }
     println!(
-        "{handlers} handlers a crate, medians of {rounds} interleaved rounds; \
-         `over plain` is for one handler.\n"
+        "{handlers} handlers per crate, medians of {rounds} interleaved rounds. \
+         `over plain` and `CPU` are the cost of one handler.\n"
     );
     times(&costs);
     println!();
@@ -105,15 +109,16 @@ fn main() -> Result<()> {
 
 const COMMANDS: [&[&str]; 2] = [&["check"], &["build", "--release"]];
 
-/// One candidate's, for each of the commands.
+/// The costs of one candidate, for each of the commands.
 #[derive(Default)]
 struct Costs {
-    /// Seconds for the whole crate.
+    /// Wall time for the whole crate, in seconds.
     all: [Samples; 2],
-    /// Milliseconds for a handler: by the clock, and of processors.
+    /// Wall time and CPU time per handler, in milliseconds.
     handlers: [[Samples; 2]; 2],
 }
 
+/// Prints the table of compile times.
 fn times(costs: &[Costs]) {
     let mut table = Table::new(&[
         "candidate",
@@ -138,12 +143,13 @@ fn times(costs: &[Costs]) {
     print!("{table}");
 }
 
+/// Prints the table of binary sizes.
 fn sizes(workspace: &Workspace, handlers: usize) -> Result<()> {
     let mut table = Table::new(&[
         "candidate",
         "stripped binary without a handler, KB",
         "over plain, KB",
-        "a handler, bytes",
+        "per handler, bytes",
         "over plain, bytes",
     ]);
     let mut plain = None;
@@ -164,11 +170,12 @@ fn sizes(workspace: &Workspace, handlers: usize) -> Result<()> {
     Ok(())
 }
 
-/// A candidate's two crates: without a handler, and with all.
+/// Returns the names of a candidate's two crates: without handlers, and with all of them.
 fn packages(candidate: &Candidate) -> [String; 2] {
     ["none", "all"].map(|which| format!("{}-{which}", candidate.name))
 }
 
+/// The time of one build, in seconds.
 struct Cost {
     wall: f64,
     cpu: f64,
@@ -184,7 +191,7 @@ impl Workspace {
     fn generate(folder: &Path, handlers: usize) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
-            .context("the package's folder has a parent")?;
+            .context("the package's folder has no parent")?;
         let mut members = Vec::new();
         for candidate in &CANDIDATES {
             for (package, handlers) in packages(candidate).into_iter().zip([0, handlers]) {
@@ -207,17 +214,19 @@ impl Workspace {
             ),
         )?;
         fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
-        // Beside this program's own, so that the next run finds the
-        // dependencies built.
+        // In the target folder of this program, so that the next run can reuse the
+        // dependencies that this run has built.
         let program = std::env::current_exe()?;
         let target = program.parent().and_then(Path::parent);
         Ok(Self {
             folder: folder.to_owned(),
-            target: target.context("the target folder")?.join("compile"),
+            target: target
+                .context("the program is not in a target folder")?
+                .join("compile"),
         })
     }
 
-    /// Builds a crate as if its source had changed.
+    /// Builds a crate as if its source had changed, and returns the time.
     fn time(&self, package: &str, command: &[&str]) -> Result<Cost> {
         for file in ["main.rs", "handlers.rs"] {
             let path = self.folder.join(package).join("src").join(file);
@@ -244,6 +253,7 @@ impl Workspace {
         })
     }
 
+    /// Returns the size of a crate's release binary, in bytes.
     fn size(&self, package: &str) -> Result<u64> {
         Ok(fs::metadata(self.target.join("release").join(package))?.len())
     }
@@ -260,7 +270,10 @@ fn manifest(candidate: &Candidate, package: &str, root: &Path) -> String {
     )
 }
 
-/// Refers to every handler, under a condition that no compiler can see through.
+/// Returns the source of `main.rs`.
+///
+/// It calls every handler under a condition that is false but that the compiler cannot
+/// evaluate, so no handler is optimized away.
 fn main_rs(candidate: &Candidate) -> String {
     format!(
         "mod handlers;

@@ -1,5 +1,5 @@
-//! What the programs of this package share: child processes that take turns,
-//! allocators that count, and tables.
+//! The code that the benchmarks share: child processes, counting allocators, statistics and
+//! tables.
 
 pub mod alloc;
 pub mod args;

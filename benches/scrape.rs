@@ -1,10 +1,11 @@
-//! What a page costs: time, and memory beyond what the metrics hold anyway,
-//! at growing numbers of label sets. Each label set is a counter, a gauge and
-//! a histogram, with the same names, labels and buckets everywhere.
+//! Measures the time and memory that rendering a page takes, for growing numbers of label
+//! sets up to `--most`.
 //!
-//! Each page is rendered in a process of its own; the processes take turns,
-//! for `--rounds` rounds. The allocator's counts slow each allocation down by
-//! some nanoseconds.
+//! Each label set has a counter, a gauge and a histogram. Names, labels and buckets are the
+//! same for all candidates.
+//!
+//! Each measurement runs in a process of its own. The candidates take turns for `--rounds`
+//! rounds. The counting allocator slows each allocation down by a few nanoseconds.
 
 mod scrape_candidates;
 
@@ -27,8 +28,12 @@ const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
 fn main() -> Result<()> {
     let args = Args::of_process(&["--rounds", "--most", "--child"])?;
     if args.has("--child") {
-        let name = args.word("--child", 0).context("--child which?")?;
-        let sets = args.word("--child", 1).context("--child of what size?")?;
+        let name = args
+            .word("--child", 0)
+            .context("--child needs the name of a candidate")?;
+        let sets = args
+            .word("--child", 1)
+            .context("--child needs a number of label sets")?;
         return measure(name, sets.parse()?);
     }
     let rounds: usize = args.value("--rounds", 5)?;
@@ -49,16 +54,16 @@ fn main() -> Result<()> {
         let stock = CANDIDATES
             .iter()
             .position(|candidate| candidate.name == "stock exporter")
-            .context("there is a stock exporter")?;
+            .context("there is no stock exporter")?;
         println!("{sets} label sets:\n");
         let mut table = Table::new(&[
             "candidate",
             "page, MB",
             "ms",
-            "to stock",
+            "ratio to stock",
             "peak, MB",
-            "held a set, bytes",
-            "a new set, µs",
+            "held per set, bytes",
+            "per new set, µs",
         ]);
         for (candidate, [page, nanos, peak, held, fill]) in CANDIDATES.iter().zip(&figures) {
             let each = |samples: &Samples| samples.median() / sets as f64;
@@ -77,13 +82,15 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The child: says the page's size, the nanoseconds and the peak of rendering
-/// it, what the metrics hold, and the nanoseconds that filling them took.
+/// Runs in the child process, and prints five numbers: the size of the page, the nanoseconds
+/// and the peak memory of rendering it, the memory that the metrics hold, and the nanoseconds
+/// that creating them took.
 fn measure(name: &str, sets: usize) -> Result<()> {
-    /// The first is not counted: it sorts in what was recorded since.
+    /// The number of pages to render. The first one is not measured, because it also sorts in
+    /// what has been recorded so far.
     const RENDERS: usize = 4;
     let candidate = CANDIDATES.iter().find(|candidate| candidate.name == name);
-    let candidate = candidate.context("no such candidate")?;
+    let candidate = candidate.context("there is no candidate of that name")?;
 
     let live = HighWater::live();
     let start = Instant::now();
@@ -103,8 +110,12 @@ fn measure(name: &str, sets: usize) -> Result<()> {
         peak = HighWater::peak() - before;
         held = HighWater::live() - live;
     }
-    // A counter, a gauge, and a histogram's buckets, sum and count.
-    ensure!(page > sets * 22 * 40, "{name}: a page of {page} bytes");
+    // Each set has 22 lines: a counter, a gauge, and the buckets, sum and count of a
+    // histogram. The check catches a page that lacks some of them.
+    ensure!(
+        page > sets * 22 * 40,
+        "the page of {name} has only {page} bytes"
+    );
     println!("{page} {} {peak} {held} {fill}", nanos.median());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The candidates, each filled with so many label sets.
+//! The candidates, each filled with a given number of label sets.
 
 use std::hint::black_box;
 use std::pin::pin;
@@ -9,13 +9,14 @@ use instrument_benches::buckets::BUCKETS;
 use instrument_runtime::instrumented;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-/// One library.
+/// A library that renders a page.
 pub(crate) struct Candidate {
     pub(crate) name: &'static str,
+    /// Creates the label sets.
     pub(crate) fill: fn(usize) -> Result<Render>,
 }
 
-/// Renders the page, drops it and tells its size.
+/// Renders the page, drops it, and returns its size in bytes.
 pub(crate) type Render = Box<dyn Fn() -> Result<usize>>;
 
 pub(crate) const CANDIDATES: &[Candidate] = &[
@@ -57,7 +58,10 @@ fn ours(sets: usize) -> Result<Render> {
     for n in 0..sets {
         let tenant = tenant(n);
         let call = pin!(handler(&tenant));
-        ensure!(call.poll(&mut context).is_ready(), "the handler waits");
+        ensure!(
+            call.poll(&mut context).is_ready(),
+            "the handler did not return at once"
+        );
     }
     Ok(Box::new(move || Ok(black_box(exporter.render()).len())))
 }
@@ -128,7 +132,7 @@ mod with_prometheus_client {
             "Calls that have not ended yet",
             in_progress.clone(),
         );
-        // It adds `_total` itself.
+        // The encoder appends `_total`.
         registry.register("requests", "Calls that have ended", requests.clone());
         registry.register(
             "request_latency_seconds",

@@ -1,36 +1,38 @@
-//! Medians.
+//! Computes medians and quartiles.
 
-/// The measurements of one candidate, a number a round.
+/// The measurements of one candidate, one number per round.
 #[derive(Clone, Debug, Default)]
 pub struct Samples(Vec<f64>);
 
 impl Samples {
-    /// Adds a round's.
+    /// Adds the measurement of a round.
     pub fn push(&mut self, sample: f64) {
         self.0.push(sample);
     }
 
-    /// The middle one; not a number without any.
+    /// Returns the median, or NaN if there are no measurements.
     #[must_use]
     pub fn median(&self) -> f64 {
         self.quantile(0.5)
     }
 
-    /// From the lower to the upper quartile.
+    /// Returns the lower and the upper quartile.
     #[must_use]
     pub fn quartiles(&self) -> (f64, f64) {
         (self.quantile(0.25), self.quantile(0.75))
     }
 
-    /// The median of what each round's sample is to the same round's of
-    /// `baseline`, so that what slowed a whole round down falls out.
+    /// Returns the median ratio to `baseline`.
+    ///
+    /// Ratios are taken round by round, which cancels out load that slowed down a whole
+    /// round.
     #[must_use]
     pub fn ratio_to(&self, baseline: &Self) -> f64 {
         let pairs = self.0.iter().zip(&baseline.0);
         Self(pairs.map(|(sample, base)| sample / base).collect()).median()
     }
 
-    /// What each round's sample is over the same round's of `baseline`.
+    /// Returns the difference to `baseline` in each round.
     #[must_use]
     pub fn over(&self, baseline: &Self) -> Self {
         let pairs = self.0.iter().zip(&baseline.0);

@@ -1,13 +1,13 @@
-//! Markdown tables.
+//! Writes Markdown tables.
 
 use std::fmt;
 
-/// A table; `Display` writes it with its columns aligned.
+/// A Markdown table. `Display` writes it with aligned columns.
 #[derive(Debug)]
 pub struct Table(Vec<Vec<String>>);
 
 impl Table {
-    /// The first column is text, the rest are numbers.
+    /// Creates a table with these headings. The first column is text, the others are numbers.
     #[must_use]
     pub fn new(head: &[&str]) -> Self {
         Self(vec![head.iter().map(ToString::to_string).collect()])
@@ -49,7 +49,8 @@ impl fmt::Display for Table {
     }
 }
 
-/// Three significant digits, or all before the point.
+/// Formats a number with three significant digits, or with all digits before the decimal
+/// point if there are more.
 #[must_use]
 pub fn digits(number: f64) -> String {
     let places = match number.abs() {

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes deploy/prometheus-graph.png: Prometheus's own graph page, with the rate by
-# endpoint, from a fleet that has run for a while. On Debian:
+# Takes deploy/prometheus-graph.png, a screenshot of Prometheus's graph page. It shows the
+# request rate by endpoint of a fleet that has run for a while. On Debian:
 #   apt install nginx prometheus chromium pngquant && deploy/screenshot.sh
-# SECONDS_OF_TRAFFIC sets for how long the fleet runs before (180).
+# SECONDS_OF_TRAFFIC sets how long the fleet runs before the screenshot (default: 180).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 picture=$PWD/deploy/prometheus-graph.png
@@ -11,7 +11,7 @@ folder=$(mktemp -d)
 cargo build --quiet --package fleet --package webapp
 coproc fleet { exec cargo run --quiet --package fleet -- --stay; }
 running=$fleet_PID
-# It stops what it has started, which takes a moment.
+# The fleet stops its processes when it gets SIGTERM. Wait until it has done so.
 trap 'kill "$running" 2>/dev/null; wait "$running" 2>/dev/null || true; rm -rf "$folder"' EXIT
 prometheus=
 while read -r line; do
@@ -21,12 +21,12 @@ while read -r line; do
     *until*) break ;;
   esac
 done <&"${fleet[0]}"
-[ -n "$prometheus" ] || { echo "the fleet does not run"; exit 1; }
+[ -n "$prometheus" ] || { echo "the fleet did not start"; exit 1; }
 
 echo "${SECONDS_OF_TRAFFIC:=180} s of traffic"
 sleep "$SECONDS_OF_TRAFFIC"
 query='sum%20by%20(endpoint)%20(rate(requests_total%5B1m%5D))'
-# Without a display; as root (in a container) Chromium has no sandbox to use.
+# Chromium runs headless. Its sandbox does not work for root, for example in a container.
 sandbox=()
 [ "$(id -u)" -ne 0 ] || sandbox=(--no-sandbox)
 timeout 60 chromium --headless "${sandbox[@]}" --disable-gpu --hide-scrollbars \

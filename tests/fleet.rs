@@ -209,17 +209,17 @@ fn documented_queries(
                 let slow = &by("endpoint")[0];
                 assert!((2.0..4.0).contains(&slow.1), "{slow:?}");
             }
-            "In flight" => assert_eq!(one(), 0.0),
-            "Requests in a while, restarts included" => {
+            "Requests in flight" => assert_eq!(one(), 0.0),
+            "Requests over a time range, including restarts" => {
                 // An estimate, and of a fleet that is a minute old.
                 assert!((one() / in_all - 1.0).abs() < 0.1, "{} of {in_all}", one());
             }
             // Here one address did come back, and its first life is hidden.
-            "Every request of instances with addresses of their own" => {
+            "Exact number of requests, including instances that have left" => {
                 assert!(one() < in_all, "{} of {in_all}", one());
             }
-            "Requests of instances that have left" => assert!(one() > 0.0),
-            "Instances that answer" => assert_eq!(one(), instances.len() as f64),
+            "Requests counted by instances that have left" => assert!(one() > 0.0),
+            "Instances that answer scrapes" => assert_eq!(one(), instances.len() as f64),
             "Restarts on the same address" => {
                 let expected: Vec<(String, f64)> = addresses(instances)
                     .into_iter()
@@ -444,8 +444,11 @@ fn the_example_says_what_is_missing() {
         .expect("runs");
     assert!(!output.status.success());
     let says = String::from_utf8_lossy(&output.stderr);
-    assert!(says.contains("prometheus is not installed"), "{says}");
-    assert!(says.contains("apt install"), "{says}");
+    assert!(says.contains("not installed: "), "{says}");
+    assert!(
+        says.contains("prometheus. On Debian, run `apt install "),
+        "{says}"
+    );
     assert_eq!(
         fleet::missing(&["no-such-program", "sh"]),
         ["no-such-program"]

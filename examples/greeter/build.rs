@@ -1,4 +1,4 @@
-//! Makes the service's code of its `.proto` file.
+//! Generates the service's code from its `.proto` file.
 
 fn main() -> anyhow::Result<()> {
     println!("cargo::rerun-if-changed=proto");

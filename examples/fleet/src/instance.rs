@@ -1,4 +1,4 @@
-//! One instance of the example's web application.
+//! Starts and stops an instance of the example web application.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use anyhow::{Context, ensure};
 
 use crate::process::Process;
 
-/// Builds the web application and returns its program.
+/// Builds the web application and returns the path of its executable.
 ///
 /// # Errors
 ///
-/// When it does not build.
+/// Returns an error if cargo cannot be run or the build fails.
 pub fn build_webapp() -> anyhow::Result<PathBuf> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--package", "webapp"])
@@ -22,32 +22,35 @@ pub fn build_webapp() -> anyhow::Result<PathBuf> {
         .stderr(Stdio::inherit())
         .output()
         .context("cannot run cargo")?;
-    ensure!(output.status.success(), "the webapp does not build");
+    ensure!(output.status.success(), "cannot build the webapp");
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .filter(|message| message["target"]["name"] == "webapp")
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .context("cargo does not name the program")
+        .context("cargo did not report the path of the executable")
 }
 
-/// Dropping it kills it, and leaves its target behind as a killed one does.
+/// A running instance of the web application.
+///
+/// Dropping it kills the process with SIGKILL, so its target file stays in the folder.
 #[derive(Debug)]
 pub struct Instance {
     process: Process,
-    /// Where it serves.
+    /// The address on which the application serves requests.
     pub app: SocketAddr,
-    /// Where its page is.
+    /// The address on which the instance serves its metrics.
     pub metrics: SocketAddr,
 }
 
 impl Instance {
-    /// Starts one that writes its target into the folder. Port 0 takes a free
-    /// one for its page.
+    /// Starts an instance that writes its target file into `folder`.
+    ///
+    /// The metrics are served on `metrics_port`; 0 chooses a free port.
     ///
     /// # Errors
     ///
-    /// When it does not start.
+    /// Returns an error if the program does not start, or does not print its addresses.
     pub fn start(program: &Path, folder: &Path, metrics_port: u16) -> anyhow::Result<Self> {
         let mut process = Process::start(
             Command::new(program)
@@ -57,7 +60,7 @@ impl Instance {
                 .env("OTEL_EXPORTER_PROMETHEUS_HOST", "127.0.0.1")
                 .env("OTEL_EXPORTER_PROMETHEUS_PORT", metrics_port.to_string())
                 .stdout(Stdio::piped())
-                // It logs each of the errors that are asked of it.
+                // The webapp logs every error of `/test1`, and the traffic causes many.
                 .stderr(Stdio::null()),
             Duration::ZERO,
         )?;
@@ -68,10 +71,12 @@ impl Instance {
                     let (_, url) = line.split_once("curl http://")?;
                     url.split_once(path)?.0.parse().ok()
                 })
-                .context("the webapp has not told its addresses; does it start by itself?")
+                .context(
+                    "the webapp did not print its addresses; run `cargo run -p webapp` to see why",
+                )
         };
         let (app, metrics) = (address_before("/test ")?, address_before("/metrics")?);
-        // A pipe that nobody reads would stop it when it is full.
+        // Keep reading: a write to a full pipe would block the webapp.
         std::thread::spawn(move || lines.for_each(drop));
         Ok(Self {
             process,
@@ -80,29 +85,32 @@ impl Instance {
         })
     }
 
-    /// SIGTERM: it answers what is under way, waits for a last scrape and ends.
+    /// Sends SIGTERM.
+    ///
+    /// The instance finishes the requests in flight, waits for one last scrape, and exits.
     ///
     /// # Errors
     ///
-    /// When it has ended before.
+    /// Returns an error if [`wait`](Self::wait) or [`kill`](Self::kill) has already reaped
+    /// the process, or if the signal cannot be sent.
     pub fn terminate(&self) -> anyhow::Result<()> {
         self.process.terminate()
     }
 
-    /// Waits for its end.
+    /// Waits up to 20 seconds for the instance to exit.
     ///
     /// # Errors
     ///
-    /// When it does not come.
+    /// Returns an error if the instance is still running after that time.
     pub fn wait(&mut self) -> anyhow::Result<ExitStatus> {
         self.process.wait(Duration::from_secs(20))
     }
 
-    /// SIGKILL: it has no time to take its target away.
+    /// Sends SIGKILL, which leaves the instance no time to remove its target file.
     ///
     /// # Errors
     ///
-    /// When it has ended before.
+    /// Returns an error if the signal cannot be sent.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         self.process.kill()
     }

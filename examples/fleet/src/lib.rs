@@ -1,6 +1,11 @@
-//! The pieces of a fleet: instances of the web application, a reverse proxy in
-//! front of them, a Prometheus that finds them, traffic. Each stops what it
-//! started when it is dropped.
+//! The parts of a fleet on one machine:
+//!
+//! - [`Instance`]: an instance of the web application,
+//! - [`Proxy`]: nginx as a reverse proxy in front of the instances,
+//! - [`Prometheus`]: a Prometheus server that scrapes the instances,
+//! - [`send`]: traffic through the proxy.
+//!
+//! Dropping a part stops the process that it started.
 
 mod instance;
 mod process;
@@ -21,7 +26,8 @@ pub use wait::wait_for;
 
 use std::net::{SocketAddr, TcpListener};
 
-/// For programs that do not tell which port they took for 0.
+/// Returns an address with a free port, for programs that do not report which port they
+/// chose for port 0.
 fn free_port() -> std::io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr())
 }

@@ -1,12 +1,15 @@
-//! A fleet in one command: four instances of the web application behind nginx, a
-//! Prometheus that finds them by the files they write, 2,000 requests. One
-//! instance is killed, two more start, one is told to end under traffic; then it
-//! prints what Prometheus saw of all that. Everything stops with the program.
+//! Runs a fleet on one machine and prints what Prometheus sees of it.
 //!
-//! `cargo run -p fleet -- --stay` sends requests until Ctrl+C instead, so that
-//! one can look at Prometheus's pages meanwhile.
+//! The program starts four instances of the web application behind nginx, and a
+//! Prometheus that finds them through their target files. It sends 1,000 requests, kills
+//! one instance, and starts two more. Then it sends another 1,000 requests and shuts one
+//! instance down meanwhile. Finally it prints the targets, rates, latencies and totals that
+//! Prometheus reports. All processes stop when the program exits.
 //!
-//! Needs nginx and prometheus (`apt install nginx prometheus`).
+//! `cargo run -p fleet -- --stay` sends requests until Ctrl+C instead, which leaves time to
+//! look at Prometheus's own pages.
+//!
+//! The program needs nginx and prometheus (`apt install nginx prometheus`).
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,9 +19,10 @@ use fleet::{
     Instance, Prometheus, Proxy, Sent, build_webapp, is_stopped, missing, on_signals, send,
 };
 
-/// Within this a change of the fleet is to be in Prometheus's targets. It looks
-/// at what its discovery says every five seconds, twice on the way.
+/// The longest that Prometheus may take to notice a change of the fleet. Its service
+/// discovery and its scrape manager each apply changes every five seconds.
 const NOTICED: Duration = Duration::from_secs(15);
+/// Requests per second.
 const RATE: u32 = 75;
 
 fn main() -> anyhow::Result<()> {
@@ -30,14 +34,14 @@ fn main() -> anyhow::Result<()> {
     let missing = missing(&["nginx", "prometheus"]);
     if !missing.is_empty() {
         bail!(
-            "{0} is not installed; on Debian: apt install {0}",
+            "not installed: {0}. On Debian, run `apt install {0}`",
             missing.join(" ")
         );
     }
     on_signals()?;
     let started = Instant::now();
     let program = build_webapp()?;
-    // Declared first, so that it goes last, after all who write into it.
+    // Declared before the processes that write into it, so that it is dropped after them.
     let folder = tempfile::tempdir()?;
     let targets = folder.path().join("targets");
     std::fs::create_dir(&targets)?;
@@ -52,10 +56,13 @@ fn main() -> anyhow::Result<()> {
     println!("Prometheus  http://{}/graph", prometheus.addr);
     println!("targets     {}", targets.display());
     let took = prometheus.wait_for_targets(&instances, NOTICED)?;
-    println!("4 instances are up, {} after Prometheus", seconds(took));
+    println!(
+        "all 4 instances are scraped, {} after Prometheus was ready",
+        seconds(took)
+    );
     if stay {
         println!("requests until Ctrl+C");
-        // Twenty seconds at each of these rates, so that there is something to see.
+        // The rate changes every twenty seconds, which shows in the graph.
         for rate in [60, 90, 30].into_iter().cycle() {
             match send(proxy.addr, rate * 20, rate) {
                 _ if is_stopped() => break,
@@ -67,18 +74,18 @@ fn main() -> anyhow::Result<()> {
 
     let first = send(proxy.addr, 1_000, RATE)?;
     prometheus.wait_for_number("sum(requests_total)", 1_000.0, NOTICED)?;
-    println!("1,000 requests are sent, and Prometheus has 1,000");
+    println!("1,000 requests sent, and Prometheus has counted 1,000");
 
     let mut killed = instances.remove(0);
     killed.kill()?;
-    println!("{} is killed (SIGKILL)", killed.metrics);
+    println!("killed {} (SIGKILL)", killed.metrics);
     for _ in 0..2 {
         instances.push(Instance::start(&program, &targets, 0)?);
     }
     proxy.set_instances(&instances)?;
     let took = prometheus.wait_for_targets(&instances, NOTICED)?;
     println!(
-        "two more have started, and one removed its file: seen after {}",
+        "started two more, which removed its target file; Prometheus noticed after {}",
         seconds(took)
     );
 
@@ -91,46 +98,50 @@ fn main() -> anyhow::Result<()> {
         sent.unwrap_or_else(|_| bail!("the traffic panicked"))
     })?;
 
-    // A series that has ended is in no instant query, but it is in a range.
+    // Instant queries leave out the series of an instance that has left; a range has them.
     let all = "sum(last_over_time(requests_total[10m]))";
     prometheus.wait_for_number(all, 2_000.0, NOTICED)?;
     let sent = total(&[first, second]);
     print_all(&prometheus)?;
-    println!("\nrequests sent        {sent}");
-    println!("  as nginx has it    {}", proxy.requests()?);
-    println!("  summed over all    {}", prometheus.number(all)?);
-    println!("\nall of it took {}", seconds(started.elapsed()));
+    println!("\nrequests sent           {sent}");
+    println!("  logged by nginx       {}", proxy.requests()?);
+    println!("  summed by Prometheus  {}", prometheus.number(all)?);
+    println!("\nthe whole run took {}", seconds(started.elapsed()));
     Ok(())
 }
 
+/// Shuts an instance down under traffic, and waits until Prometheus has dropped its target.
 fn leave_under_traffic(
     leaving: &mut Instance,
     prometheus: &Prometheus,
     others: &[Instance],
 ) -> anyhow::Result<()> {
-    // Its share of the requests is on it by then.
+    // By then the instance has handled its share of the requests.
     thread::sleep(Duration::from_secs(3));
     leaving.terminate()?;
-    println!("{} is told to end (SIGTERM)", leaving.metrics);
+    println!("sent SIGTERM to {}", leaving.metrics);
     let told = Instant::now();
     let status = leaving.wait()?;
-    ensure!(status.success(), "it ended with {status}");
+    ensure!(status.success(), "the instance exited with {status}");
     println!(
-        "it has ended after {}, scraped once more",
+        "it exited after {}, with one more scrape",
         seconds(told.elapsed())
     );
     prometheus.wait_for_targets(others, NOTICED)?;
-    println!("it has left the targets after {}", seconds(told.elapsed()));
+    println!(
+        "Prometheus dropped its target after {}",
+        seconds(told.elapsed())
+    );
     Ok(())
 }
 
-/// What Prometheus sees, as tables.
+/// Prints the targets, rates, latencies and calls in flight as tables.
 fn print_all(prometheus: &Prometheus) -> anyhow::Result<()> {
-    println!("\ntarget                 health  version  found as");
+    println!("\ntarget                 health  version  process id");
     for target in prometheus.targets()? {
         let label = |name: &str| target.labels.get(name).map_or("", String::as_str);
         println!(
-            "{:<21}  {:<6}  {:<7}  process {}",
+            "{:<21}  {:<6}  {:<7}  {}",
             target.instance,
             target.health,
             label("version"),
@@ -155,12 +166,12 @@ fn print_all(prometheus: &Prometheus) -> anyhow::Result<()> {
              (rate(request_latency_seconds_bucket[1m])))",
         ),
         (
-            "in flight, now",
+            "in flight now",
             "endpoint",
             "sum by (endpoint) (requests_in_progress)",
         ),
         (
-            "in flight, most within a minute",
+            "most in flight within the last minute",
             "endpoint",
             "max_over_time(sum by (endpoint) (requests_in_progress)[1m:1s])",
         ),

@@ -1,4 +1,4 @@
-//! A program that runs beside this one, and never longer.
+//! Runs other programs as child processes, and ends them with this one.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -13,18 +13,21 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
 };
 
-/// Those of these programs that are not installed.
+/// Returns the programs of `programs` that are not installed.
 #[must_use]
 pub fn missing<'a>(programs: &[&'a str]) -> Vec<&'a str> {
     let is_missing = |program: &&str| find(program).is_none();
     programs.iter().copied().filter(is_missing).collect()
 }
 
+/// Returns the path of an installed program.
 pub(crate) fn program(name: &str) -> anyhow::Result<PathBuf> {
     find(name).with_context(|| format!("{name} is not installed"))
 }
 
-/// Debian has nginx in a folder that only root's `PATH` names.
+/// Searches `PATH` and the two `sbin` folders.
+///
+/// Debian installs nginx in `/usr/sbin`, which is in root's `PATH` only.
 fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -36,21 +39,23 @@ fn find(program: &str) -> Option<PathBuf> {
         })
 }
 
-/// Dropping it ends the program and whatever that has started.
+/// A child process. Dropping it ends the program and all processes that the program started.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    /// Its process id may be another's by now.
+    /// Whether the exit status has been collected. After that the system may reuse the
+    /// process id, so it must not be signalled any more.
     is_reaped: bool,
-    /// How long a drop lets it end by itself.
+    /// How long a drop waits after SIGTERM before it sends SIGKILL. Zero skips SIGTERM.
     grace: Duration,
 }
 
 impl Process {
+    /// Starts the program in a process group of its own.
     pub(crate) fn start(command: &mut Command, grace: Duration) -> anyhow::Result<Self> {
         let child = command
             .stdin(Stdio::null())
-            // Whatever it starts in turn is ended with it.
+            // The drop signals the group, which includes the program's own children.
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot run {}", command.get_program().to_string_lossy()))?;
@@ -61,13 +66,20 @@ impl Process {
         })
     }
 
+    /// Takes the program's standard output and returns its lines.
     pub(crate) fn lines(&mut self) -> anyhow::Result<impl Iterator<Item = String> + use<>> {
-        let stdout = self.child.stdout.take().context("no piped stdout")?;
+        let stdout = self
+            .child
+            .stdout
+            .take()
+            .context("the standard output is not piped, or already taken")?;
         Ok(BufReader::new(stdout).lines().map_while(Result::ok))
     }
 
+    /// Returns whether the program is still running.
     pub(crate) fn is_running(&self) -> bool {
-        // It is not reaped yet: what it has started is known by its id.
+        // `NOWAIT` leaves the process unreaped. Its id then stays reserved, and the drop can
+        // still use it as the id of the process group.
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let ended = self
             .pid()
@@ -75,22 +87,23 @@ impl Process {
         !self.is_reaped && matches!(ended, Ok(None))
     }
 
-    /// SIGTERM; the program ends in its own time.
+    /// Sends SIGTERM. The program decides when it exits.
     pub(crate) fn terminate(&self) -> anyhow::Result<()> {
-        ensure!(!self.is_reaped, "it has ended before");
+        ensure!(!self.is_reaped, "the process has already exited");
         Ok(kill_process(self.pid()?, Signal::TERM)?)
     }
 
+    /// Waits for the program to exit.
     pub(crate) fn wait(&mut self, at_most: Duration) -> anyhow::Result<ExitStatus> {
         ensure!(
             self.has_ended_within(at_most),
-            "process {} does not end",
+            "process {} has not exited after {at_most:?}",
             self.child.id()
         );
         self.reap()
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL and reaps the process.
     pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.reap()?;
@@ -118,7 +131,7 @@ impl Process {
         i32::try_from(self.child.id())
             .ok()
             .and_then(Pid::from_raw)
-            .context("no process id")
+            .context("the process id is not positive")
     }
 }
 
@@ -127,11 +140,12 @@ impl Drop for Process {
         if self.is_reaped {
             return;
         }
-        // It may end by itself meanwhile; then there is nothing left to end.
+        // The grace period lets the program stop its own children first.
         if !self.grace.is_zero() && self.terminate().is_ok() {
             self.has_ended_within(self.grace);
         }
-        // Also where it has ended: nginx's workers live on when it is killed.
+        // Needed even if the program has exited: nginx's workers survive when the master is
+        // killed.
         if let Ok(group) = self.pid() {
             let _ = kill_process_group(group, Signal::KILL);
         }

@@ -1,4 +1,4 @@
-//! A real Prometheus, and what it answers.
+//! Runs a real Prometheus and queries it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,38 +13,40 @@ use serde_json::Value;
 use crate::process::{Process, program};
 use crate::{free_port, wait_for};
 
-/// A series' labels.
+/// The labels of a series.
 pub type Labels = BTreeMap<String, String>;
 
-/// What Prometheus scrapes, or tries to.
+/// A target that Prometheus scrapes, or tries to scrape.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
     /// `host:port`.
     pub instance: String,
     /// `up`, `down` or, before the first scrape, `unknown`.
     pub health: String,
-    /// The job that it was found for.
+    /// The scrape job to which the target belongs.
     pub job: String,
-    /// Everything it was found with.
+    /// The labels from service discovery, before relabelling.
     pub labels: Labels,
 }
 
-/// A running Prometheus; dropping it stops it.
+/// A running Prometheus server. Dropping it stops the server.
 #[derive(Debug)]
 pub struct Prometheus {
     _process: Process,
-    /// Where its pages and its API are.
+    /// The address of the web interface and the HTTP API.
     pub addr: SocketAddr,
 }
 
 impl Prometheus {
-    /// Starts one that finds its targets in a folder, and evaluates the
-    /// project's rules. What is in `more` stands below the scrape
-    /// configurations.
+    /// Starts a Prometheus that keeps its data in `folder` and evaluates the rules of
+    /// `deploy/`.
+    ///
+    /// The job `webapp` finds its targets in the folder `targets`. `more` is appended to the
+    /// list of scrape configurations.
     ///
     /// # Errors
     ///
-    /// When it does not start.
+    /// Returns an error with Prometheus's log if the server does not start within 30 seconds.
     pub fn start(folder: &Path, targets: &Path, more: &str) -> anyhow::Result<Self> {
         fs::create_dir_all(folder)?;
         let rules = concat!(
@@ -85,7 +87,7 @@ impl Prometheus {
         })
         .and_then(|(runs, _)| match runs {
             true => Ok(()),
-            false => bail!("Prometheus has ended"),
+            false => bail!("Prometheus has exited"),
         })
         .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
         Ok(Self {
@@ -94,14 +96,16 @@ impl Prometheus {
         })
     }
 
-    /// The answer to an instant query.
+    /// Returns the result of an instant query: labels and value of each series.
     ///
     /// # Errors
     ///
-    /// What Prometheus says is wrong with it.
+    /// Returns an error if Prometheus rejects the query or the result is not a vector.
     pub fn query(&self, query: &str) -> anyhow::Result<Vec<(Labels, f64)>> {
         let answer = self.ask("query", &[("query", query)])?;
-        let series = answer["result"].as_array().context("no list of series")?;
+        let series = answer["result"]
+            .as_array()
+            .context("the result is not a list of series")?;
         let read = |series: &Value| {
             let value = series["value"][1].as_str()?.parse().ok()?;
             Some((labels(&series["metric"]), value))
@@ -110,29 +114,31 @@ impl Prometheus {
             .iter()
             .map(read)
             .collect::<Option<_>>()
-            .with_context(|| format!("no vector: {query}"))
+            .with_context(|| format!("the result is not a vector: {query}"))
     }
 
-    /// The one number that a query is answered with.
+    /// Returns the result of an instant query that yields a single series.
     ///
     /// # Errors
     ///
-    /// When there is none, or more.
+    /// Returns an error if the query fails or does not yield exactly one series.
     pub fn number(&self, query: &str) -> anyhow::Result<f64> {
         match &self.query(query)?[..] {
             [(_, value)] => Ok(*value),
-            other => bail!("{query}: {} series, not one", other.len()),
+            other => bail!("{query}: expected one series, got {}", other.len()),
         }
     }
 
-    /// What it scrapes now.
+    /// Returns the active targets, sorted by instance.
     ///
     /// # Errors
     ///
-    /// When it does not answer.
+    /// Returns an error if Prometheus does not answer.
     pub fn targets(&self) -> anyhow::Result<Vec<Target>> {
         let answer = self.ask("targets", &[("state", "active")])?;
-        let targets = answer["activeTargets"].as_array().context("no targets")?;
+        let targets = answer["activeTargets"]
+            .as_array()
+            .context("the answer has no list of targets")?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let mut targets: Vec<Target> = targets
             .iter()
@@ -147,12 +153,13 @@ impl Prometheus {
         Ok(targets)
     }
 
-    /// Waits until it scrapes these instances for the job `webapp`, each with
-    /// success, and no others.
+    /// Waits until the job `webapp` scrapes exactly these instances, all successfully.
+    ///
+    /// Returns how long that took.
     ///
     /// # Errors
     ///
-    /// When that does not come about in time.
+    /// Returns an error with the current targets if that takes longer than `at_most`.
     pub fn wait_for_targets<'a>(
         &self,
         instances: impl IntoIterator<Item = &'a crate::Instance>,
@@ -163,7 +170,7 @@ impl Prometheus {
             .map(|instance| instance.metrics.to_string())
             .collect();
         expected.sort();
-        let (_, took) = wait_for("exactly these targets", at_most, || {
+        let (_, took) = wait_for("the expected targets", at_most, || {
             let targets = self.targets().ok()?;
             let mut found = targets.iter().filter(|target| target.job == "webapp");
             let all_up = found.clone().all(|target| target.health == "up");
@@ -177,11 +184,13 @@ impl Prometheus {
         Ok(took)
     }
 
-    /// Waits until a query is answered with this number.
+    /// Waits until a query yields the number `expected`.
+    ///
+    /// Returns how long that took.
     ///
     /// # Errors
     ///
-    /// When it is not, in time; says what it is instead.
+    /// Returns an error with the current number if that takes longer than `at_most`.
     pub fn wait_for_number(
         &self,
         query: &str,
@@ -189,12 +198,17 @@ impl Prometheus {
         at_most: Duration,
     ) -> anyhow::Result<Duration> {
         let is_it = || self.number(query).is_ok_and(|number| number == expected);
-        let waited = wait_for("the sum", at_most, || is_it().then_some(()));
-        let (_, took) = waited
-            .with_context(|| format!("{query}: {:?}, not {expected}", self.number(query).ok()))?;
+        let waited = wait_for("the expected number", at_most, || is_it().then_some(()));
+        let (_, took) = waited.with_context(|| {
+            format!(
+                "{query}: expected {expected}, got {:?}",
+                self.number(query).ok()
+            )
+        })?;
         Ok(took)
     }
 
+    /// Returns the `data` of an answer of the HTTP API.
     fn ask(&self, what: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
         let mut answer = ureq::get(&format!("http://{}/api/v1/{what}", self.addr))
             .config()

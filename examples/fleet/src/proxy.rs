@@ -1,4 +1,4 @@
-//! nginx in a folder of its own.
+//! Runs nginx in a folder of its own.
 
 use std::fmt::Write;
 use std::fs::{self, File};
@@ -15,21 +15,21 @@ use crate::{free_port, wait_for};
 
 const CONFIGURATION: &str = include_str!("../nginx.conf");
 
-/// A running reverse proxy; dropping it stops it.
+/// A running reverse proxy. Dropping it stops nginx.
 #[derive(Debug)]
 pub struct Proxy {
     process: Process,
     folder: PathBuf,
-    /// Where it listens.
+    /// The address on which nginx listens.
     pub addr: SocketAddr,
 }
 
 impl Proxy {
-    /// Starts nginx in front of these instances.
+    /// Starts nginx in `folder`, in front of these instances.
     ///
     /// # Errors
     ///
-    /// When it does not start.
+    /// Returns an error with nginx's log if nginx does not start within ten seconds.
     pub fn start(folder: &Path, instances: &[Instance]) -> anyhow::Result<Self> {
         fs::create_dir_all(folder)?;
         fs::write(folder.join("nginx.conf"), CONFIGURATION)?;
@@ -47,13 +47,13 @@ impl Proxy {
             if !process.is_running() {
                 return Some(false);
             }
-            // It answers 404 there by itself, and disturbs no instance's count.
+            // nginx itself answers this path with 404, so no instance counts the request.
             let answer = ureq::get(&format!("http://{addr}/metrics")).call();
             matches!(answer, Err(ureq::Error::StatusCode(404))).then_some(true)
         })
         .and_then(|(runs, _)| match runs {
             true => Ok(()),
-            false => bail!("nginx has ended"),
+            false => bail!("nginx has exited"),
         })
         .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
         Ok(Self {
@@ -63,11 +63,11 @@ impl Proxy {
         })
     }
 
-    /// Puts it in front of these instances instead.
+    /// Replaces the instances behind nginx, and reloads its configuration.
     ///
     /// # Errors
     ///
-    /// When nginx refuses.
+    /// Returns an error if the reload fails.
     pub fn set_instances(&mut self, instances: &[Instance]) -> anyhow::Result<()> {
         write_upstream(&self.folder, instances)?;
         let status = nginx(&self.folder)?
@@ -76,16 +76,16 @@ impl Proxy {
             .status()?;
         ensure!(
             status.success() && self.process.is_running(),
-            "nginx does not reload"
+            "nginx did not reload its configuration"
         );
         Ok(())
     }
 
-    /// How many requests it has passed on and finished.
+    /// Returns the number of completed requests that nginx has passed to an instance.
     ///
     /// # Errors
     ///
-    /// When its log cannot be read.
+    /// Returns an error if the access log cannot be read.
     pub fn requests(&self) -> anyhow::Result<usize> {
         let log = fs::read_to_string(self.folder.join("access.log"))?;
         let passed_on = |line: &&str| !line.ends_with(" - /metrics");
@@ -98,7 +98,8 @@ fn nginx(folder: &Path) -> anyhow::Result<Command> {
     command
         .arg("-p")
         .arg(folder)
-        // Before it knows its configuration it would complain about /var/log.
+        // `-e` sets the error log that nginx uses before it has read its configuration. The
+        // default is in /var/log, which needs root privileges.
         .args(["-e", "error.log", "-c", "nginx.conf"]);
     Ok(command)
 }

@@ -1,4 +1,4 @@
-//! The folder of targets over HTTP, for a Prometheus that cannot read it.
+//! Serves the folder of targets over HTTP, for a Prometheus that cannot read the folder.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -12,19 +12,20 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-/// Answers `GET /targets` from this folder, in the format of Prometheus's HTTP
-/// discovery.
+/// Returns a router that serves the targets in `folder` at `GET /targets`.
+///
+/// The response has the format of Prometheus's HTTP service discovery.
 pub fn routes(folder: impl Into<PathBuf>) -> Router {
     Router::new()
         .route("/targets", get(targets))
         .with_state(Arc::new(folder.into()))
 }
 
-/// Serves [`routes`] on a free port, for as long as the program runs.
+/// Serves [`routes`] on a free port until the program exits, and returns the address.
 ///
 /// # Errors
 ///
-/// When it cannot listen.
+/// Returns an error if the listener cannot be bound or the runtime cannot be built.
 pub fn spawn(folder: impl Into<PathBuf>) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
@@ -44,7 +45,7 @@ pub fn spawn(folder: impl Into<PathBuf>) -> std::io::Result<SocketAddr> {
 async fn targets(State(folder): State<Arc<PathBuf>>) -> Response {
     match instrument_runtime::http_sd(&*folder) {
         Ok(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
-        // On anything but a 200 Prometheus keeps the targets it has.
+        // If the status is not 200, Prometheus keeps its current targets.
         Err(error) => {
             eprintln!("cannot read {}: {error}", folder.display());
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

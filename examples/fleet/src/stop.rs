@@ -1,22 +1,24 @@
-//! The word to stop, which every wait hears: what was started is then stopped
-//! on the way out.
+//! A global stop flag, which signals set.
+//!
+//! Every wait checks the flag and returns an error when it is set. `main` then returns, and
+//! the drops stop all child processes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 static STOPPED: AtomicBool = AtomicBool::new(false);
 
-/// Whether the program was told to stop.
+/// Returns whether a signal has asked the program to stop.
 #[must_use]
 pub fn is_stopped() -> bool {
     STOPPED.load(Ordering::Relaxed)
 }
 
-/// Hears Ctrl+C, SIGTERM and a closed terminal from here on.
+/// Sets the stop flag on Ctrl+C (SIGINT), SIGTERM and SIGHUP, instead of exiting at once.
 ///
 /// # Errors
 ///
-/// When the system lets nobody listen for them.
+/// Returns an error if the signal handlers cannot be installed.
 pub fn on_signals() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 

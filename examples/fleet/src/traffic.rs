@@ -1,4 +1,4 @@
-//! Requests through the proxy, each counted where it was sent.
+//! Sends requests through the proxy, and counts them on the client's side.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,10 +11,10 @@ use anyhow::{Context, anyhow, ensure};
 
 use crate::is_stopped;
 
-/// How many clients there are.
+/// The number of concurrent clients.
 const CLIENTS: u32 = 8;
-/// Of a hundred requests: what they ask for, under which endpoint they are counted,
-/// and what is answered.
+/// The mix of every hundred requests: how many, their path, the `endpoint` label under which
+/// the instance counts them, and the expected status.
 const MIX: [(u32, &str, &str, u16); 4] = [
     (80, "/test", "/test", 200),
     (14, "/test1", "/test1", 500),
@@ -22,15 +22,17 @@ const MIX: [(u32, &str, &str, u16); 4] = [
     (1, "/slow", "/slow", 200),
 ];
 
-/// What was sent and answered as it should be, by endpoint.
+/// The number of requests that got the expected status, by endpoint.
 pub type Sent = BTreeMap<&'static str, u32>;
 
-/// Sends this many requests at this rate a second, as far as they are answered
-/// that fast.
+/// Sends `requests` requests at a rate of `per_second`.
+///
+/// The rate is lower if the responses are too slow for the eight clients.
 ///
 /// # Errors
 ///
-/// When one is not answered as the application answers it.
+/// Returns an error if a request fails, a response has an unexpected status, or a signal
+/// stops the program.
 pub fn send(proxy: SocketAddr, requests: u32, per_second: u32) -> anyhow::Result<Sent> {
     let next = AtomicU32::new(0);
     let sent = Mutex::new(Sent::new());
@@ -46,18 +48,21 @@ pub fn send(proxy: SocketAddr, requests: u32, per_second: u32) -> anyhow::Result
             if number >= requests {
                 return Ok(());
             }
-            ensure!(!is_stopped(), "told to stop");
+            ensure!(!is_stopped(), "stopped by a signal");
             let due = started + Duration::from_secs(1) * number / per_second.max(1);
             thread::sleep(due.saturating_duration_since(Instant::now()));
             let (path, endpoint, expected) = pick(number);
             let mut answer = agent
                 .get(format!("http://{proxy}{path}"))
                 .call()
-                .with_context(|| format!("request {number}, {path}"))?;
+                .with_context(|| format!("request {number} to {path} failed"))?;
             let status = answer.status().as_u16();
-            // To the end, so that the connection is used again.
+            // Read the whole body, or the connection cannot be reused.
             answer.body_mut().read_to_string()?;
-            ensure!(status == expected, "{path}: {status}, not {expected}");
+            ensure!(
+                status == expected,
+                "{path}: expected status {expected}, got {status}"
+            );
             let mut sent = sent.lock().map_err(|_| anyhow!("a client panicked"))?;
             *sent.entry(endpoint).or_default() += 1;
         }
@@ -71,6 +76,7 @@ pub fn send(proxy: SocketAddr, requests: u32, per_second: u32) -> anyhow::Result
     sent.into_inner().map_err(|_| anyhow!("a client panicked"))
 }
 
+/// Returns path, endpoint and expected status of a request.
 fn pick(number: u32) -> (&'static str, &'static str, u16) {
     let mut of_hundred = number % 100;
     for (share, path, endpoint, status) in MIX {

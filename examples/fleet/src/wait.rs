@@ -1,4 +1,4 @@
-//! Waiting for a condition, with a deadline.
+//! Waits for a condition, with a deadline.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,11 +7,14 @@ use anyhow::bail;
 
 use crate::is_stopped;
 
-/// Asks until there is an answer, and tells it with the time that it took.
+/// Calls `ask` every 50 ms until it returns a value.
+///
+/// Returns that value and how long it took.
 ///
 /// # Errors
 ///
-/// When there is none in time, or the program is told to stop.
+/// Returns an error if that takes longer than `at_most`, or if a signal stops the program.
+/// The message contains `what`.
 pub fn wait_for<T>(
     what: &str,
     at_most: Duration,
@@ -23,10 +26,10 @@ pub fn wait_for<T>(
             return Ok((answer, started.elapsed()));
         }
         if is_stopped() {
-            bail!("told to stop");
+            bail!("stopped by a signal");
         }
         if started.elapsed() > at_most {
-            bail!("waited {at_most:?} in vain for {what}");
+            bail!("timed out after {at_most:?} while waiting for {what}");
         }
         thread::sleep(Duration::from_millis(50));
     }

@@ -1,13 +1,15 @@
-//! A gRPC service and a client that calls it, in one program.
+//! A gRPC service with metrics, and a client that calls it, in one program.
 //!
-//! `cargo run -p greeter` serves until Ctrl+C or SIGTERM, and calls itself a few
-//! times so that there is something to see. `GREETER_ADDR` sets where it listens
-//! (`127.0.0.1:50051`); the page is on `127.0.0.1:9464`.
+//! `cargo run -p greeter` serves until Ctrl+C or SIGTERM. At the start it calls its own
+//! service a few times, which gives the metrics something to show.
+//!
+//! `GREETER_ADDR` sets the address of the service (default: `127.0.0.1:50051`). The metrics
+//! are on `http://127.0.0.1:9464/metrics`.
 
 mod service;
 mod shutdown;
 
-/// Made of `proto/greeter.proto`.
+/// The code generated from `proto/greeter.proto`.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 mod proto {
     tonic::include_proto!("greeter");
@@ -40,7 +42,7 @@ async fn main() -> anyhow::Result<()> {
 
     call(format!("http://{addr}")).await?;
     if let Some(metrics) = exporter.local_addr() {
-        println!("the calls are on the page: curl http://{metrics}/metrics");
+        println!("see how the calls were counted: curl http://{metrics}/metrics");
     }
 
     server.await??;
@@ -49,7 +51,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Calls every method, and one wrongly.
+/// Calls every method, and one of them also with an invalid request.
 async fn call(url: String) -> anyhow::Result<()> {
     let mut client = GreeterClient::connect(url).await?;
     let request = |name: &str, times| HelloRequest {
@@ -57,13 +59,13 @@ async fn call(url: String) -> anyhow::Result<()> {
         times,
     };
     let reply = client.say_hello(request("Ada", 1)).await?;
-    println!("it says: {}", reply.into_inner().message);
+    println!("SayHello returned: {}", reply.into_inner().message);
     if let Err(status) = client.say_hello(request("", 1)).await {
-        println!("it refuses: {}", status.message());
+        println!("SayHello refused an empty name: {}", status.message());
     }
     let mut greetings = client.keep_greeting(request("Ada", 3)).await?.into_inner();
     while let Some(reply) = greetings.message().await? {
-        println!("it keeps saying: {}", reply.message);
+        println!("KeepGreeting returned: {}", reply.message);
     }
     Ok(())
 }

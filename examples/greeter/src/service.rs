@@ -1,5 +1,6 @@
-//! The service's methods, each with one attribute. Endpoint and status are gRPC's
-//! own: the attribute needs no arguments.
+//! The service. One attribute on the `impl` block instruments all its methods.
+//!
+//! The attribute needs no arguments: the layer knows the endpoint and the gRPC status.
 
 use std::pin::Pin;
 
@@ -37,7 +38,7 @@ impl Greeter for Service {
 
 fn greeting(request: &HelloRequest) -> Result<HelloReply, Status> {
     if request.name.is_empty() {
-        return Err(Status::invalid_argument("say whom to greet"));
+        return Err(Status::invalid_argument("`name` must not be empty"));
     }
     Ok(HelloReply {
         message: format!("Hello, {}!", request.name),

@@ -1,4 +1,4 @@
-//! When to stop.
+//! Waits for the signal to stop.
 
 use tokio::signal;
 
@@ -11,7 +11,7 @@ pub(crate) async fn signal() {
                 terminate.recv().await;
             }
             Err(error) => {
-                eprintln!("SIGTERM will not be heard: {error}");
+                eprintln!("cannot listen for SIGTERM: {error}");
                 std::future::pending().await
             }
         }
@@ -22,7 +22,7 @@ pub(crate) async fn signal() {
     tokio::select! {
         result = signal::ctrl_c() => {
             if let Err(error) = result {
-                eprintln!("Ctrl+C cannot be heard: {error}");
+                eprintln!("cannot listen for Ctrl+C: {error}");
             }
         }
         () = terminated => {}

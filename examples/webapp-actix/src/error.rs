@@ -1,4 +1,4 @@
-//! What a handler fails with, and what is answered for it.
+//! The error type of the handlers, and the response to an error.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::middleware::{ErrorHandlerResponse, Next};
 use actix_web::{Error, ResponseError};
 
-/// Any error that a handler gave up on: a 500, as `ResponseError` has it.
+/// Any error of a handler. `ResponseError` answers it with a 500 by default.
 #[derive(Debug)]
 pub(crate) struct AppError(anyhow::Error);
 
@@ -26,19 +26,19 @@ impl fmt::Display for AppError {
 
 impl ResponseError for AppError {}
 
-/// Logs what a handler failed with.
+/// Logs the error of a handler that failed.
 pub(crate) async fn log(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let response = next.call(request).await?;
     if let Some(error) = response.response().error() {
-        eprintln!("a handler failed: {error}");
+        eprintln!("handler failed: {error}");
     }
     Ok(response)
 }
 
-/// Answers with a page that does not give the error away.
+/// Replaces the body of an error response, so that the client does not see the error.
 pub(crate) fn page<B>(response: ServiceResponse<B>) -> Result<ErrorHandlerResponse<B>, Error> {
     let mut response = response.map_body(|_, _| "500: Server Error\n".to_owned());
     response.headers_mut().insert(

@@ -1,4 +1,5 @@
-//! The handlers. The attribute reads endpoint and method off the route below it.
+//! The handlers. `#[instrumented]` takes endpoint and method from the route attribute below
+//! it.
 
 use std::time::Duration;
 
@@ -7,14 +8,14 @@ use instrument_runtime::instrumented;
 
 use crate::error::AppError;
 
-/// Answers `test`.
+/// Returns `test`.
 #[instrumented]
 #[get("/test")]
 pub(crate) async fn test() -> &'static str {
     "test"
 }
 
-/// Fails; the error handler makes a page of it.
+/// Always fails with a 500. The error handlers replace the body of that response.
 #[instrumented]
 #[get("/test1")]
 pub(crate) async fn test1() -> Result<&'static str, AppError> {

@@ -1,9 +1,10 @@
-//! The web application of the monitoring article, on actix-web: three handlers,
-//! and the page of metrics beside them and on a port of its own.
+//! An example web application on actix-web, with three instrumented handlers.
 //!
-//! `WEBAPP_ADDR` sets where it listens (`127.0.0.1:8080`). The page is also on
-//! `127.0.0.1:9464`, or where the standard variables
-//! `OTEL_EXPORTER_PROMETHEUS_HOST` and `OTEL_EXPORTER_PROMETHEUS_PORT` say.
+//! `WEBAPP_ADDR` sets the address of the application (default: `127.0.0.1:8080`).
+//!
+//! The metrics are served twice: on the application's own `/metrics` route, and on
+//! `127.0.0.1:9464`. The standard variables `OTEL_EXPORTER_PROMETHEUS_HOST` and
+//! `OTEL_EXPORTER_PROMETHEUS_PORT` change the second address.
 
 mod error;
 mod handlers;
@@ -21,7 +22,7 @@ async fn main() -> anyhow::Result<()> {
         App::new()
             .wrap(ErrorHandlers::new().default_handler_server(error::page))
             .wrap(from_fn(error::log))
-            // Outside of all others, so that it sees what goes out.
+            // The last `wrap` is the outermost middleware, so it sees the final response.
             .wrap(instrument_runtime::actix_web::middleware())
             .service(handlers::test)
             .service(handlers::test1)
@@ -37,14 +38,16 @@ async fn main() -> anyhow::Result<()> {
     .with_context(|| format!("cannot listen on {addr}; set WEBAPP_ADDR to another host:port"))?;
 
     for addr in server.addrs() {
-        println!("webapp_1 listens on http://{addr}; try");
-        println!("  curl http://{addr}/test            # answers \"test\"");
-        println!("  curl http://{addr}/test1           # fails: 500");
-        println!("  curl http://{addr}/nowhere         # 404, under endpoint=\"unmatched\"");
+        println!("webapp_1 listens on http://{addr}; try:");
+        println!("  curl http://{addr}/test            # returns \"test\"");
+        println!("  curl http://{addr}/test1           # fails with 500");
+        println!(
+            "  curl http://{addr}/nowhere         # 404, counted under endpoint=\"unmatched\""
+        );
         println!("  curl http://{addr}/slow            # takes 2 s");
-        println!("  curl http://{addr}/metrics         # what Prometheus sees");
+        println!("  curl http://{addr}/metrics         # the metrics that Prometheus scrapes");
     }
-    // Stops by itself on Ctrl+C and SIGTERM.
+    // actix-web shuts the server down on Ctrl+C and SIGTERM.
     server.run().await?;
     exporter.shutdown().await;
     println!("webapp_1 has stopped");

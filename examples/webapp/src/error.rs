@@ -1,12 +1,14 @@
-//! What a handler fails with, and the layer that answers for it.
+//! The error type of the handlers, and the middleware that answers an error.
 
 use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-/// Any error that a handler gave up on. What is answered is the error layer's
-/// matter, and the metrics show that.
+/// Any error of a handler.
+///
+/// The response carries the error in its extensions. The middleware [`page`] decides what
+/// the client gets, and the metrics show the status of that response.
 #[derive(Clone)]
 pub(crate) struct AppError(Arc<anyhow::Error>);
 
@@ -24,12 +26,13 @@ impl IntoResponse for AppError {
     }
 }
 
-/// The error layer: logs what a handler failed with and answers with a page
-/// that does not give it away.
+/// Logs the error of a handler that failed, and replaces the response.
+///
+/// The new response does not reveal the error to the client.
 pub(crate) async fn page(response: Response) -> Response {
     match response.extensions().get::<AppError>() {
         Some(AppError(error)) => {
-            eprintln!("a handler failed: {error:#}");
+            eprintln!("handler failed: {error:#}");
             (StatusCode::INTERNAL_SERVER_ERROR, "500: Server Error\n").into_response()
         }
         None => response,

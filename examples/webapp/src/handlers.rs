@@ -1,4 +1,4 @@
-//! The handlers, each with one attribute.
+//! The handlers, each with the attribute `#[instrumented]`.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use instrument_runtime::instrumented;
 
 use crate::error::AppError;
 
-/// Answers `test`.
+/// Returns `test`.
 #[instrumented(endpoint = "/test", method = "GET")]
 pub(crate) async fn test() -> &'static str {
     "test"
 }
 
-/// Fails; the error layer makes a 500 of it.
+/// Always fails. The error middleware answers with a 500.
 #[instrumented(endpoint = "/test1", method = "GET")]
 pub(crate) async fn test1() -> Result<&'static str, AppError> {
     let answer: u32 = "not a number".parse()?;
@@ -20,7 +20,7 @@ pub(crate) async fn test1() -> Result<&'static str, AppError> {
     Ok("test1")
 }
 
-/// Takes two seconds, long enough to hang up on.
+/// Takes two seconds, which leaves the client time to disconnect.
 #[instrumented(endpoint = "/slow", method = "GET")]
 pub(crate) async fn slow() -> &'static str {
     tokio::time::sleep(Duration::from_secs(2)).await;

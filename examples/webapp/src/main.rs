@@ -1,11 +1,13 @@
-//! The web application of the monitoring article, on axum: three handlers, a
-//! page of metrics beside them.
+//! An example web application on axum, with three instrumented handlers.
 //!
-//! `WEBAPP_ADDR` sets where it listens (`127.0.0.1:8080`). The page is on
-//! `127.0.0.1:9464`, or where the standard variables
-//! `OTEL_EXPORTER_PROMETHEUS_HOST` and `OTEL_EXPORTER_PROMETHEUS_PORT` say.
-//! `WEBAPP_NAME` is its name (`webapp_1`). With `WEBAPP_FILE_SD` set to a folder,
-//! Prometheus finds it there, and its end waits for one more scrape.
+//! Environment variables configure the application:
+//!
+//! - `WEBAPP_ADDR`: the address of the application (default: `127.0.0.1:8080`).
+//! - `WEBAPP_NAME`: its name, the label `app_name` (default: `webapp_1`).
+//! - `WEBAPP_FILE_SD`: a folder for the target file, through which Prometheus finds the
+//!   application. On shutdown the application then waits for one more scrape. Unix only.
+//! - `OTEL_EXPORTER_PROMETHEUS_HOST` and `OTEL_EXPORTER_PROMETHEUS_PORT`: the address of the
+//!   metrics (default: `127.0.0.1:9464`).
 
 mod error;
 mod handlers;
@@ -30,7 +32,7 @@ async fn main() -> anyhow::Result<()> {
         .route("/test1", get(handlers::test1))
         .route("/slow", get(handlers::slow))
         .layer(map_response(error::page))
-        // Outside of all others, so that it sees what goes out.
+        // The last layer is the outermost one, so it sees the final response.
         .layer(instrument_runtime::axum::layer());
 
     let addr = std::env::var("WEBAPP_ADDR").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
@@ -38,13 +40,15 @@ async fn main() -> anyhow::Result<()> {
         format!("cannot listen on {addr}; set WEBAPP_ADDR to another host:port")
     })?;
     let addr = listener.local_addr()?;
-    println!("{name} listens on http://{addr}; try");
-    println!("  curl http://{addr}/test            # answers \"test\"");
-    println!("  curl http://{addr}/test1           # fails: 500");
-    println!("  curl http://{addr}/nowhere         # 404, under endpoint=\"unmatched\"");
-    println!("  curl -m 0.2 http://{addr}/slow     # hangs up on a handler that takes 2 s");
+    println!("{name} listens on http://{addr}; try:");
+    println!("  curl http://{addr}/test            # returns \"test\"");
+    println!("  curl http://{addr}/test1           # fails with 500");
+    println!("  curl http://{addr}/nowhere         # 404, counted under endpoint=\"unmatched\"");
+    println!(
+        "  curl -m 0.2 http://{addr}/slow     # disconnects after 0.2 s; the handler takes 2 s"
+    );
     if let Some(metrics) = exporter.local_addr() {
-        println!("  curl http://{metrics}/metrics        # what Prometheus sees");
+        println!("  curl http://{metrics}/metrics        # the metrics that Prometheus scrapes");
     }
 
     axum::serve(listener, app)
@@ -55,6 +59,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Configures the metrics from the environment.
 fn metrics(name: &str) -> Builder {
     let builder = instrument_runtime::builder(name);
     #[cfg(unix)]

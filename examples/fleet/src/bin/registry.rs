@@ -1,5 +1,7 @@
-//! The registry by itself: `cargo run -p fleet --bin registry -- targets/
-//! 127.0.0.1:9465`. In Prometheus:
+//! Serves a folder of targets over HTTP, for Prometheus's `http_sd_configs`.
+//!
+//! Run `cargo run -p fleet --bin registry -- targets/ 127.0.0.1:9465`, and configure
+//! Prometheus like this:
 //!
 //! ```yaml
 //! scrape_configs:
