@@ -133,9 +133,7 @@ fn labels_that_a_recorder_adds_are_those_of_the_call() {
     alone("labels_that_a_recorder_adds_are_those_of_the_call", || {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
-        metrics::set_global_recorder(WithUser(recorder))
-            .ok()
-            .expect("the first recorder");
+        assert!(metrics::set_global_recorder(WithUser(recorder)).is_ok());
         for (user, calls) in [("ann", 1), ("bob", 2), ("ann", 3)] {
             *USER.lock().expect("no panic") = user;
             (0..calls).for_each(|_| one_call_of_each());

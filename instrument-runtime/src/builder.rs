@@ -175,7 +175,13 @@ impl Builder {
         self
     }
 
-    /// What the three metrics are called.
+    /// Sets the names of the three metrics and of their labels.
+    ///
+    /// The application may record a metric under one of these names itself, or under
+    /// one that the page writes alike, such as `requests.total`. If its kind is the
+    /// same, it is shown among the series of calls. If not, it is not on the page,
+    /// because a page can have a name only once; a message on stderr says so, once for
+    /// each name. The same holds for the exporter's own metrics (`instrument_…`).
     pub fn names(mut self, names: MetricNames) -> Self {
         self.names = names;
         self

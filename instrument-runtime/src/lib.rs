@@ -43,7 +43,9 @@
 //! `testing` lets unit tests ask what was counted ([`testing`]).
 //!
 //! Calls are recorded through the [`metrics`] facade. Without `init`, a recorder
-//! of your own gets them; with neither, a call costs a little and counts nothing.
+//! of your own gets them; with neither, a call costs a little and counts nothing. A
+//! recorder of your own is asked for its handles at every call, so it may forget idle
+//! series and add labels as it likes; only our own recorder's handles are kept.
 //! A library may therefore annotate its functions and leave the rest to the
 //! application.
 //!
