@@ -105,6 +105,11 @@ impl Scrape {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn of_all() -> Self {
+        Self { shows_all: true }
+    }
+
     /// The whole answer was sent. Whether the scraper takes it in shows a little
     /// later, if at all.
     pub(crate) fn delivered(self) -> Option<Delivery> {
@@ -114,6 +119,11 @@ impl Scrape {
             Delivery(())
         })
     }
+}
+
+#[cfg(test)]
+pub(crate) fn delivered() -> usize {
+    DELIVERED.load(Ordering::Relaxed)
 }
 
 /// A scrape that shows all and was sent. Dropping it leaves it at that.

@@ -335,6 +335,37 @@ mod tests {
         assert!(connection.is_idle());
     }
 
+    /// One of which the runtime has had no time to learn that its peer has hung up.
+    #[tokio::test]
+    async fn a_scrape_that_is_reset_is_not_delivered() {
+        use crate::discovery::departure;
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a free port");
+        let addr = listener.local_addr().expect("its address");
+        for hangs_up in [true, false] {
+            let peer = std::net::TcpStream::connect(addr).expect("connects");
+            let (stream, _) = listener.accept().await.expect("a connection");
+            stream.writable().await.expect("a new connection is");
+            let connection = Connections::default().open(Stream::Tcp(stream));
+            let peer = (!hangs_up).then_some(peer);
+            let before = departure::delivered();
+            connection.answered(Answer {
+                page: None,
+                scrape: Some(Scrape::of_all()),
+            });
+            let Some(Stream::Tcp(stream)) = &*connection.stream.borrow() else {
+                panic!("it has a stream");
+            };
+            stream.try_write(b"the answer").expect("it goes out");
+            connection.flushed();
+            assert_eq!(departure::delivered(), before + 1);
+            connection.ended();
+            assert_eq!(departure::delivered(), before + usize::from(!hangs_up));
+            drop(peer);
+        }
+    }
+
     #[test]
     fn whoever_reads_the_oldest_pages_is_left() {
         let page = |number, size| Rc::new(Rendered::new(number, "x".repeat(size), false));
