@@ -1,6 +1,7 @@
 //! What a call costs: no allocation once its series are known, and in an
 //! optimized build no more instructions than it had.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::process::Command;
 use std::task::{Context, Poll, Waker};
@@ -8,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use instrument_runtime::instrumented;
 use instrument_tests::allocations::{Counting, allocations};
 use instrument_tests::in_ci;
+use tower::{Layer, Service, service_fn};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -39,7 +41,7 @@ fn ready<T>(call: impl Future<Output = T>) -> T {
 }
 
 fn install() {
-    // Both tests are in one process.
+    // The tests are in one process.
     static INSTALL: std::sync::Once = std::sync::Once::new();
     INSTALL.call_once(|| {
         instrument_runtime::builder("cost")
@@ -64,6 +66,40 @@ fn a_call_allocates_nothing_once_its_series_are_known() {
     let before = allocations();
     calls(0..1000);
     assert_eq!(allocations() - before, 0);
+}
+
+#[instrumented(endpoint = "/users/{id}", method = "GET")]
+async fn handler() -> http::Response<()> {
+    http::Response::default()
+}
+
+/// What a request under a layer allocates once its series are known: the request, the
+/// token by which it is found again, and its path, as long as it has no route.
+#[test]
+fn a_layer_allocates_three_times_for_a_request() {
+    install();
+    let request = || {
+        let mut request = http::Request::new(());
+        *request.uri_mut() = http::Uri::from_static("/users/7");
+        // axum and others put something there in any case.
+        request.extensions_mut().insert(1_u64);
+        request.extensions_mut().insert(1_u32);
+        request
+    };
+    let app = service_fn(async |_request: http::Request<()>| Ok::<_, Infallible>(handler().await));
+    let mut layered = instrument_runtime::tower::layer().layer(app);
+    let mut of_requests = |requests: u64| {
+        let mut sum = 0;
+        for _ in 0..requests {
+            let request = request();
+            let before = allocations();
+            let Ok(_) = ready(layered.call(request));
+            sum += allocations() - before;
+        }
+        sum
+    };
+    of_requests(8);
+    assert_eq!(of_requests(100), 300);
 }
 
 /// Its name, a call of it, and what that took.
