@@ -31,7 +31,8 @@
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not tell its HTTP status",
-    note = "derive it: `#[derive(HttpStatus)]` with `#[http_status(404)]`, or implement `HttpStatus`"
+    note = "derive it: `#[derive(HttpStatus)]` with `#[http_status(404)]`, or implement `HttpStatus`",
+    note = "for a framework's own type, enable the framework's feature of `instrument-runtime`"
 )]
 pub trait HttpStatus {
     /// The status code, 100 to 599.

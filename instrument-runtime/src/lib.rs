@@ -112,6 +112,9 @@ mod outcome;
 mod process;
 #[cfg(feature = "push")]
 mod push;
+#[cfg(not(feature = "push"))]
+#[path = "push/missing.rs"]
+mod push_missing;
 mod recorder;
 #[cfg(feature = "_layer")]
 mod request;
