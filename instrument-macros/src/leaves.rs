@@ -93,13 +93,13 @@ fn is_box_pin(path: &Expr) -> bool {
 fn wrap_tail_of(statements: &mut [Stmt], wrap: &mut dyn FnMut(Leaf) -> TokenStream) {
     match statements.last_mut() {
         Some(Stmt::Expr(expr, None)) => wrap_tail(expr, wrap),
-        Some(Stmt::Macro(statement)) if statement.semi_token.is_none() => {
-            if !diverges(&statement.mac) {
-                let leaf = Leaf::Other(statement.to_token_stream());
-                let wrapped = wrap(leaf);
-                if let Some(last) = statements.last_mut() {
-                    *last = Stmt::Expr(Expr::Verbatim(wrapped), None);
-                }
+        Some(last @ Stmt::Macro(_)) => {
+            if let Stmt::Macro(statement) = &*last
+                && statement.semi_token.is_none()
+                && !diverges(&statement.mac)
+            {
+                let wrapped = wrap(Leaf::Other(statement.to_token_stream()));
+                *last = Stmt::Expr(Expr::Verbatim(wrapped), None);
             }
         }
         _ => {}
