@@ -12,10 +12,18 @@ use crate::names::closest;
 
 const NAMES: [&str; 6] = ["endpoint", "method", "labels", "outcome", "skip", "crate"];
 
+/// The value of `endpoint`.
+#[derive(Clone)]
+pub(crate) enum Endpoint {
+    Literal(LitStr),
+    /// The path of a constant.
+    Constant(Path),
+}
+
 /// Checked arguments, each beside where its name stands.
 #[derive(Clone, Default)]
 pub(crate) struct Args {
-    pub(crate) endpoint: Option<(Span, LitStr)>,
+    pub(crate) endpoint: Option<(Span, Endpoint)>,
     pub(crate) method: Option<(Span, LitStr)>,
     pub(crate) labels: Option<(Span, Labels)>,
     pub(crate) outcome: Option<(Span, Expr)>,
@@ -66,13 +74,7 @@ impl Args {
         let span = name.span();
         match name.to_string().as_str() {
             "endpoint" => {
-                let endpoint = string(&name, "/users/{id}", input)?;
-                if endpoint.value().is_empty() {
-                    return Err(syn::Error::new(
-                        endpoint.span(),
-                        "`endpoint` is empty; leave it out to get the function's path",
-                    ));
-                }
+                let endpoint = endpoint(&name, input)?;
                 once(&mut self.endpoint, &name, (span, endpoint))
             }
             "method" => {
@@ -171,6 +173,28 @@ fn value<T: Parse>(name: &Ident, example: &str, input: ParseStream<'_>) -> syn::
         ));
     }
     input.parse()
+}
+
+fn endpoint(name: &Ident, input: ParseStream<'_>) -> syn::Result<Endpoint> {
+    let is_path = input.peek(Token![=])
+        && (input.peek2(Ident::peek_any) || input.peek2(Token![::]))
+        && !input.peek2(syn::LitBool);
+    let ahead = input.fork();
+    if is_path
+        && ahead.parse::<Token![=]>().is_ok()
+        && ahead.parse::<Path>().is_ok()
+        && (ahead.is_empty() || ahead.peek(Token![,]))
+    {
+        return value(name, "PATH", input).map(Endpoint::Constant);
+    }
+    let literal = string(name, "/users/{id}", input)?;
+    if literal.value().is_empty() {
+        return Err(syn::Error::new(
+            literal.span(),
+            "`endpoint` is empty; leave it out to get the function's path",
+        ));
+    }
+    Ok(Endpoint::Literal(literal))
 }
 
 fn string(name: &Ident, example: &str, input: ParseStream<'_>) -> syn::Result<LitStr> {

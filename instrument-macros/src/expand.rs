@@ -2,12 +2,9 @@
 //!
 //! ```text
 //! async fn f(arguments) -> R {
-//!     Instrumented::new(
-//!         &SITE,
-//!         async move { /* the body */ },
-//!         /* the teller, by R */,
-//!     )
-//!     .await
+//!     let mut call = Call::unlabelled(&SITE);
+//!     let body = pin!(async move { /* the body */ });
+//!     Running::new(&mut call, body, /* the teller, by R */).await
 //! }
 //! ```
 //!
@@ -15,14 +12,16 @@
 //! every call of a function here is paid for by whoever compiles an annotated
 //! function, so there are few.
 //!
-//! The body's future is moved, never borrowed: a borrow would keep a second
-//! place for it, arguments and all, in the function's future.
+//! The body's future is pinned where it is made, or moved, but never moved after it
+//! was borrowed: that would keep a second place for it, arguments and all, in the
+//! function's future.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::Signature;
 use syn::spanned::Spanned;
 
+use crate::args::Endpoint;
 use crate::body::{boxed_future, is_async_block};
 use crate::captures::Captures;
 use crate::function::{Function, braced};
@@ -54,13 +53,46 @@ impl ToTokens for Plan {
 impl Plan {
     fn async_fn(&self, sig: &mut Signature) -> TokenStream {
         let captures = Captures::of(sig);
+        let runtime = &self.runtime;
         let block = self.hinted_body(&captures, sig);
         let allow = self.allow_on_block(&captures);
+        let (mut before, Call(new, call)) = self.call();
+        let call = match new {
+            "labelled" => call,
+            _ => quote_spanned!(Span::mixed_site()=> #runtime::Call::unlabelled(#call)),
+        };
+        let future = quote_spanned!(Span::mixed_site()=> async move #block);
+        let (future, probe) = match named(&self.function.sig.output) {
+            Some(output) => (
+                quote_spanned!(Span::mixed_site()=> let future = #future;),
+                quote_spanned!(Span::mixed_site()=> #runtime::Probe::<#output>::NEW),
+            ),
+            None => {
+                let probed = self.probe(&future);
+                (
+                    quote_spanned!(Span::mixed_site()=> let (future, probe) = #probed;),
+                    quote_spanned!(Span::mixed_site()=> probe),
+                )
+            }
+        };
+        let teller = self.teller(&probe);
         let at_body = Span::mixed_site().located_at(self.body.braces.join());
-        let (before, instrumented) =
-            self.instrumented(&quote_spanned!(Span::mixed_site()=> #allow async move #block));
+        let runtime_at_body = located_at(runtime, at_body);
+        // The future is a variable of its own while the teller is made: rustc then
+        // learns of each function alone that its future is `Freeze`, and the depth of
+        // a chain of calls does not count. The call is dropped after the body, so that
+        // what the body drops is part of it.
+        before.extend(quote_spanned! {Span::mixed_site()=>
+            let mut call = #call;
+            #allow #future
+            let teller = #teller;
+            let body = #runtime::pin!(future);
+        });
         // What does not fit the signature is the body's fault, and shown there.
-        quote_spanned!(at_body=> #before #instrumented.await)
+        quote_spanned! {at_body=>
+            #before
+            #runtime_at_body::Running::new(&mut call, body, teller).await
+        }
     }
 
     /// A function that returns a future: what it does before runs as it did,
@@ -234,8 +266,9 @@ impl Plan {
         // A method says more.
         let helper = (self.is_helper && method.is_none()).then(|| quote!(.helper()));
         let method = method.as_deref().unwrap_or_default();
-        let new = match endpoint.as_deref() {
-            Some(endpoint) => quote!(of_endpoint(#endpoint, #method)),
+        let new = match endpoint {
+            Some(Endpoint::Literal(endpoint)) => quote!(of_endpoint(#endpoint, #method)),
+            Some(Endpoint::Constant(endpoint)) => quote!(of_endpoint(#endpoint, #method)),
             None => quote!(of_function(#runtime::module_path!(), #name, #method)),
         };
 
@@ -295,14 +328,18 @@ impl Plan {
                     Ident::new(&format!("value{index}"), span)
                 })
                 .collect();
+            let shown = names
+                .iter()
+                .map(|name| shown(runtime, &name.to_token_stream()));
             quote_spanned! {Span::mixed_site()=>
                 let call = match (#(#values,)*) {
-                    (#(#names,)*) => #runtime::Call::#new(#site, &[#(#names),*]),
+                    (#(#names,)*) => #runtime::Call::#new(#site, &[#(#shown),*]),
                 };
             }
         } else {
+            let shown = values.iter().map(|value| shown(runtime, value));
             quote_spanned! {Span::mixed_site()=>
-                let call = #runtime::Call::#new(#site, &[#(#values),*]);
+                let call = #runtime::Call::#new(#site, &[#(#shown),*]);
             }
         };
         let name = quote_spanned!(Span::mixed_site()=> call);
@@ -311,24 +348,15 @@ impl Plan {
 
     /// `future` with the call around it, and the statements before.
     fn instrumented(&self, future: &TokenStream) -> (TokenStream, TokenStream) {
-        let runtime = &self.runtime;
         let (mut before, call) = self.call();
-        let (body, probe) = match self.named_output() {
-            Some(output) => (
-                future.clone(),
-                quote_spanned!(Span::mixed_site()=> #runtime::Probe::<#output>::NEW),
-            ),
-            None => {
-                let probed = self.probe(future);
-                before.extend(quote_spanned! {Span::mixed_site()=>
-                    let (body, probe) = #probed;
-                });
-                (
-                    quote_spanned!(Span::mixed_site()=> body),
-                    quote_spanned!(Span::mixed_site()=> probe),
-                )
-            }
-        };
+        let probed = self.probe(future);
+        before.extend(quote_spanned! {Span::mixed_site()=>
+            let (body, probe) = #probed;
+        });
+        let (body, probe) = (
+            quote_spanned!(Span::mixed_site()=> body),
+            quote_spanned!(Span::mixed_site()=> probe),
+        );
         (before, self.around(&call, &body, &probe))
     }
 
@@ -359,7 +387,20 @@ impl Plan {
 
     fn around(&self, call: &Call, body: &TokenStream, probe: &TokenStream) -> TokenStream {
         let runtime = &self.runtime;
-        let teller = match &self.outcome {
+        let teller = self.teller(probe);
+        let at_body = Span::mixed_site().located_at(self.body.braces.join());
+        let runtime = located_at(runtime, at_body);
+        let Call(new, call) = call;
+        let new = Ident::new(new, at_body);
+        quote_spanned! {at_body=>
+            #runtime::Instrumented::#new(#call, #body, #teller)
+        }
+    }
+
+    /// What reads the outcome off the value that the body comes to.
+    fn teller(&self, probe: &TokenStream) -> TokenStream {
+        let runtime = &self.runtime;
+        match &self.outcome {
             Some(outcome) => {
                 quote_spanned!(Span::mixed_site()=> #runtime::by_function(#probe, #outcome))
             }
@@ -373,21 +414,6 @@ impl Plan {
                     (sides.0, sides.1.told(), sides.2.told())
                 }
             },
-        };
-        let at_body = Span::mixed_site().located_at(self.body.braces.join());
-        let runtime = located_at(runtime, at_body);
-        let Call(new, call) = call;
-        let new = Ident::new(new, at_body);
-        quote_spanned! {at_body=>
-            #runtime::Instrumented::#new(#call, #body, #teller)
-        }
-    }
-
-    /// What the body comes to, if the signature gives it a name.
-    fn named_output(&self) -> Option<TokenStream> {
-        match self.shape {
-            Shape::AsyncFn => named(&self.function.sig.output),
-            Shape::ImplFuture | Shape::BoxedFuture => None,
         }
     }
 
@@ -419,6 +445,13 @@ impl Plan {
             };
         }
     }
+}
+
+/// A reference to a label's value as a `&dyn Display`. What is not `Display` is shown
+/// at the value.
+fn shown(runtime: &TokenStream, value: &TokenStream) -> TokenStream {
+    let span = Span::mixed_site().located_at(value.span());
+    quote_spanned!(span=> #runtime::shown(#value))
 }
 
 fn awaits(tokens: TokenStream) -> bool {

@@ -7,6 +7,7 @@ use quote::{ToTokens, quote};
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{Attribute, Signature, Token, Visibility};
 
+#[derive(Clone)]
 pub(crate) struct Function {
     pub(crate) attrs: Vec<Attribute>,
     pub(crate) vis: Visibility,
@@ -15,6 +16,7 @@ pub(crate) struct Function {
     pub(crate) body: Option<Body>,
 }
 
+#[derive(Clone)]
 pub(crate) struct Body {
     pub(crate) braces: DelimSpan,
     pub(crate) inner_attrs: Vec<Attribute>,

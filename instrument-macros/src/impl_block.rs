@@ -5,8 +5,9 @@ use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, TokenStreamExt, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
+use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Attribute, ImplItem, ItemImpl, Meta, Type};
+use syn::{Attribute, ImplItem, ItemImpl, Meta, Token, Type, parse_quote};
 
 use crate::args::Args;
 use crate::function::Function;
@@ -83,7 +84,9 @@ impl ImplBlock {
         for item in self.items {
             match item {
                 Item::Function(mut function) => {
-                    function.attrs.retain(|attr| !is_own(attr));
+                    function
+                        .attrs
+                        .retain(|attr| !is_own(attr) && conditional(attr).is_none());
                     function.to_tokens(&mut content);
                 }
                 Item::Other(item) => item.to_tokens(&mut content),
@@ -100,21 +103,30 @@ impl ImplBlock {
         for item in self.items {
             match item {
                 Item::Function(function) => {
-                    let (function, own) = take_own(*function)?;
-                    let own = match own {
-                        Some(own) => own,
-                        None if output::shape(&function.sig).is_some() => Args::default(),
-                        None => {
+                    for Variant { function, own } in variants(*function)? {
+                        let own = match own {
+                            Some(Ok(own)) => own,
+                            Some(Err(twice)) => {
+                                let cfgs = function.attrs.iter().filter(|attr| is_cfg(attr));
+                                let error = twice.into_compile_error();
+                                content.extend(quote!(#(#cfgs)* #error));
+                                function.to_tokens(&mut content);
+                                found_async = true;
+                                continue;
+                            }
+                            None if output::shape(&function.sig).is_some() => Args::default(),
+                            None => {
+                                function.to_tokens(&mut content);
+                                continue;
+                            }
+                        };
+                        found_async = true;
+                        if own.skip.is_some() {
                             function.to_tokens(&mut content);
-                            continue;
+                        } else {
+                            let args = own.or(args);
+                            Plan::new(args, function, Some(&self.owner))?.to_tokens(&mut content);
                         }
-                    };
-                    found_async = true;
-                    if own.skip.is_some() {
-                        function.to_tokens(&mut content);
-                    } else {
-                        let args = own.or(args);
-                        Plan::new(args, function, Some(&self.owner))?.to_tokens(&mut content);
                     }
                 }
                 Item::Other(item) => item.to_tokens(&mut content),
@@ -182,21 +194,142 @@ fn is_own(attr: &Attribute) -> bool {
         .is_some_and(|segment| segment.ident == "instrumented")
 }
 
-/// Takes a method's own `#[instrumented(…)]` off it.
-fn take_own(mut function: Function) -> syn::Result<(Function, Option<Args>)> {
+/// A method with its own `#[instrumented(…)]` taken off it.
+struct Variant {
+    function: Function,
+    /// An error if there are two.
+    own: Option<syn::Result<Args>>,
+}
+
+/// The method once for each way in which its own attribute may be configured:
+/// `#[cfg_attr(predicate, instrumented(…))]` becomes a method with the arguments
+/// under `#[cfg(predicate)]`, and one without under `#[cfg(not(predicate))]`.
+fn variants(function: Function) -> syn::Result<Vec<Variant>> {
+    let Some(position) = function
+        .attrs
+        .iter()
+        .position(|attr| conditional(attr).is_some())
+    else {
+        return take_own(function).map(|variant| vec![variant]);
+    };
+    let Some(Conditional {
+        predicate,
+        attributes,
+    }) = conditional(&function.attrs[position])
+    else {
+        return Ok(Vec::new());
+    };
+    let (mut with, mut without) = (function.clone(), function);
+    with.attrs.splice(
+        position..=position,
+        [vec![parse_quote!(#[cfg(#predicate)])], attributes].concat(),
+    );
+    without.attrs[position] = parse_quote!(#[cfg(not(#predicate))]);
+    let mut found = variants(with)?;
+    found.extend(variants(without)?);
+    Ok(found)
+}
+
+/// A `#[cfg_attr(predicate, attributes)]` that has ours among its attributes.
+struct Conditional {
+    predicate: Meta,
+    attributes: Vec<Attribute>,
+}
+
+fn conditional(attr: &Attribute) -> Option<Conditional> {
+    if !attr.path().is_ident("cfg_attr") {
+        return None;
+    }
+    let parse = Punctuated::<Meta, Token![,]>::parse_terminated;
+    let mut metas = attr.parse_args_with(parse).ok()?.into_iter();
+    let predicate = metas.next()?;
+    let attributes: Vec<Attribute> = metas.map(|meta| parse_quote!(#[#meta])).collect();
+    attributes
+        .iter()
+        .any(|attr| is_own(attr) || conditional(attr).is_some())
+        .then_some(Conditional {
+            predicate,
+            attributes,
+        })
+}
+
+fn take_own(mut function: Function) -> syn::Result<Variant> {
     let Some(position) = function.attrs.iter().position(is_own) else {
-        return Ok((function, None));
+        return Ok(Variant {
+            function,
+            own: None,
+        });
     };
     let attr = function.attrs.remove(position);
-    if let Some(second) = function.attrs.iter().find(|attr| is_own(attr)) {
-        return Err(syn::Error::new(
+    let own = match function.attrs.iter().find(|attr| is_own(attr)) {
+        Some(second) => Err(syn::Error::new(
             second.span(),
             "`#[instrumented]` stands on this method twice",
-        ));
-    }
-    let args = match &attr.meta {
-        Meta::List(list) => Args::parse(list.tokens.clone())?,
-        _ => Args::default(),
+        )),
+        None => Ok(match &attr.meta {
+            Meta::List(list) => Args::parse(list.tokens.clone())?,
+            _ => Args::default(),
+        }),
     };
-    Ok((function, Some(args)))
+    function.attrs.retain(|attr| !is_own(attr));
+    Ok(Variant {
+        function,
+        own: Some(own),
+    })
+}
+
+fn is_cfg(attr: &Attribute) -> bool {
+    attr.path().is_ident("cfg")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn methods(item: TokenStream) -> Vec<(String, bool)> {
+        let function: Function = syn::parse2(item).expect("a function");
+        let variants = variants(function).unwrap_or_else(|error| panic!("{error}"));
+        variants
+            .into_iter()
+            .map(|Variant { function, own }| {
+                let attrs = &function.attrs;
+                let attrs = quote!(#(#attrs)*).to_string().replace(' ', "");
+                (attrs, own.is_some())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_conditional_attribute_makes_two_methods() {
+        let found = methods(quote! {
+            #[cfg_attr(test, allow(unused))]
+            #[cfg_attr(feature = "x", inline, instrumented(skip))]
+            async fn f() {}
+        });
+        let expected = [
+            (
+                "#[cfg_attr(test,allow(unused))]#[cfg(feature=\"x\")]#[inline]",
+                true,
+            ),
+            (
+                "#[cfg_attr(test,allow(unused))]#[cfg(not(feature=\"x\"))]",
+                false,
+            ),
+        ];
+        assert_eq!(found, expected.map(|(attrs, own)| (attrs.to_owned(), own)));
+    }
+
+    #[test]
+    fn several_conditions_are_all_considered() {
+        let found = methods(quote! {
+            #[cfg_attr(a, cfg_attr(b, instrument_runtime::instrumented))]
+            async fn f() {}
+        });
+        let expected = [
+            ("#[cfg(a)]#[cfg(b)]", true),
+            ("#[cfg(a)]#[cfg(not(b))]", false),
+            ("#[cfg(not(a))]", false),
+        ];
+        assert_eq!(found, expected.map(|(attrs, own)| (attrs.to_owned(), own)));
+    }
 }

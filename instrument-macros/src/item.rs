@@ -91,7 +91,7 @@ mod tests {
     fn a_body_that_is_still_being_typed_is_expanded() {
         for body in ["request.", "let x =", "match x", "if", "a b c ;; let", ""] {
             let expanded = expanded("", &format!("async fn f(request: String) {{ {body} }}"));
-            assert!(expanded.contains("Instrumented :: new"), "{expanded}");
+            assert!(expanded.contains("Running :: new"), "{expanded}");
             assert!(!expanded.contains("compile_error"), "{expanded}");
         }
     }

@@ -64,6 +64,15 @@ fn parse_label(input: ParseStream<'_>) -> syn::Result<(Ident, Label)> {
     let ident = Ident::parse_any(input)?;
     let name = ident.unraw().to_string();
     validate_name(&ident, &name)?;
+    if input.peek(Token![-]) {
+        return Err(input.error(format!(
+            "a label's name has no `-`: write `{}`",
+            with_underscores(&name, input)
+        )));
+    }
+    if input.peek(Token![.]) {
+        return Err(input.error("a label's name has no `.`: write `_` instead"));
+    }
     if !input.peek(Token![=]) {
         return Err(syn::Error::new(
             ident.span(),
@@ -85,6 +94,19 @@ fn parse_label(input: ParseStream<'_>) -> syn::Result<(Ident, Label)> {
         expression => LabelValue::Expression(expression.into_token_stream()),
     };
     Ok((ident, Label { name, value }))
+}
+
+/// The `tenant_id` that stands for `tenant-id`, of which the first part is read.
+fn with_underscores(first: &str, input: ParseStream<'_>) -> String {
+    let rest = input.fork();
+    let mut name = first.to_owned();
+    while rest.parse::<Token![-]>().is_ok() {
+        let Ok(part) = Ident::parse_any(&rest) else {
+            break;
+        };
+        name = format!("{name}_{part}");
+    }
+    name
 }
 
 /// Prometheus's grammar for label names, less what is reserved.

@@ -1,12 +1,12 @@
 //! What is to be expanded: everything that can be wrong has been refused.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::quote;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Expr, FnArg, Signature, Type};
+use syn::{Expr, FnArg, LitStr, Signature, Type};
 
-use crate::args::Args;
+use crate::args::{Args, Endpoint};
 use crate::function::{Body, Function};
 use crate::labels::Labels;
 use crate::output::{self, Shape};
@@ -16,7 +16,7 @@ pub(crate) struct Plan {
     pub(crate) shape: Shape,
     /// `function`, or `Type::function` in an annotated `impl` block.
     pub(crate) name: String,
-    pub(crate) endpoint: Option<String>,
+    pub(crate) endpoint: Option<Endpoint>,
     pub(crate) method: Option<String>,
     /// Whether a framework cannot call it with a request.
     pub(crate) is_helper: bool,
@@ -53,12 +53,17 @@ impl Plan {
         }
         let name = function.sig.ident.unraw();
         let route = route::of(&function.attrs);
+        let route_endpoint =
+            |path: String| Endpoint::Literal(LitStr::new(&path, Span::call_site()));
         let endpoint = args
             .endpoint
-            .map(|(_, endpoint)| endpoint.value())
-            .or(route.endpoint);
+            .map(|(_, endpoint)| endpoint)
+            .or(route.endpoint.map(route_endpoint));
         // An endpoint that is no path names a function.
-        let is_path = endpoint.as_ref().is_none_or(|path| path.starts_with('/'));
+        let is_path = match &endpoint {
+            Some(Endpoint::Literal(path)) => path.value().starts_with('/'),
+            Some(Endpoint::Constant(_)) | None => true,
+        };
         Ok(Self {
             is_helper: !is_path || !takes_requests(&function.sig),
             shape,
@@ -94,6 +99,18 @@ fn measurable(function: &Function) -> syn::Result<Shape> {
         ));
     }
     output::shape(sig).ok_or_else(|| {
+        let body = function.body.as_ref();
+        if body.is_some_and(|body| mentions(body.tokens.clone(), "block_on")) {
+            return syn::Error::new(
+                Span::call_site(),
+                format!(
+                    "`{name}` is not async any more: an attribute above this one, such as \
+                     `#[tokio::main]`, has already expanded it; write `#[instrumented]` above that \
+                     attribute, or move the body to an `async fn` of its own and annotate that",
+                    name = sig.ident
+                ),
+            );
+        }
         syn::Error::new(
             sig.fn_token.span(),
             format!(
@@ -102,6 +119,14 @@ fn measurable(function: &Function) -> syn::Result<Shape> {
                 sig.ident, sig.ident
             ),
         )
+    })
+}
+
+fn mentions(tokens: TokenStream, name: &str) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Group(group) => mentions(group.stream(), name),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
     })
 }
 

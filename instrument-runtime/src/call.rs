@@ -43,6 +43,16 @@ impl Returns {
         #[cfg(feature = "_layer")]
         is_answer: false,
     };
+
+    const fn of<R, T: Teller<R>>() -> &'static Self {
+        const {
+            &Self {
+                protocol: T::PROTOCOL,
+                #[cfg(feature = "_layer")]
+                is_answer: T::IS_ANSWER,
+            }
+        }
+    }
 }
 
 /// Where the call is counted. What has to be dropped stands behind one `Arc`, so
@@ -106,6 +116,13 @@ impl Call {
             return Self::ahead(site, values);
         }
         Self::waiting(site, site.series(values).into(), Returns::UNKNOWN)
+    }
+
+    /// The same without labels, or with none but literals.
+    #[inline]
+    #[must_use]
+    pub fn unlabelled(site: &'static CallSite) -> Self {
+        Self::waiting(site, Counted::Unknown, Returns::UNKNOWN)
     }
 
     /// A call that may never start: the future that a plain function returns.
@@ -207,6 +224,27 @@ impl Call {
         false
     }
 
+    /// Polls the body as a part of this call.
+    #[inline]
+    fn poll<F: Future, T: Teller<F::Output>>(
+        &mut self,
+        body: Pin<&mut F>,
+        teller: &T,
+        context: &mut Context<'_>,
+    ) -> Poll<F::Output> {
+        self.enter();
+        let output = body.poll(context);
+        match &output {
+            // A panic in `tell` finds the call still in its poll.
+            Poll::Ready(value) => {
+                let outcome = teller.tell(value, self.site.has_method());
+                self.finish(outcome.end(), T::IS_JUDGE);
+            }
+            Poll::Pending => self.suspend(),
+        }
+        output
+    }
+
     #[inline]
     fn suspend(&mut self) {
         if let State::Polled(started) = self.state {
@@ -288,23 +326,16 @@ impl<F, T> std::fmt::Debug for Instrumented<F, T> {
 }
 
 impl<F: Future, T: Teller<F::Output>> Instrumented<F, T> {
-    const RETURNS: &'static Returns = &Returns {
-        protocol: T::PROTOCOL,
-        #[cfg(feature = "_layer")]
-        is_answer: T::IS_ANSWER,
-    };
-
     /// Without labels, or with none but literals.
     #[inline]
     pub fn new(site: &'static CallSite, body: F, teller: T) -> Self {
-        let call = Call::waiting(site, Counted::Unknown, Self::RETURNS);
-        Self { body, call, teller }
+        Self::labelled(Call::unlabelled(site), body, teller)
     }
 
     /// With labels that were evaluated for this call, which has not started.
     #[inline]
     pub fn labelled(mut call: Call, body: F, teller: T) -> Self {
-        call.returns = Self::RETURNS;
+        call.returns = Returns::of::<F::Output, T>();
         Self { body, call, teller }
     }
 }
@@ -315,16 +346,51 @@ impl<F: Future, T: Teller<F::Output>> Future for Instrumented<F, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        this.call.enter();
-        let output = this.body.poll(context);
-        match &output {
-            // A panic in `tell` finds the call still in its poll.
-            Poll::Ready(value) => {
-                let outcome = this.teller.tell(value, this.call.site.has_method());
-                this.call.finish(outcome.end(), T::IS_JUDGE);
-            }
-            Poll::Pending => this.call.suspend(),
-        }
-        output
+        this.call.poll(this.body, this.teller, context)
+    }
+}
+
+/// An async function's body with its call around it, both of which the function
+/// holds.
+///
+/// The function awaits this instead of an [`Instrumented`], because the compiler
+/// asks of a future what it asks of each type that the future holds, one inside the
+/// other, and `recursion_limit` bounds how deep it goes. Held side by side, the body
+/// is one level less deep.
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct Running<'a, F, T> {
+    call: &'a mut Call,
+    body: Pin<&'a mut F>,
+    teller: T,
+}
+
+// A `&mut` is not unwind safe, because what it borrows can be seen afterwards. Here
+// nobody else sees it: the function that holds the body and the call holds this too.
+impl<F: UnwindSafe, T: UnwindSafe> UnwindSafe for Running<'_, F, T> {}
+
+impl<F, T> std::fmt::Debug for Running<'_, F, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("call", &self.call)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, F: Future, T: Teller<F::Output>> Running<'a, F, T> {
+    /// With a call that has not started.
+    #[inline]
+    pub fn new(call: &'a mut Call, body: Pin<&'a mut F>, teller: T) -> Self {
+        call.returns = Returns::of::<F::Output, T>();
+        Self { call, body, teller }
+    }
+}
+
+impl<F: Future, T: Teller<F::Output> + Unpin> Future for Running<'_, F, T> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.get_mut();
+        this.call.poll(this.body.as_mut(), &this.teller, context)
     }
 }

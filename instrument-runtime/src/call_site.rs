@@ -51,6 +51,11 @@ impl CallSite {
     /// is no label `method` if `method` is empty.
     #[must_use]
     pub const fn of_endpoint(endpoint: &'static str, method: &'static str) -> Self {
+        // A literal has been checked before; a constant is evaluated here.
+        assert!(
+            !endpoint.is_empty(),
+            "`endpoint` is empty; leave it out to get the function's path"
+        );
         Self::of_function("", endpoint, method)
     }
 

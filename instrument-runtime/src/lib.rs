@@ -101,11 +101,13 @@ pub use outcome::Outcome;
 #[doc(hidden)]
 #[allow(missing_docs)]
 pub mod __private {
-    pub use crate::call::{Call, Instrumented};
+    pub use crate::call::{Call, Instrumented, Running};
     pub use crate::call_site::CallSite;
     pub use crate::tell::{BY_NOTHING, ByFunction, Probe, Teller, by_function, probe};
+    pub use crate::values::{LabelValue, shown};
     pub use crate::zeros::Known;
     pub use core::module_path;
+    pub use core::pin::pin;
     pub use inventory::submit;
     pub use std::boxed::Box;
 

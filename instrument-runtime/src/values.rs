@@ -13,6 +13,24 @@ use crate::current;
 use crate::series::{Series, SeriesRef};
 use crate::settings;
 
+/// What can be the value of a label.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the value of a label",
+    label = "not a string, and not `Display`",
+    note = "the value of a label is a string or implements `Display`",
+    note = "for an `Option`, say what stands for `None`: `value.as_deref().unwrap_or(\"none\")`"
+)]
+pub trait LabelValue: Display {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Display> LabelValue for T {}
+
+/// A label's value as the runtime takes it.
+#[inline(always)]
+pub fn shown<T: LabelValue>(value: &T) -> &dyn Display {
+    value
+}
+
 /// The values of a call's dynamic labels, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Values {

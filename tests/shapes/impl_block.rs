@@ -93,6 +93,53 @@ fn methods() {
     assert!(shop.open);
 }
 
+struct Configured;
+
+/// Whether the attribute on the method applies or not, each call counts once.
+#[instrumented]
+impl Configured {
+    #[cfg_attr(all(), instrumented(endpoint = "/applies"))]
+    async fn applies(&self) {
+        work().await;
+    }
+
+    #[cfg_attr(any(), instrumented(endpoint = "/never"))]
+    async fn does_not_apply(&self) {
+        work().await;
+    }
+
+    #[cfg_attr(all(), must_use, instrumented(skip))]
+    async fn skipped(&self) -> u8 {
+        work().await;
+        1
+    }
+
+    #[cfg_attr(any(), instrumented(endpoint = "/one"))]
+    #[cfg_attr(all(), instrumented(endpoint = "/other"))]
+    async fn one_of_two(&self) {
+        work().await;
+    }
+
+    #[cfg_attr(all(), cfg_attr(all(), instrumented(endpoint = "/nested")))]
+    async fn nested(&self) {
+        work().await;
+    }
+}
+
+#[test]
+fn conditional_attributes() {
+    ok("/applies", async || Configured.applies().await);
+    ok("impl_block::Configured::does_not_apply", async || {
+        Configured.does_not_apply().await;
+    });
+    Recorded::during_async(async |recorded| {
+        assert_eq!(Configured.skipped().await, 1);
+        assert_eq!(recorded.lines(), [""; 0]);
+    });
+    ok("/other", async || Configured.one_of_two().await);
+    ok("/nested", async || Configured.nested().await);
+}
+
 struct Holder<T>(T);
 
 #[instrumented(labels(kind = "holder"))]

@@ -65,3 +65,37 @@ fn values() {
     });
     assert_eq!(bytes, b"abc");
 }
+
+mod paths {
+    pub(super) const USERS: &str = "/users/{id}";
+}
+
+#[instrumented(endpoint = paths::USERS, method = "GET")]
+async fn constant_endpoint() {
+    work().await;
+}
+
+const LOCAL: &str = "/local";
+
+#[instrumented(endpoint = LOCAL, labels(region = "eu"))]
+fn constant_endpoint_of_a_returned_future() -> impl Future<Output = ()> {
+    let before = ();
+    async move {
+        work().await;
+        before
+    }
+}
+
+#[test]
+fn constants_as_endpoints() {
+    super::measured(
+        "method=GET endpoint=/users/{id}",
+        "outcome=ok",
+        async || {
+            constant_endpoint().await;
+        },
+    );
+    ok("/local region=eu", async || {
+        constant_endpoint_of_a_returned_future().await;
+    });
+}

@@ -13,6 +13,15 @@ async fn optional(tenant: Option<String>) {
     drop(tenant);
 }
 
+#[instrumented(labels(tenant = tenant, shard = shard().await))]
+async fn awaited(tenant: Option<String>) {
+    drop(tenant);
+}
+
+async fn shard() -> u8 {
+    1
+}
+
 fn main() {
-    drop((unknown_value(), not_display(), optional(None)));
+    drop((unknown_value(), not_display(), optional(None), awaited(None)));
 }

@@ -30,6 +30,15 @@ async fn reserved_by_us() {}
 #[instrumented(labels(overflow = true))]
 async fn reserved_for_the_overflow() {}
 
+#[instrumented(labels(tenant-id = "x"))]
+async fn with_a_hyphen() {}
+
+#[instrumented(labels(region = "eu", x-tenant-id = 1))]
+async fn with_hyphens() {}
+
+#[instrumented(labels(tenant.id = "x"))]
+async fn with_a_dot() {}
+
 fn main() {
     drop((empty(), no_value(), no_value_after_the_sign(), twice(), quoted()));
     drop((not_ascii(), two_underscores(), reserved_by_prometheus()));
