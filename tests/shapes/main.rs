@@ -7,6 +7,7 @@
 mod arguments;
 mod async_trait;
 mod attributes;
+mod depth;
 mod futures;
 mod generics;
 mod impl_block;
