@@ -17,6 +17,22 @@ pub(crate) fn is_async_block(tokens: &TokenStream) -> bool {
     starts && block && tokens.next().is_none()
 }
 
+/// Whether the last expression is an async block, or `Box::pin` of one.
+pub(crate) fn ends_in_async_block(tokens: &TokenStream) -> bool {
+    let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
+    let is_word =
+        |token: &TokenTree, word: &str| matches!(token, TokenTree::Ident(ident) if ident == word);
+    match tokens.as_slice() {
+        [.., word, TokenTree::Group(block)] if block.delimiter() == Delimiter::Brace => {
+            is_word(word, "async") || is_word(word, "move")
+        }
+        [.., pin, TokenTree::Group(boxed)] => {
+            is_word(pin, "pin") && is_async_block(&boxed.stream())
+        }
+        _ => false,
+    }
+}
+
 /// For a body that is `Box::pin(…)` and nothing else, as `#[async_trait]` writes
 /// it: the path before the parentheses and the future in them, if all of it comes
 /// to be.
@@ -83,6 +99,26 @@ mod tests {
             quote!(Box::pin(if early { return other() } else { future })),
         ] {
             assert!(boxed_future(&other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_last_expression_is_an_async_block() {
+        for block in [
+            quote!(async { 1 }),
+            quote!(let x = 1; async move { x }),
+            quote!(f(); Box::pin(async move { 1 })),
+        ] {
+            assert!(ends_in_async_block(&block), "{block}");
+        }
+        for other in [
+            quote!(let future = async { 1 }; future),
+            quote!(inner(async { 1 })),
+            quote!(Box::pin(inner())),
+            quote!(async move || { 1 }),
+            quote!(if x { async { 1 } } else { other() }),
+        ] {
+            assert!(!ends_in_async_block(&other), "{other}");
         }
     }
 }

@@ -88,14 +88,31 @@ impl Captures {
             .collect()
     }
 
-    /// Whether the body does not read one of them. rustc says so already; it would
-    /// add a second warning, that the capture is not read (`unused_assignments`).
-    pub(crate) fn has_unread(&self, body: &TokenStream) -> bool {
+    /// Whether the body leaves one of them unread, or assigns to one of them. rustc would
+    /// warn that the capture is not read (`unused_assignments`), where it warns of the
+    /// argument already, or where the plain function has nothing wrong with it.
+    pub(crate) fn may_be_unread(&self, body: &TokenStream) -> bool {
         self.bindings.iter().any(|Binding { ident, .. }| {
             let name = ident.to_string();
             let uses = Uses::of(&name, body);
-            !uses.reads && !uses.assigns && !name.starts_with('_')
+            (uses.assigns || !uses.reads && !uses.assigns_fields) && !name.starts_with('_')
         })
+    }
+
+    /// Statements that use the arguments of which the body only assigns fields. rustc
+    /// counts these as unused when they are captured, even if their `Drop` reads the
+    /// fields.
+    pub(crate) fn uses(&self, body: &TokenStream) -> TokenStream {
+        self.bindings
+            .iter()
+            .filter(|Binding { ident, .. }| {
+                let uses = Uses::of(&ident.to_string(), body);
+                uses.assigns_fields && !uses.reads && !uses.assigns
+            })
+            .map(|Binding { cfgs, ident }| {
+                quote_spanned!(Span::mixed_site()=> #(#cfgs)* let _ = &#ident;)
+            })
+            .collect()
     }
 
     /// The body without the warnings that only captured variables get.
@@ -103,22 +120,13 @@ impl Captures {
     /// That a field is assigned and not read again is no mistake if the argument's
     /// `Drop` reads it. For a local variable rustc knows that, for a captured one it
     /// does not. So these assignments are put in blocks that allow it.
-    pub(crate) fn without_false_warnings(
-        &self,
-        sig: &mut Signature,
-        body: &TokenStream,
-    ) -> TokenStream {
-        let mut names = Vec::new();
-        for Binding { ident, .. } in &self.bindings {
-            let name = ident.to_string();
-            let uses = Uses::of(&name, body);
-            if uses.assigns_fields {
-                if !uses.reads && !uses.assigns {
-                    allow_unused(sig, &name);
-                }
-                names.push(name);
-            }
-        }
+    pub(crate) fn without_false_warnings(&self, body: &TokenStream) -> TokenStream {
+        let names: Vec<String> = self
+            .bindings
+            .iter()
+            .map(|Binding { ident, .. }| ident.to_string())
+            .filter(|name| Uses::of(name, body).assigns_fields)
+            .collect();
         if names.is_empty() {
             body.clone()
         } else {
@@ -197,7 +205,7 @@ fn bound(pat: &Pat, idents: &mut Vec<Ident>) {
 struct Uses {
     /// Anything but an assignment.
     reads: bool,
-    /// `name = …`
+    /// `name = …`, or `+=` and the like.
     assigns: bool,
     /// `name.field = …`, or `+=` and the like.
     assigns_fields: bool,
@@ -266,11 +274,7 @@ fn assigned_place(tokens: &[TokenTree], start: usize) -> Option<Place> {
     } else {
         false
     };
-    // A whole value that is added to has been read.
-    match place {
-        Place::Whole if !is_punct(operator, "=") => None,
-        place => is_assignment.then_some(place),
-    }
+    is_assignment.then_some(place)
 }
 
 fn is_punct(token: &TokenTree, any_of: &str) -> bool {
@@ -325,24 +329,6 @@ fn allow_field_assignments_within(tokens: &[TokenTree], names: &[String]) -> Tok
         .collect()
 }
 
-/// Only assigned to, a variable counts as unused.
-fn allow_unused(sig: &mut Signature, name: &str) {
-    let allow = || syn::parse_quote!(#[allow(unused_variables)]);
-    for arg in &mut sig.inputs {
-        match arg {
-            FnArg::Receiver(receiver) if name == "self" => receiver.attrs.push(allow()),
-            FnArg::Typed(arg) if name != "self" => {
-                let mut idents = Vec::new();
-                bound(&arg.pat, &mut idents);
-                if idents.iter().any(|ident| ident == name) {
-                    arg.attrs.push(allow());
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -370,7 +356,7 @@ mod tests {
             ),
             (quote!(if x { } t.0.n <<= 1; t.0 += 1), (false, false, true)),
             (quote!(t.n(1); t.n < 1), (true, false, false)),
-            (quote!(t += 1), (true, false, false)),
+            (quote!(t += 1), (false, true, false)),
             (
                 quote!(match t {
                     _ => t.n = 1,

@@ -22,7 +22,7 @@ use syn::Signature;
 use syn::spanned::Spanned;
 
 use crate::args::Endpoint;
-use crate::body::{boxed_future, is_async_block};
+use crate::body::{boxed_future, ends_in_async_block, is_async_block};
 use crate::captures::Captures;
 use crate::function::{Function, braced};
 use crate::labels::{Label, LabelValue};
@@ -45,7 +45,10 @@ impl ToTokens for Plan {
             Shape::AsyncFn => self.async_fn(&mut sig),
             Shape::ImplFuture | Shape::BoxedFuture => self.returned(&mut sig),
         };
-        tokens.extend(quote!(#(#attrs)* #vis #defaultness #sig));
+        // `#[tracing::instrument]` captures what the expansion captures once more.
+        let allow = (self.is_traced() && Captures::of(&mut sig).may_be_unread(&self.body.tokens))
+            .then(|| quote!(#[allow(unused_assignments)]));
+        tokens.extend(quote!(#allow #(#attrs)* #vis #defaultness #sig));
         braced(self.body.braces, quote!(#(#inner_attrs)* #expanded)).to_tokens(tokens);
     }
 }
@@ -54,7 +57,7 @@ impl Plan {
     fn async_fn(&self, sig: &mut Signature) -> TokenStream {
         let captures = Captures::of(sig);
         let runtime = &self.runtime;
-        let block = self.hinted_body(&captures, sig);
+        let block = self.hinted_body(&captures);
         let allow = self.allow_on_block(&captures);
         let (mut before, Call(new, call)) = self.call();
         let call = match new {
@@ -131,9 +134,9 @@ impl Plan {
         }
         let captures = Captures::of(sig);
         let output = nameable(&sig.output, runtime);
-        let block = self.hinted_body(&captures, sig);
+        let block = self.hinted_body(&captures);
         let unused = captures
-            .has_unread(body)
+            .may_be_unread(body)
             .then(|| quote!(unused_assignments,));
         let future = quote_spanned! {Span::mixed_site()=>
             #runtime::call_once(
@@ -186,14 +189,15 @@ impl Plan {
     }
 
     /// The body as the user wrote it, in a block with what is never reached.
-    fn hinted_body(&self, captures: &Captures, sig: &mut Signature) -> TokenTree {
+    fn hinted_body(&self, captures: &Captures) -> TokenTree {
         let hints = self.never_reached(captures);
-        let body = captures.without_false_warnings(sig, &self.body.tokens);
+        let body = captures.without_false_warnings(&self.body.tokens);
+        let uses = captures.uses(&self.body.tokens);
         if hints.is_empty() {
             return braced(self.body.braces, body);
         }
         let body = self.as_block(body);
-        braced(self.body.braces, quote!(#hints #body))
+        braced(self.body.braces, quote!(#hints #uses #body))
     }
 
     /// The body as a block of its own, in which items come first, if they did. The
@@ -215,7 +219,7 @@ impl Plan {
     fn allow_on_block(&self, captures: &Captures) -> Option<TokenStream> {
         // That an argument is captured all the same would be a second remark.
         let unused = captures
-            .has_unread(&self.body.tokens)
+            .may_be_unread(&self.body.tokens)
             .then(|| quote!(unused_assignments,));
         // A function may return what can be awaited; in a block it looks odd.
         let awaitable = returns_awaitable(&self.function.sig.output)
@@ -224,12 +228,13 @@ impl Plan {
     }
 
     /// `#[tracing::instrument]` below ours looks for an async block at the end of
-    /// the function; without one it would take the function for a sync one.
+    /// the function, and takes a function without one for a sync one. So there is one
+    /// where there was one.
     fn as_written(
         &self,
         (before, instrumented): (TokenStream, TokenStream),
     ) -> (TokenStream, TokenStream) {
-        if !self.is_traced() {
+        if !self.is_traced() || !ends_in_async_block(&self.body.tokens) {
             return (before, instrumented);
         }
         let mixed = Span::mixed_site();

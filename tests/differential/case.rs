@@ -395,6 +395,14 @@ impl Case {
         if self.labels == Labels::Awaiting && self.place == Place::AsyncTraitMethod {
             return false;
         }
+        // A macro may hide a `return`, so the body is put into a closure, which is its own
+        // caller.
+        if self.attribute == Attribute::TrackCaller
+            && self.asyncness == Asyncness::ImplFuture
+            && self.steps.contains(&Step::LocalMacro)
+        {
+            return false;
+        }
         // `#[tracing::instrument]` cannot take these.
         if self.attribute == Attribute::Tracing
             && matches!(self.output, Output::Never | Output::Awaitable)

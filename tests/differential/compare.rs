@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::arguments::Argument;
-use crate::case::{Attribute, Case, Labels};
+use crate::case::{Asyncness, Attribute, Case, Labels};
 use crate::project::{Observed, Remark};
 
 /// How much larger than the plain one an annotated future may be, in bytes: the record
@@ -33,7 +33,8 @@ pub fn differences(case: &Case, plain: &Observed, annotated: &Observed) -> Vec<S
             .cloned()
             .collect()
     };
-    let new = only(&annotated.warnings, &plain.warnings);
+    let mut new = only(&annotated.warnings, &plain.warnings);
+    new.retain(|remark| !may_come(case, &remark.code));
     if !new.is_empty() {
         found.push(format!("warnings only with the attribute:{}", listed(&new)));
     }
@@ -90,35 +91,57 @@ pub fn differences(case: &Case, plain: &Observed, annotated: &Observed) -> Vec<S
 
 /// Where the order of drops is known to differ.
 fn is_in_any_order(case: &Case) -> bool {
-    // The parts of an argument that its pattern does not bind are dropped later.
-    case.arguments.contains(&Argument::RestPattern)
+    // What a pattern does not bind of its argument, or binds by `ref`, is dropped later.
+    case.arguments
+        .iter()
+        .any(|argument| matches!(argument, Argument::RestPattern | Argument::RefBinding))
         // `#[tracing::instrument]` drops arguments in another order than Rust does, but
         // finds them in Rust's order in what our attribute leaves.
         || case.attribute == Attribute::Tracing
 }
 
 /// Where a future is known to be larger than the bound.
-fn is_larger(case: &Case) -> bool {
+#[must_use]
+pub fn is_larger(case: &Case) -> bool {
     // The future of the label is the user's.
     case.labels == Labels::Awaiting
         // It holds our future twice.
         || case.attribute == Attribute::Tracing
 }
 
-/// The lints that say less with the attribute. None says more.
+/// The lints that say more with the attribute.
+fn may_come(case: &Case, lint: &str) -> bool {
+    // `#[tracing::instrument]` hides what it should say of the plain function.
+    case.attribute == Attribute::Tracing && lint == "clippy::items_after_statements"
+}
+
+/// The lints that say less with the attribute.
 fn may_go(case: &Case, lint: &str) -> bool {
     match lint {
         // A label is a use of an argument.
-        "unused_variables" | "clippy::unused_self" | "clippy::needless_pass_by_value"
+        "unused_variables" | "clippy::needless_pass_by_value"
             if matches!(case.labels, Labels::Expression | Labels::Several) =>
         {
             true
         }
+        // Of an argument of which only fields are assigned, and that has no `Drop`.
+        "unused_variables" => case
+            .arguments
+            .iter()
+            .any(|argument| matches!(argument, Argument::MutPair | Argument::MutTuple)),
+        // A variable is captured, and rustc's lint on captures fires where the plain
+        // function has nothing wrong with it. So it is silenced where an argument is not
+        // read, or assigned to.
+        "unused_assignments" => true,
         // The expansion awaits, and is more than one block.
         "clippy::unused_async" | "clippy::manual_async_fn" => true,
         // Clippy leaves these alone in functions that a macro has written.
         "clippy::elidable_lifetime_names" | "clippy::needless_lifetimes" => true,
         "clippy::needless_return" => true,
+        // The body is in a closure of the expansion.
+        "clippy::boxed_local" | "clippy::needless_pass_by_value" | "clippy::unused_self" => {
+            case.asyncness != Asyncness::AsyncFn
+        }
         _ => false,
     }
 }

@@ -13,7 +13,7 @@ use std::{env, fs};
 
 use anyhow::Context;
 use instrument_differential::case::{Case, Features};
-use instrument_differential::compare::differences;
+use instrument_differential::compare::{differences, is_larger};
 use instrument_differential::project::{self, Side};
 use instrument_differential::sample::sample;
 use instrument_differential::source;
@@ -69,7 +69,9 @@ fn main() -> anyhow::Result<ExitCode> {
         for (case, source) in &cases {
             let plain = &observations[&(case.number, Side::Plain)];
             let annotated = &observations[&(case.number, Side::Annotated)];
-            if let (Some(of_plain), Some(of_annotated)) = (plain.size, annotated.size) {
+            if let (Some(of_plain), Some(of_annotated)) = (plain.size, annotated.size)
+                && !is_larger(case)
+            {
                 let growth = of_annotated.saturating_sub(of_plain + plain.arguments);
                 largest = largest.max(growth);
             }
