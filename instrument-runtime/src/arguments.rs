@@ -40,7 +40,7 @@ impl Extracts {
     }
 }
 
-#[cfg(any(feature = "actix-web", feature = "axum"))]
+#[cfg(feature = "_layer")]
 impl Extracts {
     const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -60,7 +60,6 @@ impl Extracts {
         self.has(Self::TELLING)
     }
 
-    #[cfg(feature = "axum")]
     pub(crate) const fn is_request(self) -> bool {
         self.has(Self::REQUEST)
     }

@@ -464,7 +464,7 @@ impl Function<'_> {
         }
         for (declared, name) in self.declared.iter().zip(NAMES) {
             if let Some(place) = &declared.setup {
-                let _ = writeln!(setup, "{}", place.replacen("let mut", "let mut", 1));
+                let _ = writeln!(setup, "{place}");
             }
             let _ = writeln!(setup, "let given_{name} = {};", declared.value);
             given.push(format!("given_{name}"));
