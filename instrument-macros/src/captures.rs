@@ -88,16 +88,14 @@ impl Captures {
             .collect()
     }
 
-    /// Whether the body leaves one of them unread, or reads and assigns one of them. rustc
-    /// would warn that the capture is not read (`unused_assignments`), where it warns of
-    /// the argument already, or where the plain function has nothing wrong with it. An
-    /// argument that is only assigned gets the same warning in the plain function.
+    /// Whether the body leaves one of them unread, or assigns to one of them. rustc would
+    /// warn that the capture is not read (`unused_assignments`), where it warns of the
+    /// argument already, or where the plain function has nothing wrong with it.
     pub(crate) fn may_be_unread(&self, body: &TokenStream) -> bool {
         self.bindings.iter().any(|Binding { ident, .. }| {
             let name = ident.to_string();
             let uses = Uses::of(&name, body);
-            let is_unread = !uses.reads && !uses.assigns && !uses.assigns_fields;
-            (is_unread || uses.reads && uses.assigns) && !name.starts_with('_')
+            (uses.assigns || !uses.reads && !uses.assigns_fields) && !name.starts_with('_')
         })
     }
 

@@ -376,7 +376,7 @@ impl AnyArgument {
     }
 }
 
-/// A teller of a function whose arguments say something. `C` is [`Carried`] where one
+/// A teller of a function whose arguments say something. `C` is `Carried` where one
 /// of them may be the request.
 #[derive(Debug)]
 pub struct WithArguments<T, A, C = ()> {

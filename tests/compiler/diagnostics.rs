@@ -114,9 +114,9 @@ fn the_compiler_says_the_same_at_the_same_tokens() -> anyhow::Result<()> {
     let with_attribute = diagnostics(scratch.path(), &with)?;
     let plain = diagnostics(scratch.path(), &without)?;
 
-    // An argument that is never read gets a second remark where it is assigned to
-    // or stands in code that is never reached.
-    let known = BTreeSet::from(["warning unused_assignments at 4:22-4:26".to_owned()]);
+    // In a function that assigns to an argument, this lint is silent: with the attribute
+    // it would also fire where the plain function has nothing wrong with it.
+    let silent = BTreeSet::from(["warning unused_assignments at 5:5-5:9".to_owned()]);
     let mut differences = String::new();
     for (((name, _), with), plain) in with.iter().zip(with_attribute).zip(plain) {
         assert!(
@@ -124,7 +124,7 @@ fn the_compiler_says_the_same_at_the_same_tokens() -> anyhow::Result<()> {
             "{name} says nothing without the attribute"
         );
         let with = match name.as_str() {
-            "assigned_argument" => &with - &known,
+            "assigned_argument" => &with | &silent,
             _ => with,
         };
         if with != plain {
