@@ -210,12 +210,12 @@ fn work_that_outlives_its_request_is_counted_by_itself() {
     }
     Recorded::during_async(async |recorded| {
         let app = App::new()
-            .route("/work/{number}", web::get().to(accepts))
+            .route("/jobs/{number}", web::get().to(accepts))
             .wrap(middleware());
         tokio::task::LocalSet::new()
             .run_until(async {
                 let app = init_service(app).await;
-                let request = TestRequest::get().uri("/work/7").to_request();
+                let request = TestRequest::get().uri("/jobs/7").to_request();
                 drop(try_call_service(&app, request).await);
                 tokio::time::sleep(Duration::from_secs(60)).await;
             })
@@ -224,7 +224,7 @@ fn work_that_outlives_its_request_is_counted_by_itself() {
             counted(recorded),
             [
                 "endpoint=attribution_actix::work kind=work outcome=ok 1",
-                "method=GET endpoint=/work/{number} outcome=ok http_status=202 1",
+                "method=GET endpoint=/jobs/{number} outcome=ok http_status=202 1",
             ]
         );
     });

@@ -1,6 +1,7 @@
 //! Sends requests through the proxy, and counts them on the client's side.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -52,10 +53,14 @@ pub fn send(proxy: SocketAddr, requests: u32, per_second: u32) -> anyhow::Result
             let due = started + Duration::from_secs(1) * number / per_second.max(1);
             thread::sleep(due.saturating_duration_since(Instant::now()));
             let (path, endpoint, expected) = pick(number);
-            let mut answer = agent
-                .get(format!("http://{proxy}{path}"))
-                .call()
-                .with_context(|| format!("request {number} to {path} failed"))?;
+            let call = || agent.get(format!("http://{proxy}{path}")).call();
+            let mut answer = match call() {
+                // nginx closes connections when it reloads its configuration. A client
+                // repeats a GET whose connection was closed under it (RFC 9110, 9.2.2).
+                Err(ureq::Error::Io(error)) if error.kind() == ErrorKind::ConnectionReset => call(),
+                answered => answered,
+            }
+            .with_context(|| format!("request {number} to {path} failed"))?;
             let status = answer.status().as_u16();
             // Read the whole body, or the connection cannot be reused.
             answer.body_mut().read_to_string()?;
