@@ -69,7 +69,7 @@ fn the_documented_configurations_are_configurations() {
         "README.md",
         "deploy/README.md",
         "deploy/queries.md",
-        "instrument-runtime/src/builder.rs",
+        "instrument-runtime/src/builder/mod.rs",
         "instrument-runtime/src/discovery/http_sd.rs",
         "examples/fleet/src/bin/registry.rs",
     ] {

@@ -8,7 +8,7 @@ use syn::{Expr, ExprLit, Ident, Lit, LitBool, LitStr, Path, Token};
 
 use crate::labels::Labels;
 use crate::method;
-use crate::names::closest;
+use crate::suggest::closest;
 
 const NAMES: [&str; 7] = [
     "endpoint", "method", "labels", "outcome", "handler", "skip", "crate",

@@ -18,11 +18,11 @@ mod item;
 mod labels;
 mod leaves;
 mod method;
-mod names;
 mod output;
 mod plan;
 mod route;
 mod status_code;
+mod suggest;
 
 use proc_macro::TokenStream;
 

@@ -2,7 +2,7 @@
 
 use syn::LitStr;
 
-use crate::names::closest;
+use crate::suggest::closest;
 
 /// RFC 9110's eight and PATCH of RFC 5789; whatever else is `_OTHER`, as in the
 /// OpenTelemetry conventions, so that the label stays bounded.

@@ -3,7 +3,7 @@
 use syn::parse::{Parse, ParseStream};
 use syn::{Ident, LitInt};
 
-use crate::names::closest;
+use crate::suggest::closest;
 
 /// The IANA registry of HTTP status codes, under the names that
 /// `http::StatusCode` gives its constants.

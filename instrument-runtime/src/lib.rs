@@ -86,63 +86,54 @@
     allow(rustdoc::broken_intra_doc_links)
 )]
 
-#[cfg(feature = "actix-web")]
-pub mod actix_web;
-#[cfg(any(feature = "axum", feature = "actix-web"))]
-mod app_page;
-mod arguments;
-#[cfg(feature = "axum")]
-pub mod axum;
-mod builder;
+// The map of the crate, in the order in which a call flows through it.
+
+// 1. The hot path: every annotated call runs through it. No allocation, no lock.
 mod call;
-mod call_site;
-mod clock;
-mod current;
-mod diagnostics;
-mod discovery;
-mod error;
-mod exporter;
-mod http_status;
-mod list;
-#[cfg(feature = "_layer")]
-mod method;
-mod names;
+mod lock_free;
 mod outcome;
+
+// 2. Where calls are stored. Locks only when a series is new or a page is made.
+mod recorder;
+
+// 3. From the store to Prometheus. May block; runs on the exporter's own thread.
+mod discovery;
+mod exporter;
+mod page;
 #[cfg(feature = "process")]
 mod process;
-#[cfg(feature = "push")]
+#[cfg_attr(not(feature = "push"), path = "push/off.rs")]
 mod push;
-#[cfg(not(feature = "push"))]
-#[path = "push/missing.rs"]
-mod push_missing;
-mod recorder;
-#[cfg(feature = "_layer")]
-mod request;
-#[cfg(feature = "_layer")]
-mod request_series;
-mod series;
+mod stop;
+
+// 4. Settings and what goes wrong with them.
+mod builder;
+mod diagnostics;
+mod error;
+mod names;
 mod settings;
-mod sync;
-mod tell;
+
+// 5. Public modules: one for each framework, and one for unit tests.
+#[cfg(feature = "actix-web")]
+pub mod actix_web;
+#[cfg(feature = "axum")]
+pub mod axum;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "tonic")]
 pub mod tonic;
 #[cfg(feature = "tower")]
 pub mod tower;
-mod trie;
-mod values;
-mod zeros;
 
 pub use builder::{Builder, builder, init};
 #[cfg(unix)]
 pub use discovery::http_sd;
 pub use error::InitError;
 pub use exporter::Exporter;
-pub use http_status::HttpStatus;
 pub use instrument_macros::{HttpStatus, instrumented};
 pub use names::MetricNames;
 pub use outcome::Outcome;
+pub use outcome::http_status::HttpStatus;
 
 /// What the attribute's expansion calls. No part of the public interface.
 #[doc(hidden)]
@@ -150,15 +141,14 @@ pub use outcome::Outcome;
 pub mod __private {
     pub use crate::__arguments as arguments;
     #[cfg(feature = "actix-web")]
-    pub use crate::arguments::ActixWeb;
+    pub use crate::call::arguments::ActixWeb;
     #[cfg(feature = "axum")]
-    pub use crate::arguments::Axum;
-    pub use crate::arguments::{Argument, Unknown, WithArguments};
+    pub use crate::call::arguments::Axum;
+    pub use crate::call::arguments::{Argument, Unknown, WithArguments};
+    pub use crate::call::by_values::{LabelValue, shown};
+    pub use crate::call::site::{CallSite, Known};
     pub use crate::call::{Call, Instrumented, Labelling, Running};
-    pub use crate::call_site::CallSite;
-    pub use crate::tell::{BY_NOTHING, ByFunction, Probe, Teller, by_function, probe};
-    pub use crate::values::{LabelValue, shown};
-    pub use crate::zeros::Known;
+    pub use crate::outcome::probe::{BY_NOTHING, ByFunction, Probe, Teller, by_function, probe};
     pub use core::module_path;
     pub use core::pin::pin;
     pub use inventory::submit;

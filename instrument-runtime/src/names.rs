@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use metrics::{Recorder, Unit};
+
 /// The names of the three metrics and of their labels: a setting of
 /// [`Builder::names`](crate::Builder::names).
 ///
@@ -112,5 +114,57 @@ impl Default for MetricNames {
     /// `requests_total`, `request_latency_seconds`, `requests_in_progress`.
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+/// The text of each metric's HELP.
+const HELP: [&str; 3] = [
+    "Calls that started and have ended, by how they ended.",
+    "Time from a call's start (its first poll) to its end, in seconds.",
+    "Calls that have started and not ended yet.",
+];
+
+/// Describes the three metrics: their unit and their meaning.
+pub(crate) fn describe(recorder: &dyn Recorder, names: &MetricNames) {
+    recorder.describe_counter(
+        names.requests_total.clone().into(),
+        Some(Unit::Count),
+        HELP[0].into(),
+    );
+    recorder.describe_histogram(
+        names.request_latency_seconds.clone().into(),
+        Some(Unit::Seconds),
+        HELP[1].into(),
+    );
+    recorder.describe_gauge(
+        names.requests_in_progress.clone().into(),
+        Some(Unit::Count),
+        HELP[2].into(),
+    );
+}
+
+/// The names of the exporter's own metrics and of their samples, sorted as on the page.
+pub(crate) mod own {
+    pub(crate) const PUSHES: &str = "instrument_pushes_total";
+    pub(crate) const PANICS: &str = "instrument_render_panics_total";
+    pub(crate) const DURATION: &str = "instrument_scrape_duration_seconds";
+    pub(crate) const DURATION_SUM: &str = "instrument_scrape_duration_seconds_sum";
+    pub(crate) const DURATION_COUNT: &str = "instrument_scrape_duration_seconds_count";
+    pub(crate) const SCRAPES: &str = "instrument_scrapes_total";
+    pub(crate) const SERIES: &str = "instrument_series";
+
+    pub(crate) const ALL: [&str; 7] = [
+        PUSHES,
+        PANICS,
+        DURATION,
+        DURATION_SUM,
+        DURATION_COUNT,
+        SCRAPES,
+        SERIES,
+    ];
+
+    /// Whether a metric of this name would collide with one of them on the page.
+    pub(crate) fn is_taken(name: &str) -> bool {
+        ALL.contains(&name)
     }
 }

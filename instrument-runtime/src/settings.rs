@@ -57,6 +57,12 @@ pub(crate) fn installed() -> Option<&'static Settings> {
     })
 }
 
+/// The names that the installation gave the metrics; the defaults without one.
+pub(crate) fn names() -> &'static MetricNames {
+    static DEFAULT: MetricNames = MetricNames::DEFAULT;
+    installed().map_or(&DEFAULT, |settings| &settings.names)
+}
+
 /// Runs `set_recorder`; the settings are in force if it succeeds.
 pub(crate) fn take_effect<E>(
     settings: Arc<Settings>,

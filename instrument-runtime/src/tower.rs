@@ -66,9 +66,9 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::method;
+use crate::call::request::method;
+use crate::call::request::{self, Framework, Route, Slot, Start};
 use crate::outcome::Outcome;
-use crate::request::{self, Framework, Route, Slot, Start};
 
 /// The layer for a service of `http::Request`s.
 ///

@@ -258,19 +258,33 @@ impl Case {
             Asyncness::Boxed,
             Asyncness::BoxedAlias,
         ]);
-        let arguments = (0..random.below(4))
+        let mut arguments: Vec<Argument> = (0..random.below(4))
             .map(|_| *random.pick(Argument::ALL))
             .collect();
         let mut steps: Vec<Step> = (0..2 + random.below(4))
             .map(|_| *random.pick(Step::ALL))
             .collect();
         steps.dedup();
+        let mut receiver = *random.pick(Receiver::ALL);
+        if random.one_in(6) {
+            // One owned value that the body changes: alone, it is the likeliest to be
+            // captured in part.
+            receiver = Receiver::None;
+            arguments = vec![*random.pick(&[
+                Argument::MutTracker,
+                Argument::MutTracker,
+                Argument::MutTuple,
+                Argument::MutPair,
+                Argument::NewtypePattern,
+            ])];
+            steps.insert(0, Step::Change);
+        }
         Self {
             number,
             place: *random.pick(Place::ALL),
             asyncness,
             form: *random.pick(Form::ALL),
-            receiver: *random.pick(Receiver::ALL),
+            receiver,
             arguments,
             steps,
             output: *random.pick(Output::ALL),

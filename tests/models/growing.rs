@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::list::List;
-use crate::sync::{model, spawn};
-use crate::trie::Trie;
+use crate::lock_free::list::List;
+use crate::lock_free::sync::{model, spawn};
+use crate::lock_free::trie::Trie;
 
 /// Three threads add two keys. A reader beside them sees a key's own value or none,
 /// and each key is found afterwards.

@@ -15,23 +15,17 @@
 macro_rules! thread_local {
     ($($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;)*) => {$(
         $(#[$meta])*
-        static $name: $crate::sync::LocalKey<$type> = $crate::sync::LocalKey {
+        static $name: $crate::lock_free::sync::LocalKey<$type> = $crate::lock_free::sync::LocalKey {
             init: || $init,
             _id: 0,
         };
     )*};
 }
 
-mod sync;
-
 #[allow(dead_code, reason = "a model uses a part of each file")]
-#[path = "../../instrument-runtime/src/list.rs"]
-mod list;
+mod lock_free;
 #[allow(dead_code, reason = "a model uses a part of each file")]
 mod recorder;
-#[allow(dead_code, reason = "a model uses a part of each file")]
-#[path = "../../instrument-runtime/src/trie.rs"]
-mod trie;
 
 mod growing;
 

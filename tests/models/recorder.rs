@@ -12,6 +12,8 @@ mod labels;
 pub(crate) mod models;
 #[path = "../../instrument-runtime/src/recorder/registry.rs"]
 mod registry;
+#[path = "../../instrument-runtime/src/recorder/samples.rs"]
+mod samples;
 #[path = "../../instrument-runtime/src/recorder/shards.rs"]
 mod shards;
 #[path = "../../instrument-runtime/src/recorder/text.rs"]

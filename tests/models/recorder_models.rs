@@ -7,7 +7,7 @@ use super::gauge::Gauge;
 use super::histogram::{Buckets, Histogram};
 use super::shards::{Allocator, Words};
 use super::threads::Thread;
-use crate::sync::{AtomicBool, Ordering, model, spawn};
+use crate::lock_free::sync::{AtomicBool, Ordering, model, spawn};
 
 /// Shards of which no thread has one of its own.
 const ALL_SHARED: usize = 1;

@@ -6,8 +6,10 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Form, Json};
 use actix_web::{Error, HttpResponse, ResponseError};
 
-use crate::HttpStatus;
-use crate::request::is_answered_by_layer;
+use crate::outcome::answered::is_answered_by_layer;
+use crate::outcome::http_status::HttpStatus;
+use crate::outcome::probe::{ActixError, Side};
+use crate::outcome::{Outcome, Protocol};
 
 impl HttpStatus for StatusCode {
     fn http_status(&self) -> u16 {
@@ -27,13 +29,22 @@ impl HttpStatus for Error {
     }
 }
 
+impl<T: ResponseError> Side<T> for ActixError {
+    const PROTOCOL: Protocol = Protocol::Http;
+
+    fn tell(value: &T, _is_request: bool) -> Option<Outcome> {
+        let status = status_of(value);
+        Some(Outcome::HttpStatus(status))
+    }
+}
+
 /// The status that actix-web answers with when a handler returns this error.
 ///
 /// actix-web sends what `error_response()` returns, and `status_code()` is only what
 /// most implementations build it from. Those that do not usually leave `status_code()`
 /// at its default, 500, so the response itself is asked for only then: it costs a
 /// rendered body, and it may log.
-pub(crate) fn status_of<E: ResponseError + ?Sized>(error: &E) -> u16 {
+pub(super) fn status_of<E: ResponseError + ?Sized>(error: &E) -> u16 {
     let status = error.status_code();
     let is_asked = status == StatusCode::INTERNAL_SERVER_ERROR
         && !is_answered_by_layer()

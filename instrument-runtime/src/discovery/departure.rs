@@ -1,7 +1,6 @@
 //! The end of an instance, in the order that loses nothing: a last scrape, no
 //! target any more, no page any more.
 
-use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::discovery::Presence;
+use crate::stop::stopped;
 
 /// Between the answer to the last scrape and the target's end: the scraper may
 /// drop what it is still reading of a target that is gone.
@@ -49,11 +49,8 @@ pub(crate) fn leave_to_parent() {
 }
 
 /// Waits for the word to stop and passes it on when the time has come.
-pub(crate) async fn take_leave(mut told: watch::Receiver<bool>, stop: watch::Sender<bool>) {
-    if told.wait_for(|stop| *stop).await.is_err() {
-        // Every `Exporter` was dropped, which is no word to stop.
-        pending::<()>().await;
-    }
+pub(crate) async fn take_leave(told: watch::Receiver<bool>, stop: watch::Sender<bool>) {
+    stopped(told).await;
     let departure = {
         let mut departure = DEPARTURE.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(

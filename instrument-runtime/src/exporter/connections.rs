@@ -14,8 +14,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::discovery::departure::{Delivery, Scrape};
+use crate::exporter::joined_renders::Rendered;
 use crate::exporter::listener::Stream;
-use crate::exporter::renders::Rendered;
 
 /// More than any number of scrapers needs.
 pub(crate) const MAX_CONNECTIONS: usize = 128;

@@ -1,13 +1,11 @@
 //! The page's server, on a thread of its own: it answers however busy the
 //! application's own runtime is.
 
-pub(crate) mod allow;
+pub(crate) mod allow_list;
 mod connections;
-pub(crate) mod health;
+pub(crate) mod joined_renders;
 pub(crate) mod listener;
-pub(crate) mod panics;
-pub(crate) mod renders;
-pub(crate) mod respond;
+mod respond;
 mod server;
 #[cfg(unix)]
 mod socket_file;
@@ -21,19 +19,16 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
 
-#[cfg(feature = "push")]
-use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 use crate::discovery::departure;
 use crate::error::InitError;
-use crate::exporter::allow::AllowList;
+use crate::exporter::allow_list::AllowList;
 use crate::exporter::listener::{AsyncListener, Listener, Sockets};
 #[cfg(feature = "push")]
-pub(crate) use crate::exporter::server::stopped;
-#[cfg(feature = "push")]
-use crate::push::{self, Push};
-use crate::recorder::Page;
+use crate::page::pushes;
+use crate::page::{Page, panics};
+use crate::push;
 
 /// An installation: where its page is, what it shows, and its end.
 ///
@@ -105,7 +100,7 @@ impl Exporter {
         listener: Listener,
         allow: AllowList,
         page: Page,
-        #[cfg(feature = "push")] installed: oneshot::Receiver<Push>,
+        installed: push::Installed,
     ) -> Result<Self, InitError> {
         let (stop, stopped) = watch::channel(false);
         let (ended, running) = watch::channel(());
@@ -125,15 +120,7 @@ impl Exporter {
             .name("instrument-exporter".to_owned())
             .spawn(move || {
                 let _ended = ended;
-                serve(
-                    sockets,
-                    allow,
-                    page,
-                    stopped,
-                    &ready,
-                    #[cfg(feature = "push")]
-                    installed,
-                );
+                serve(sockets, allow, page, stopped, &ready, installed);
             })
             .and_then(|_thread| is_ready.recv().map_err(io::Error::other)?)
             .map_err(|source| InitError::Thread { source })?;
@@ -152,7 +139,7 @@ impl Exporter {
     /// exporter tells of its own scrapes is on the page that it serves only.
     #[must_use]
     pub fn render(&self) -> String {
-        panics::counted(|| render(&self.page))
+        panics::counted(|| self.page.render())
     }
 
     #[cfg(any(feature = "axum", feature = "actix-web"))]
@@ -215,7 +202,7 @@ impl Exporter {
     #[cfg(feature = "push")]
     #[must_use]
     pub fn last_push_error(&self) -> Option<String> {
-        push::outcomes::last_error()
+        pushes::last_error()
     }
 
     /// In a forked child, which has copies of the parent's descriptors and none of
@@ -235,11 +222,6 @@ impl Exporter {
     }
 }
 
-/// A page that nobody scraped.
-pub(crate) fn render(page: &Page) -> String {
-    page.render_with(health::FIRST, || health::unscraped_text(page.series()))
-}
-
 /// The thread's whole life.
 fn serve(
     sockets: Sockets,
@@ -247,7 +229,7 @@ fn serve(
     page: Page,
     stop: watch::Receiver<bool>,
     ready: &mpsc::SyncSender<io::Result<()>>,
-    #[cfg(feature = "push")] installed: oneshot::Receiver<Push>,
+    installed: push::Installed,
 ) {
     let started = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -264,17 +246,13 @@ fn serve(
         Ok((runtime, listener)) => {
             let _ = ready.send(Ok(()));
             let (left, stop_server) = watch::channel(false);
-            #[cfg(feature = "push")]
             let pushing = runtime.spawn(push::run(installed, page.clone(), stop.clone()));
             runtime.spawn(departure::take_leave(stop, left));
             runtime.block_on(server::run(listener, allow, page, stop_server));
-            #[cfg(feature = "push")]
-            {
-                // It does not panic; if it did, nothing would be left to push.
-                let _ = runtime.block_on(pushing);
-                // A look-up of the gateway's name may still hang.
-                runtime.shutdown_background();
-            }
+            // It does not panic; if it did, nothing would be left to push.
+            let _ = runtime.block_on(pushing);
+            // A look-up of the gateway's name may still hang.
+            runtime.shutdown_background();
         }
         Err(error) => {
             let _ = ready.send(Err(error));

@@ -5,31 +5,25 @@ use std::rc::Rc;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{
-    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, VARY,
-};
+use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::task::yield_now;
 
 use crate::discovery::departure::Scrape;
-use crate::exporter::allow::AllowList;
+use crate::exporter::allow_list::AllowList;
 use crate::exporter::connections::Answer;
-use crate::exporter::renders::{NoPage, Rendered, Renders};
+use crate::exporter::joined_renders::{JoinedRenders, NoPage, Rendered};
+use crate::page::encoding::{PAGE_TYPE, accepts_gzip};
+use crate::page::panics::PANICKED;
 
-/// The text format's media type, version 0.0.4.
-pub(crate) const PAGE_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
-
-/// What a panic that kept the page from being made is answered with.
-pub(crate) const PANICKED: &str =
-    "500: a panic kept the page from being made; its message is where the process logs panics\n";
 
 /// The response, and what has to be known of it until it is sent.
 pub(crate) async fn respond(
     request: &Request<Incoming>,
     peer: Option<IpAddr>,
     allow: &AllowList,
-    renders: &Renders,
+    renders: &JoinedRenders,
 ) -> (Response<Full<Bytes>>, Answer) {
     let path = request.uri().path();
     let response = if !allow.allows(peer) {
@@ -62,7 +56,7 @@ pub(crate) async fn respond(
 
 async fn scraped(
     request: &Request<Incoming>,
-    renders: &Renders,
+    renders: &JoinedRenders,
 ) -> (Response<Full<Bytes>>, Answer) {
     let scrape = (request.method() == Method::GET).then(Scrape::begin);
     let accepts_gzip = accepts_gzip(request.headers());
@@ -103,56 +97,4 @@ fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(TEXT_TYPE));
     response
-}
-
-/// RFC 9110, section 12.5.3: `gzip` by name, or by `*` where it is not named; a
-/// weight of 0 is a no.
-pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let mut by_name = None;
-    let mut by_star = None;
-    for part in headers
-        .get_all(ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-    {
-        let (coding, parameters) = part.split_once(';').unwrap_or((part, ""));
-        let weight = parameters
-            .split(';')
-            .filter_map(|parameter| parameter.trim().strip_prefix("q="))
-            .find_map(|weight| weight.trim().parse::<f32>().ok())
-            .unwrap_or(1.0);
-        match coding.trim().to_ascii_lowercase().as_str() {
-            "gzip" | "x-gzip" => by_name = Some(weight > 0.0),
-            "*" => by_star = Some(weight > 0.0),
-            _ => {}
-        }
-    }
-    by_name.or(by_star).unwrap_or(false)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gzip_is_sent_when_it_is_asked_for() {
-        for (header, gzip) in [
-            ("gzip", true),
-            ("gzip, deflate, br", true),
-            ("GZIP;q=0.5", true),
-            ("deflate", false),
-            ("", false),
-            ("gzip;q=0", false),
-            ("gzip; q=0.0, *", false),
-            ("*", true),
-            ("*;q=0", false),
-            ("identity, *;q=0.1", true),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(header));
-            assert_eq!(accepts_gzip(&headers), gzip, "{header:?}");
-        }
-        assert!(!accepts_gzip(&HeaderMap::new()));
-    }
 }

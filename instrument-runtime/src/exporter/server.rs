@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
@@ -17,13 +17,14 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet, yield_now};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
-use crate::exporter::allow::AllowList;
+use crate::exporter::allow_list::AllowList;
 use crate::exporter::connections::{Connection, Connections, MAX_CONNECTIONS, Watched};
+use crate::exporter::joined_renders::JoinedRenders;
 use crate::exporter::listener::AsyncListener;
-use crate::exporter::panics;
-use crate::exporter::renders::Renders;
 use crate::exporter::respond::respond;
-use crate::recorder::Page;
+use crate::page::Page;
+use crate::page::panics;
+use crate::stop::stopped;
 
 /// For a whole request head, and for a connection to be idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -52,13 +53,13 @@ pub(crate) async fn run(
     page: Page,
     stop: watch::Receiver<bool>,
 ) {
-    run_with(listener, allow, Rc::new(Renders::new(page)), stop).await;
+    run_with(listener, allow, Rc::new(JoinedRenders::new(page)), stop).await;
 }
 
 async fn run_with(
     listener: AsyncListener,
     allow: AllowList,
-    renders: Rc<Renders>,
+    renders: Rc<JoinedRenders>,
     stop: watch::Receiver<bool>,
 ) {
     let allow = Rc::new(allow);
@@ -79,7 +80,7 @@ async fn run_with(
         .await;
 }
 
-async fn keep_up(renders: &Renders) {
+async fn keep_up(renders: &JoinedRenders) {
     let mut ticks = interval(UPKEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -92,7 +93,7 @@ async fn keep_up(renders: &Renders) {
 async fn serve(
     listener: AsyncListener,
     allow: &Rc<AllowList>,
-    renders: &Rc<Renders>,
+    renders: &Rc<JoinedRenders>,
     stop: watch::Receiver<bool>,
 ) {
     let connections = Rc::new(Connections::default());
@@ -175,19 +176,11 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     )
 }
 
-/// Ends when the exporter is to stop. Dropping it, the sender with it, is no such
-/// wish.
-pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
-        pending::<()>().await;
-    }
-}
-
 async fn connection(
     peer: Option<IpAddr>,
     connection: Rc<Connection>,
     allow: Rc<AllowList>,
-    renders: Rc<Renders>,
+    renders: Rc<JoinedRenders>,
     connections: Rc<Connections>,
     stop: watch::Receiver<bool>,
 ) {
@@ -287,9 +280,9 @@ mod tests {
         (listener.expect("within a runtime"), addr)
     }
 
-    fn renders() -> Rc<Renders> {
+    fn renders() -> Rc<JoinedRenders> {
         let recorder = Recorder::new(Arc::new(Settings::default()));
-        Rc::new(Renders::new(recorder.page()))
+        Rc::new(JoinedRenders::new(Page::of(&recorder)))
     }
 
     fn panics_on(page: &str) -> u64 {

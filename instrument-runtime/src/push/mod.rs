@@ -3,7 +3,6 @@
 
 mod gateway;
 mod group;
-pub(crate) mod outcomes;
 mod request;
 
 use std::fmt;
@@ -14,10 +13,10 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use crate::error::InitError;
-use crate::exporter::panics::{self, Panicked};
-use crate::exporter::{render, stopped};
+use crate::page::panics::{self, Panicked};
+use crate::page::{Page, pushes};
 use crate::push::gateway::Gateway;
-use crate::recorder::Page;
+use crate::stop::stopped;
 
 /// Prometheus scrapes as often in the configuration that it comes with.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
@@ -126,21 +125,35 @@ pub(crate) struct Push {
     interval: Duration,
 }
 
-/// Called when the installation stands.
-pub(crate) fn begin(push: Push, begin: oneshot::Sender<Push>) {
-    outcomes::begin();
-    // The thread has started, and waits for it.
-    let _ = begin.send(push);
+/// Tells the exporter's thread that the installation has taken effect. Dropping it
+/// says that there is nothing to push.
+#[derive(Debug)]
+pub(crate) struct Begin(oneshot::Sender<Push>);
+
+/// The end of [`Begin`] on the exporter's thread.
+#[derive(Debug)]
+pub(crate) struct Installed(oneshot::Receiver<Push>);
+
+pub(crate) fn channel() -> (Begin, Installed) {
+    let (begin, installed) = oneshot::channel();
+    (Begin(begin), Installed(installed))
+}
+
+impl Begin {
+    /// Called once the installation has taken effect.
+    pub(crate) fn begin(self, push: Option<Push>) {
+        if let Some(push) = push {
+            pushes::begin();
+            // The thread has started, and waits for this.
+            let _ = self.0.send(push);
+        }
+    }
 }
 
 /// Pushes once the installation stands, until `stop` changes and once more.
 /// Without an installation there is nothing to push.
-pub(crate) async fn run(
-    installed: oneshot::Receiver<Push>,
-    page: Page,
-    stop: watch::Receiver<bool>,
-) {
-    let Ok(push) = installed.await else {
+pub(crate) async fn run(installed: Installed, page: Page, stop: watch::Receiver<bool>) {
+    let Ok(push) = installed.0.await else {
         return;
     };
     let mut stopped = pin!(stopped(stop));
@@ -153,10 +166,10 @@ pub(crate) async fn run(
 
 impl Push {
     async fn once(&self, page: &Page) {
-        let outcome = match panics::caught(|| render(page)) {
+        let outcome = match panics::caught(|| page.render()) {
             Ok(page) => request::put(&self.gateway, &self.path, page).await,
             Err(Panicked) => Err("a panic kept the page from being made".to_owned()),
         };
-        outcomes::count(outcome);
+        pushes::count(outcome);
     }
 }

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::exporter::respond::PAGE_TYPE;
+use crate::page::encoding::PAGE_TYPE;
 use crate::push::gateway::Gateway;
 
 /// From the look-up of the gateway's name to the end of its answer.

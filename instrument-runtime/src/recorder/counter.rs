@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use metrics::CounterFn;
 
-use crate::recorder::family::{Instrument, Samples};
-use crate::recorder::registry::Series;
+use crate::recorder::registry::Cell;
+use crate::recorder::samples::{Instrument, Samples};
 use crate::recorder::shards::{Shard, Words};
 use crate::recorder::threads::Thread;
 
@@ -47,7 +47,7 @@ impl Instrument for Counter {
     }
 }
 
-impl CounterFn for Series<Counter> {
+impl CounterFn for Cell<Counter> {
     #[inline]
     fn increment(&self, value: u64) {
         self.instrument.add(Thread::current(), value);

@@ -1,6 +1,7 @@
 //! The three metrics' series for the call sites: the same that the facade gives,
 //! without its virtual calls, its floats and a look at the thread for each.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use metrics::Key;
@@ -9,7 +10,7 @@ pub(crate) use crate::recorder::Families;
 use crate::recorder::counter::Counter;
 use crate::recorder::gauge::Gauge;
 use crate::recorder::histogram::Histogram;
-use crate::recorder::registry::Series;
+use crate::recorder::registry::Cell;
 pub(crate) use crate::recorder::threads::Thread;
 
 /// The families of our own recorder, once it is the global one.
@@ -26,14 +27,41 @@ pub(crate) fn set_installed(families: Arc<Families>) {
     let _ = INSTALLED.set(families);
 }
 
-#[derive(Debug)]
-pub(crate) struct InProgress(Arc<Series<Gauge>>);
+/// The address of our own recorder, once a call has reached it through the facade.
+///
+/// Our recorder is only ever installed as the global one, which is never freed, so
+/// its address distinguishes it from every other recorder.
+static REACHED: AtomicUsize = AtomicUsize::new(0);
+
+/// A call has reached `recorder`, which is ours and the global one.
+pub(super) fn set_reached(recorder: &dyn metrics::Recorder) {
+    REACHED.store(address(recorder), Ordering::Relaxed);
+}
+
+/// The address of our own recorder; 0 until a call has reached it.
+#[inline]
+pub(crate) fn reached() -> usize {
+    REACHED.load(Ordering::Relaxed)
+}
+
+/// A recorder's address. 0 for a recorder without a size, such as the one that
+/// stands in while none is installed: it has no address of its own.
+pub(crate) fn address(recorder: &dyn metrics::Recorder) -> usize {
+    if size_of_val(recorder) == 0 {
+        0
+    } else {
+        std::ptr::from_ref(recorder).cast::<()>().addr()
+    }
+}
 
 #[derive(Debug)]
-pub(crate) struct Requests(Arc<Series<Counter>>);
+pub(crate) struct InProgress(Arc<Cell<Gauge>>);
 
 #[derive(Debug)]
-pub(crate) struct Latency(Arc<Series<Histogram>>);
+pub(crate) struct Requests(Arc<Cell<Counter>>);
+
+#[derive(Debug)]
+pub(crate) struct Latency(Arc<Cell<Histogram>>);
 
 pub(crate) fn in_progress(families: &Families, key: &Key) -> InProgress {
     InProgress(families.in_progress.series(key))

@@ -4,11 +4,11 @@ use std::sync::PoisonError;
 
 use metrics::GaugeFn;
 
-use crate::recorder::family::{Instrument, Samples};
-use crate::recorder::registry::Series;
+use crate::lock_free::sync::{Mutex, MutexGuard, Ordering};
+use crate::recorder::registry::Cell;
+use crate::recorder::samples::{Instrument, Samples};
 use crate::recorder::shards::{Shard, Words};
 use crate::recorder::threads::Thread;
-use crate::sync::{Mutex, MutexGuard, Ordering};
 
 /// A series' words in a shard: the steps up, and the steps down.
 const UP: usize = 0;
@@ -103,7 +103,7 @@ impl Instrument for Gauge {
     }
 }
 
-impl GaugeFn for Series<Gauge> {
+impl GaugeFn for Cell<Gauge> {
     #[inline]
     fn increment(&self, value: f64) {
         if value == 1.0 {
@@ -141,7 +141,7 @@ mod tests {
     use crate::recorder::registry::Registry;
     use crate::recorder::shards::tests::SHARDS;
 
-    fn gauge() -> Arc<Series<Gauge>> {
+    fn gauge() -> Arc<Cell<Gauge>> {
         Registry::<Gauge>::new((), 1, SHARDS).series(LabelSet::default())
     }
 

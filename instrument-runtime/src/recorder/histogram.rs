@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use metrics::HistogramFn;
 
-use crate::recorder::family::{Instrument, Samples};
-use crate::recorder::registry::Series;
+use crate::lock_free::sync::Ordering;
+use crate::recorder::registry::Cell;
+use crate::recorder::samples::{Instrument, Samples};
 use crate::recorder::shards::{Shard, Words};
 use crate::recorder::threads::Thread;
-use crate::sync::Ordering;
 
 /// A series' words in a shard: the sum in two, then the buckets.
 ///
@@ -195,7 +195,7 @@ impl Instrument for Histogram {
     }
 }
 
-impl HistogramFn for Series<Histogram> {
+impl HistogramFn for Cell<Histogram> {
     #[inline]
     fn record(&self, seconds: f64) {
         self.instrument.record(seconds, 1);
@@ -217,7 +217,7 @@ mod tests {
     use crate::recorder::registry::Registry;
     use crate::recorder::shards::tests::SHARDS;
 
-    fn histogram(bounds: &[f64]) -> Arc<Series<Histogram>> {
+    fn histogram(bounds: &[f64]) -> Arc<Cell<Histogram>> {
         let registry = Registry::<Histogram>::new(Arc::new(Buckets::new(bounds)), 1, SHARDS);
         registry.series(LabelSet::default())
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use crate::diagnostics;
-use crate::exporter::health;
+use crate::names;
 use crate::recorder::{Families, WriteFamily};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Families {
             return Place::Ours;
         }
         let is_taken = |suffix: &str| {
-            let mut taken = ours.iter().map(|(ours, _)| *ours).chain(health::NAMES);
+            let mut taken = ours.iter().map(|(ours, _)| *ours).chain(names::own::ALL);
             taken.any(|taken| {
                 taken
                     .strip_suffix(suffix)

@@ -5,13 +5,13 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::recorder::family::Instrument;
 use crate::recorder::labels::LabelSet;
+use crate::recorder::samples::Instrument;
 use crate::recorder::shards::Allocator;
 
 /// One series: what the handles point at and the page reads.
 #[derive(Debug)]
-pub(super) struct Series<I> {
+pub(super) struct Cell<I> {
     pub(super) instrument: I,
     pub(super) labels: LabelSet,
 }
@@ -30,11 +30,11 @@ struct State<I> {
     series: BTreeSet<ByLabels<I>>,
     allocator: Allocator,
     /// What takes the label sets that came too late, once there was one.
-    overflow: Option<Arc<Series<I>>>,
+    overflow: Option<Arc<Cell<I>>>,
 }
 
 impl<I> State<I> {
-    fn find(&self, labels: &LabelSet) -> Option<&Arc<Series<I>>> {
+    fn find(&self, labels: &LabelSet) -> Option<&Arc<Cell<I>>> {
         let found = self.series.get(labels).map(|found| &found.0);
         found.or(self.overflow.as_ref())
     }
@@ -55,7 +55,7 @@ impl<I: Instrument> Registry<I> {
     }
 
     /// The series of this label set, or the one for all sets past the bound.
-    pub(super) fn series(&self, labels: LabelSet) -> Arc<Series<I>> {
+    pub(super) fn series(&self, labels: LabelSet) -> Arc<Cell<I>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = state.find(&labels) {
             return Arc::clone(found);
@@ -73,7 +73,7 @@ impl<I: Instrument> Registry<I> {
         } else {
             labels
         };
-        let series = Arc::new(Series {
+        let series = Arc::new(Cell {
             instrument: I::new(state.allocator.allocate(), &self.layout),
             labels,
         });
@@ -87,7 +87,7 @@ impl<I: Instrument> Registry<I> {
 
     /// All series, by their labels. Takes the lock for as long as copying the
     /// pointers needs, so that no call waits for a page.
-    pub(super) fn all(&self) -> Vec<Arc<Series<I>>> {
+    pub(super) fn all(&self) -> Vec<Arc<Cell<I>>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let mut all = Vec::with_capacity(state.series.len() + 1);
         all.extend(state.series.iter().map(|series| Arc::clone(&series.0)));
@@ -106,7 +106,7 @@ impl<I: Instrument> Registry<I> {
 
 /// A series in the order of its labels' text.
 #[derive(Debug)]
-struct ByLabels<I>(Arc<Series<I>>);
+struct ByLabels<I>(Arc<Cell<I>>);
 
 impl<I> Borrow<LabelSet> for ByLabels<I> {
     fn borrow(&self) -> &LabelSet {

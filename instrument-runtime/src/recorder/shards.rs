@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::thread;
 
+use crate::lock_free::sync::{AtomicU64, OnceLock, Ordering};
 use crate::recorder::threads::Thread;
-use crate::sync::{AtomicU64, OnceLock, Ordering};
 
 /// What one core takes from another at a time, in bytes: two lines of 64 on x86,
 /// where they are fetched in pairs.

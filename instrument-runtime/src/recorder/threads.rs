@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::sync::PoisonError;
 
-use crate::sync::{Mutex, global};
+use crate::lock_free::sync::{Mutex, global};
 
 /// The number of the thread that records. It stays on that thread.
 #[derive(Clone, Copy, Debug)]

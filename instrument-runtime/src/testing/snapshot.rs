@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use metrics::Key;
 
-use crate::current;
+use crate::settings;
 
 /// What a [`Recording`](crate::testing::Recording) had recorded at one moment.
 ///
@@ -47,19 +47,19 @@ impl Snapshot {
     /// How many calls have ended: `requests_total`.
     #[must_use]
     pub fn requests(&self, labels: &[(&str, &str)]) -> u64 {
-        self.counter(&current::names().requests_total, labels)
+        self.counter(&settings::names().requests_total, labels)
     }
 
     /// How many calls have started and not ended: `requests_in_progress`.
     #[must_use]
     pub fn in_progress(&self, labels: &[(&str, &str)]) -> i64 {
-        self.gauge(&current::names().requests_in_progress, labels) as i64
+        self.gauge(&settings::names().requests_in_progress, labels) as i64
     }
 
     /// How long calls took that have ended: `request_latency_seconds`.
     #[must_use]
     pub fn latency(&self, labels: &[(&str, &str)]) -> Latency {
-        let found = self.distribution(&current::names().request_latency_seconds, labels);
+        let found = self.distribution(&settings::names().request_latency_seconds, labels);
         Latency {
             count: found.count,
             sum: found.duration(),
@@ -105,7 +105,7 @@ impl Snapshot {
     pub fn assert_requests(&self, labels: &[(&str, &str)], expected: u64) {
         let found = self.requests(labels);
         if found != expected {
-            let name = &current::names().requests_total;
+            let name = &settings::names().requests_total;
             self.fail(
                 self.counters.keys(),
                 name,
@@ -127,7 +127,7 @@ impl Snapshot {
     pub fn assert_in_progress(&self, labels: &[(&str, &str)], expected: i64) {
         let found = self.in_progress(labels);
         if found != expected {
-            let name = &current::names().requests_in_progress;
+            let name = &settings::names().requests_in_progress;
             self.fail(
                 self.gauges.keys(),
                 name,

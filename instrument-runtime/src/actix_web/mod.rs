@@ -1,0 +1,337 @@
+//! For [actix-web](https://docs.rs/actix-web): a middleware for the application,
+//! the page as a handler, and the statuses of actix-web's own types. Feature
+//! `actix-web`.
+//!
+//! ```
+//! use actix_web::{App, get, web};
+//! use instrument_runtime::instrumented;
+//!
+//! #[instrumented] // endpoint="/users/{id}", method="GET"
+//! #[get("/users/{id}")]
+//! async fn user(id: web::Path<u32>) -> String {
+//!     format!("user {id}")
+//! }
+//!
+//! let app = App::new()
+//!     .wrap(instrument_runtime::actix_web::middleware())
+//!     .route("/metrics", web::get().to(instrument_runtime::actix_web::metrics))
+//!     .service(user);
+//! # drop(app);
+//! ```
+//!
+//! # Which function is the handler
+//!
+//! A function joins the request by `#[instrumented(handler)]`, by its names, or by
+//! evidence (see [`instrumented`](crate::instrumented)). A route attribute such as
+//! `#[get("/users/{id}")]` below `#[instrumented]` gives the names. actix-web does not
+//! show when it hands a request to its handler, so the evidence is in the types:
+//!
+//! - a resource has matched, the function returns a response, and all its arguments
+//!   are extractors;
+//! - one of the arguments is a `web::Path`, `Query`, `Json`, `Form`, `Header`,
+//!   `Either` or `Payload`, which helpers seldom take;
+//! - no other function has joined;
+//! - the function has ended when the response goes out.
+//!
+//! Doubt remains in these cases:
+//!
+//! - A handler without names that takes nothing, or only what helpers take too
+//!   (`web::Data`, `HttpRequest`, `String`, `Bytes` or an extractor of your own), is
+//!   counted by itself. Write `#[instrumented(handler)]`. The same holds for
+//!   `#[get("")]` in a scope, which names no endpoint.
+//! - A handler that is cancelled by a time-out within the middleware is counted by
+//!   itself as `cancelled`, unless `handler` or its names say that it is the handler.
+//! - A handler that is *not* annotated, and that passes its `web::Path` or `web::Json`
+//!   on to an annotated function: that function joins. Write
+//!   `#[instrumented(handler = false)]` on it, or annotate the handler.
+//!
+//! A middleware that moves the handler to another task needs a second [`middleware()`]
+//! inside it. The second one finds the request again through the request's
+//! extensions; the request is counted once.
+//!
+//! When an extractor rejects the request, the handler does not run: the request is
+//! counted under its resource, without the handler's own labels.
+
+use std::cell::RefCell;
+use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready as ready_or_return};
+
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
+use pin_project_lite::pin_project;
+
+use crate::call::request::method;
+use crate::call::request::{Framework, Route, Slot, Start};
+use crate::outcome::Outcome;
+use crate::page::encoding::PAGE_TYPE;
+use crate::page::in_app;
+
+pub(crate) mod statuses;
+
+/// The middleware for [`App::wrap`](actix_web::App::wrap), added last, so that it
+/// is outside of whatever may answer in a handler's place.
+///
+/// Each request is counted once: under what the attribute of its handler says,
+/// else under the resource pattern that it matched, else under
+/// `endpoint="unmatched"`; with its real method (one of the nine of RFC 9110 and
+/// RFC 5789, or `_OTHER`) and the status that went out. Its latency ends with the
+/// response's head. A request that got no response is `cancelled`
+/// (`http_status="499"`), or `panicked` (`500`).
+///
+/// An error is counted with the status of the response that actix-web makes of it,
+/// that is of its `error_response()`, whatever its `status_code()` says. Without this
+/// middleware, an annotated function that returns an error asks the error itself:
+/// first for its `status_code()`, and if that is 500, which is also the default, for
+/// its `error_response()`. So an `error_response()` that logs may log twice without
+/// the middleware.
+///
+/// # Clients that hang up
+///
+/// By default actix-web does not notice that a client has hung up: the handler runs
+/// to its end, and the request is counted with the status of an answer that nobody
+/// reads, usually `200` and `ok`. With
+/// [`HttpServer::h1_allow_half_closed(false)`](actix_web::HttpServer::h1_allow_half_closed)
+/// actix-web drops the handler, and the request is `cancelled`:
+///
+/// ```no_run
+/// # use actix_web::{App, HttpServer};
+/// # async fn serve() -> std::io::Result<()> {
+/// HttpServer::new(|| App::new().wrap(instrument_runtime::actix_web::middleware()))
+///     .h1_allow_half_closed(false) // notice clients that hang up
+///     .bind("127.0.0.1:8080")?
+///     .run()
+///     .await
+/// # }
+/// ```
+///
+/// With this setting a client that shuts down its sending half after the request
+/// gets no answer. Few clients do that. The setting is for HTTP/1 only: on HTTP/2,
+/// actix-web always lets the handler run to its end.
+#[must_use]
+pub fn middleware() -> Instrumented {
+    Instrumented { _private: () }
+}
+
+/// Made by [`middleware`].
+#[derive(Clone, Copy, Debug)]
+pub struct Instrumented {
+    _private: (),
+}
+
+impl<S, B> Transform<S, ServiceRequest> for Instrumented
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+{
+    type Response = ServiceResponse<B>;
+    type Error = Error;
+    type Transform = InstrumentedService<S>;
+    type InitError = ();
+    type Future = Ready<Result<InstrumentedService<S>, ()>>;
+
+    fn new_transform(&self, inner: S) -> Self::Future {
+        ready(Ok(InstrumentedService { inner }))
+    }
+}
+
+/// A service whose requests are counted. Made by [`Instrumented`].
+#[derive(Debug)]
+pub struct InstrumentedService<S> {
+    inner: S,
+}
+
+impl<S, B> Service<ServiceRequest> for InstrumentedService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+{
+    type Response = ServiceResponse<B>;
+    type Error = Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let route = request.match_pattern().map(Route::Owned);
+        let path = route.is_none().then(|| request.path().into());
+        let start = Start {
+            framework: Framework::ActixWeb,
+            method: method::label(request.method().as_str()),
+            route,
+            candidate: None,
+            path,
+        };
+        let mut slot = Slot::new(start, request.extensions().get());
+        if let Some(token) = slot.token() {
+            request.extensions_mut().insert(token);
+        }
+        ResponseFuture {
+            inner: slot.call(|| self.inner.call(request)),
+            slot,
+        }
+    }
+}
+
+pin_project! {
+    /// A response that is counted.
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        // Dropped before the request, which ends with it.
+        #[pin]
+        inner: F,
+        slot: Slot,
+    }
+}
+
+impl<F, B> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<ServiceResponse<B>, Error>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let inner = this.inner;
+        let mut response = ready_or_return!(this.slot.poll(|| inner.poll(context)));
+        match &mut response {
+            Ok(response) => this.slot.answered(outcome(response.status())),
+            Err(error) => answered_by_error(this.slot.take(), error),
+        }
+        Poll::Ready(response)
+    }
+}
+
+fn outcome(status: StatusCode) -> Outcome {
+    Outcome::HttpStatus(status.as_u16())
+}
+
+/// Counts the request when the server makes a response of the error.
+///
+/// The error is not asked here: `error_response()` may log or count, and
+/// [`InternalError::from_response`](actix_web::error::InternalError::from_response)
+/// gives its response away on the first call.
+fn answered_by_error(slot: Slot, error: &mut Error) {
+    /// The request, until the server asks the error for its response.
+    struct Unanswered {
+        slot: RefCell<Slot>,
+        status: StatusCode,
+    }
+
+    impl Drop for Unanswered {
+        /// The error became something else on its way to the server. By then it
+        /// cannot be asked, so its `status_code()` has to do.
+        fn drop(&mut self) {
+            self.slot.get_mut().answered(outcome(self.status));
+        }
+    }
+
+    let unanswered = Unanswered {
+        slot: RefCell::new(slot),
+        status: error.as_response_error().status_code(),
+    };
+    error.add_response_mapper(move |response| {
+        if let Ok(mut slot) = unanswered.slot.try_borrow_mut() {
+            slot.answered(outcome(response.status()));
+        }
+        response
+    });
+}
+
+/// `Error::add_response_mapper` for an actix-web older than 4.15. A newer one's
+/// inherent method is preferred to this one.
+#[allow(dead_code, reason = "it depends on actix-web's version")]
+trait AddResponseMapper {
+    fn add_response_mapper<F>(&mut self, mapper: F)
+    where
+        F: Fn(HttpResponse) -> HttpResponse + 'static;
+}
+
+impl AddResponseMapper for Error {
+    /// Asks the error at once, if that does no harm.
+    fn add_response_mapper<F>(&mut self, mapper: F)
+    where
+        F: Fn(HttpResponse) -> HttpResponse + 'static,
+    {
+        if !statuses::may_hold_a_response(self.as_response_error()) {
+            drop(mapper(self.error_response()));
+        }
+    }
+}
+
+/// Serves the page on a route of the application's own. It is compressed if the
+/// request accepts gzip.
+///
+/// Requests that wait at the same time share one page, and one page is made at a
+/// time, on a thread of its own. Answers 503 before [`init`](crate::init), and 500
+/// if a panic kept the page from being made.
+pub async fn metrics(request: HttpRequest) -> HttpResponse {
+    // actix-web's headers are of another version of the `http` crate.
+    let mut headers = http::HeaderMap::new();
+    for value in request.headers().get_all(ACCEPT_ENCODING) {
+        if let Ok(value) = http::HeaderValue::from_bytes(value.as_bytes()) {
+            headers.append(http::header::ACCEPT_ENCODING, value);
+        }
+    }
+    let page = match in_app::asked_for(&headers).await {
+        Ok(page) => page,
+        Err(no_page) => {
+            let (status, text) = no_page.answer();
+            let status = StatusCode::from_u16(status).unwrap_or_default();
+            return HttpResponse::build(status).body(text);
+        }
+    };
+    let mut response = HttpResponse::Ok();
+    response
+        .content_type(PAGE_TYPE)
+        .insert_header((VARY, "accept-encoding"));
+    if page.is_gzip {
+        response.insert_header((CONTENT_ENCODING, "gzip"));
+    }
+    response.body(page.body)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use actix_web::ResponseError;
+    use actix_web::error::InternalError;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct ByResponse;
+
+    impl std::fmt::Display for ByResponse {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("by response")
+        }
+    }
+
+    impl ResponseError for ByResponse {
+        fn error_response(&self) -> HttpResponse {
+            HttpResponse::Unauthorized().finish()
+        }
+    }
+
+    #[test]
+    fn an_older_actix_web_is_asked_at_once_if_that_does_no_harm() {
+        let response = HttpResponse::BadGateway().body("kept");
+        for (mut error, expected) in [
+            (Error::from(ByResponse), Some(StatusCode::UNAUTHORIZED)),
+            (InternalError::from_response("", response).into(), None),
+        ] {
+            let seen = Rc::new(RefCell::new(None));
+            let to = Rc::clone(&seen);
+            // The inherent method of a newer one is not meant.
+            AddResponseMapper::add_response_mapper(&mut error, move |response| {
+                *to.borrow_mut() = Some(response.status());
+                response
+            });
+            assert_eq!(*seen.borrow(), expected, "{error}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Which settings an installation refuses, and why.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::builder::{Builder, environment};
+use crate::discovery::Discovery;
+use crate::error::InitError;
+use crate::exporter::allow_list::AllowList;
+use crate::exporter::listener::Target;
+use crate::names::{LabelNames, MetricNames, own};
+use crate::push::Push;
+use crate::recorder;
+use crate::settings::Settings;
+
+/// A builder's settings, of which none is to be refused any more.
+pub(super) struct Checked {
+    pub(super) app_name: String,
+    pub(super) settings: Arc<Settings>,
+    pub(super) target: Target,
+    pub(super) allow: AllowList,
+    pub(super) discovery: Discovery,
+    pub(super) last_scrape: Duration,
+    pub(super) push: Option<Push>,
+    pub(super) diagnostics: bool,
+}
+
+impl Builder {
+    /// Checks each setting on its own. Touches nothing outside of this process.
+    pub(super) fn check(self) -> Result<Checked, InitError> {
+        let allow = AllowList::parse(&self.allow)?;
+        check_buckets("`.buckets(…)`", &self.buckets)?;
+        for (metric, bounds) in &self.other_buckets {
+            check_other_buckets(metric, bounds, &self.names)?;
+        }
+        check_labels(&self.global_labels, &self.names)?;
+        check_names(&self.names)?;
+        if self.max_series == 0 {
+            return Err(InitError::MaxSeries);
+        }
+        let push = self.push.check(&self.app_name, |name| {
+            if self.global_labels.iter().any(|(label, _)| label == name) {
+                Some("is a global label, which the gateway would overwrite; leave one of them out")
+            } else {
+                label_problem(name, &self.names)
+            }
+        })?;
+        let target = match self.target {
+            Some(target) => target,
+            None => Target::Tcp(environment::listen_addrs()?),
+        };
+        let mut global_labels = vec![("app_name".to_owned(), self.app_name.clone())];
+        global_labels.extend(self.global_labels);
+        Ok(Checked {
+            app_name: self.app_name,
+            settings: Arc::new(Settings {
+                names: self.names,
+                buckets: self.buckets,
+                other_buckets: self.other_buckets,
+                global_labels,
+                max_series: self.max_series,
+            }),
+            last_scrape: match target {
+                // Without a listener there is no scrape to wait for.
+                Target::None => Duration::ZERO,
+                _ => self.last_scrape,
+            },
+            target,
+            allow,
+            discovery: self.discovery,
+            push,
+            diagnostics: self.diagnostics,
+        })
+    }
+}
+
+/// `setting` is the call that set them.
+fn check_buckets(setting: &str, bounds: &[f64]) -> Result<(), InitError> {
+    let refuse = |problem| {
+        Err(InitError::Buckets {
+            problem: format!("{setting}: {problem}"),
+        })
+    };
+    if bounds.is_empty() {
+        return refuse("there is no bound; give at least one, in seconds".to_owned());
+    }
+    if let Some(bound) = bounds.iter().find(|bound| !bound.is_finite()) {
+        return refuse(format!("the bound {bound} is not finite; `+Inf` is added"));
+    }
+    match bounds.windows(2).find(|pair| pair[0] >= pair[1]) {
+        Some([bound, again]) if bound == again => {
+            refuse(format!("the bound {bound} is given twice"))
+        }
+        Some([before, bound]) => refuse(format!(
+            "the bound {bound} comes after {before}; the bounds must rise"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_other_buckets(metric: &str, bounds: &[f64], names: &MetricNames) -> Result<(), InitError> {
+    let setting = format!("`.buckets_for({metric:?}, …)`");
+    if recorder::is_written_as(metric, &names.request_latency_seconds) {
+        let problem = format!("{setting}: this is the histogram of calls; use `.buckets(…)`");
+        return Err(InitError::Buckets { problem });
+    }
+    check_buckets(&setting, bounds)
+}
+
+/// What is wrong with the name of a label that is to be on every series.
+fn label_problem(name: &str, names: &MetricNames) -> Option<&'static str> {
+    const RESERVED: [&str; 9] = [
+        "app_name",
+        "method",
+        "endpoint",
+        "http_status",
+        "grpc_status",
+        "outcome",
+        "overflow",
+        "le",
+        "quantile",
+    ];
+    let LabelNames {
+        method,
+        endpoint,
+        http_status,
+        grpc_status,
+        outcome,
+    } = names.labels;
+    let of_calls = [method, endpoint, http_status, grpc_status, outcome];
+    if !is_name(name, "_") {
+        Some("is no label name: letters, digits and `_`, not beginning with a digit")
+    } else if name.starts_with("__") {
+        Some("begins with `__`, which Prometheus keeps for itself; choose another name")
+    } else if RESERVED.contains(&name) || of_calls.contains(&name) {
+        Some("is written by the exporter itself; choose another name")
+    } else {
+        None
+    }
+}
+
+fn check_labels(labels: &[(String, String)], names: &MetricNames) -> Result<(), InitError> {
+    for (index, (name, _)) in labels.iter().enumerate() {
+        let twice = labels[..index].iter().any(|(other, _)| other == name);
+        let problem = label_problem(name, names).or(twice.then_some("is given twice"));
+        if let Some(problem) = problem {
+            return Err(InitError::GlobalLabel {
+                name: name.clone(),
+                problem,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn check_names(names: &MetricNames) -> Result<(), InitError> {
+    let all = [
+        &names.requests_total,
+        &names.request_latency_seconds,
+        &names.requests_in_progress,
+    ];
+    let of_latency = |name: &str| {
+        name.strip_prefix(&*names.request_latency_seconds)
+            .is_some_and(|suffix| matches!(suffix, "_bucket" | "_sum" | "_count"))
+    };
+    for (index, name) in all.into_iter().enumerate() {
+        let problem = if !is_name(name, "_:") {
+            "is none: letters, digits, `_` and `:`, not beginning with a digit"
+        } else if all[..index].contains(&name) {
+            "is given to two metrics"
+        } else if of_latency(name) {
+            "is what the latency histogram calls its samples; choose another name"
+        } else if own::is_taken(name) {
+            "is a metric of the exporter itself; choose another name"
+        } else {
+            continue;
+        };
+        return Err(InitError::MetricName {
+            name: name.clone().into_owned(),
+            problem,
+        });
+    }
+    Ok(())
+}
+
+/// Prometheus's grammar for names, with these signs beside letters and digits.
+fn is_name(name: &str, signs: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || signs.contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::DEFAULT_BUCKETS;
+
+    fn message<T>(result: Result<T, InitError>) -> String {
+        result.err().expect("refused").to_string()
+    }
+
+    #[test]
+    fn a_bad_bucket_is_named() {
+        for (bounds, named) in [
+            (&[][..], "no bound"),
+            (&[1.0, 0.5], "0.5 comes after 1"),
+            (&[0.5, 0.5], "0.5 is given twice"),
+            (&[1.0, f64::NAN], "NaN"),
+            (&[1.0, f64::INFINITY], "inf"),
+        ] {
+            let message = message(check_buckets("", bounds));
+            assert!(message.contains(named), "{message}");
+        }
+        assert!(check_buckets("", DEFAULT_BUCKETS).is_ok());
+    }
+
+    #[test]
+    fn a_bad_label_is_named() {
+        let names = MetricNames::default();
+        let label = |name: &str| vec![(name.to_owned(), String::new())];
+        for name in ["", "1st", "a-b", "é", "__name", "app_name", "le", "outcome"] {
+            let message = message(check_labels(&label(name), &names));
+            assert!(message.contains(&format!("{name:?}")), "{message}");
+        }
+        assert!(check_labels(&label("region"), &names).is_ok());
+        let route = label("http_route");
+        assert!(check_labels(&route, &names).is_ok());
+        assert!(check_labels(&route, &MetricNames::opentelemetry()).is_err());
+        let twice = [label("a"), label("a")].concat();
+        assert!(message(check_labels(&twice, &names)).contains("twice"));
+    }
+
+    #[test]
+    fn a_bad_metric_name_is_named() {
+        let names = |name: &str| MetricNames::default().requests_total(name);
+        for name in [
+            "",
+            "9s",
+            "a b",
+            "requests_in_progress",
+            "request_latency_seconds_count",
+            "instrument_series",
+            "instrument_scrape_duration_seconds_sum",
+        ] {
+            let message = message(check_names(&names(name)));
+            assert!(message.contains("metric name"), "{message}");
+        }
+        for fine in [
+            MetricNames::default(),
+            MetricNames::article(),
+            MetricNames::opentelemetry(),
+            names("app:requests"),
+        ] {
+            assert!(check_names(&fine).is_ok(), "{fine:?}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The standard environment variables that say where the page is served.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use crate::error::InitError;
+
+const HOST: &str = "OTEL_EXPORTER_PROMETHEUS_HOST";
+const PORT: &str = "OTEL_EXPORTER_PROMETHEUS_PORT";
+const DEFAULT_HOST: &str = "127.0.0.1";
+const DEFAULT_PORT: u16 = 9464;
+
+/// The addresses of the host that the environment names; the first that can be bound
+/// is taken.
+pub(super) fn listen_addrs() -> Result<Vec<SocketAddr>, InitError> {
+    let read = |variable: &'static str| match std::env::var(variable) {
+        Ok(value) if value.is_empty() => Ok(None),
+        Ok(value) => Ok(Some(value)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(value)) => Err(InitError::Environment {
+            variable,
+            value: value.to_string_lossy().into_owned(),
+            expected: "not UTF-8".to_owned(),
+        }),
+    };
+    let port = match read(PORT)? {
+        None => DEFAULT_PORT,
+        Some(value) => value.parse().map_err(|_| InitError::Environment {
+            variable: PORT,
+            value,
+            expected: "no port: set a number from 0 to 65535".to_owned(),
+        })?,
+    };
+    let host = read(HOST)?.unwrap_or_else(|| DEFAULT_HOST.to_owned());
+    let unresolved = |why: String| InitError::Environment {
+        variable: HOST,
+        value: host.clone(),
+        expected: format!("no address to listen on: {why}; set an IP address or a host name"),
+    };
+    // A v6 address may stand in brackets, as in a URL.
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(&host);
+    let addrs: Vec<SocketAddr> = (bare, port)
+        .to_socket_addrs()
+        .map_err(|error| unresolved(error.to_string()))?
+        .collect();
+    if addrs.is_empty() {
+        return Err(unresolved("the name has no address".to_owned()));
+    }
+    Ok(addrs)
+}

@@ -1,0 +1,213 @@
+//! Joined renders: however many scrapers wait, the page is made once.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+#[cfg(test)]
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use crate::page::encoding::gzip;
+use crate::page::health::{self, Health};
+use crate::page::panics::{self, Panicked};
+use crate::page::{Page, rest_after};
+
+/// One page, and its compressed form if a scraper asked for it.
+#[derive(Debug)]
+pub(crate) struct Rendered {
+    /// Rises from page to page.
+    number: u64,
+    plain: Bytes,
+    gzip: Option<Bytes>,
+}
+
+impl Rendered {
+    pub(crate) fn new(number: u64, text: String, with_gzip: bool) -> Self {
+        let plain = Bytes::from(text);
+        Self {
+            number,
+            gzip: if with_gzip { gzip(&plain) } else { None },
+            plain,
+        }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// In bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.plain.len() + self.gzip.as_ref().map_or(0, Bytes::len)
+    }
+
+    pub(crate) fn plain(&self) -> Bytes {
+        self.plain.clone()
+    }
+
+    /// For a scraper that asked for it.
+    pub(crate) fn gzip(&self) -> Option<Bytes> {
+        self.gzip.clone()
+    }
+}
+
+/// Lives on the exporter's thread alone.
+pub(crate) struct JoinedRenders {
+    page: Page,
+    health: RefCell<Health>,
+    waiting: RefCell<Vec<Waiting>>,
+    asked: Notify,
+    state: Cell<State>,
+    #[cfg(test)]
+    pub(crate) panics: Cell<bool>,
+    #[cfg(test)]
+    compression_takes: Cell<Duration>,
+}
+
+struct Waiting {
+    scraper: oneshot::Sender<Result<Rc<Rendered>, Panicked>>,
+    accepts_gzip: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The last page was made, or none was asked for yet.
+    Good,
+    LastPanicked,
+    /// No page will be made any more.
+    Ended,
+}
+
+/// Why there is no page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoPage {
+    Panicked,
+    /// The exporter stops.
+    Ended,
+}
+
+impl JoinedRenders {
+    pub(crate) fn new(page: Page) -> Self {
+        Self {
+            page,
+            health: RefCell::new(Health::default()),
+            waiting: RefCell::new(Vec::new()),
+            asked: Notify::new(),
+            state: Cell::new(State::Good),
+            #[cfg(test)]
+            panics: Cell::new(false),
+            #[cfg(test)]
+            compression_takes: Cell::default(),
+        }
+    }
+
+    pub(crate) fn page(&self) -> &Page {
+        &self.page
+    }
+
+    /// Whether the last page could be made, and the next one will be tried.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.state.get() == State::Good
+    }
+
+    /// A page that is made after this call.
+    pub(crate) async fn next(&self, accepts_gzip: bool) -> Result<Rc<Rendered>, NoPage> {
+        if self.state.get() == State::Ended {
+            return Err(NoPage::Ended);
+        }
+        let (scraper, receiver) = oneshot::channel();
+        self.waiting.borrow_mut().push(Waiting {
+            scraper,
+            accepts_gzip,
+        });
+        self.asked.notify_one();
+        match receiver.await {
+            Ok(Ok(rendered)) => Ok(rendered),
+            Ok(Err(Panicked)) => Err(NoPage::Panicked),
+            Err(_) => Err(NoPage::Ended),
+        }
+    }
+
+    /// Makes pages for as long as it is polled.
+    pub(crate) async fn run(&self) {
+        /// However it ends, nobody waits for a page that does not come.
+        struct End<'a>(&'a JoinedRenders);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.state.set(State::Ended);
+                self.0.waiting.take();
+            }
+        }
+        let _end = End(self);
+
+        let mut rested = Instant::now();
+        for number in 0_u64.. {
+            self.asked.notified().await;
+            // Lets the requests that have arrived by now join in.
+            sleep_until(rested).await;
+            tokio::task::yield_now().await;
+            let waiting = self.waiting.take();
+            let started = Instant::now();
+            let rendered = panics::caught(|| self.render(number, started, &waiting));
+            rested = Instant::now() + rest_after(started.elapsed());
+            self.state.set(match rendered {
+                Ok(_) => State::Good,
+                Err(Panicked) => State::LastPanicked,
+            });
+            let rendered = rendered.map(Rc::new);
+            for Waiting { scraper, .. } in waiting {
+                // A scraper that has hung up needs no page.
+                let _ = scraper.send(rendered.clone());
+            }
+        }
+    }
+
+    fn render(&self, number: u64, started: Instant, waiting: &[Waiting]) -> Rendered {
+        #[cfg(test)]
+        assert!(!self.panics.get(), "on purpose");
+        let text = self.page.render_with(health::first(), || {
+            let mut health = self.health.borrow_mut();
+            health.count(waiting.len(), started.elapsed());
+            health.text(self.page.series())
+        });
+        let with_gzip = waiting
+            .iter()
+            .any(|one| one.accepts_gzip && !one.scraper.is_closed());
+        #[cfg(test)]
+        if with_gzip {
+            std::thread::sleep(self.compression_takes.get());
+        }
+        Rendered::new(number, text, with_gzip)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::recorder::Recorder;
+    use crate::settings::Settings;
+
+    /// Which takes much longer than the page.
+    const COMPRESSION: Duration = Duration::from_millis(200);
+
+    #[tokio::test]
+    async fn the_rest_is_as_long_as_page_and_compression_took() {
+        let renders = JoinedRenders::new(Page::of(&Recorder::new(Arc::new(Settings::default()))));
+        renders.compression_takes.set(COMPRESSION);
+        let asking = async {
+            let first = renders.next(true).await.expect("a page");
+            assert!(first.gzip().is_some());
+            let answered = Instant::now();
+            let second = renders.next(false).await.expect("a page");
+            assert!(second.gzip().is_none(), "nobody asked for it");
+            answered.elapsed()
+        };
+        tokio::select! {
+            () = renders.run() => panic!("it goes on"),
+            rest = asking => assert!(rest >= COMPRESSION.mul_f32(0.9), "{rest:?}"),
+        }
+    }
+}

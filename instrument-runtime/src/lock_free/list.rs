@@ -1,0 +1,78 @@
+//! A list that only grows and is read without a lock.
+
+use crate::lock_free::sync::OnceLock;
+
+/// Values by their keys, for so few keys that a search from the front is fastest.
+///
+/// ```text
+/// List ─> (ok, …) ─> (error, …) ─> (empty)
+/// ```
+///
+/// A node is set once and never changed, so a reader sees a node whole or not at
+/// all. Threads that add at the same time race for the empty node at the end.
+#[derive(Debug)]
+pub(crate) struct List<K, V>(OnceLock<Box<Node<K, V>>>);
+
+#[derive(Debug)]
+struct Node<K, V> {
+    key: K,
+    value: V,
+    next: List<K, V>,
+}
+
+impl<K, V> Default for List<K, V> {
+    fn default() -> Self {
+        Self(OnceLock::new())
+    }
+}
+
+impl<K: PartialEq, V> List<K, V> {
+    #[inline(always)]
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        let mut list = self;
+        while let Some(node) = list.0.get() {
+            if node.key == *key {
+                return Some(&node.value);
+            }
+            list = &node.next;
+        }
+        None
+    }
+
+    /// Adds a value, unless the key has one already.
+    #[cold]
+    pub(crate) fn add(&self, key: K, value: V) {
+        let mut list = self;
+        let mut fresh = Box::new(Node {
+            key,
+            value,
+            next: Self::default(),
+        });
+        // The loser of a race for a node goes on to the next one.
+        while let Err(lost) = list.0.set(fresh) {
+            match list.0.get() {
+                Some(node) if node.key != lost.key => list = &node.next,
+                _ => return,
+            }
+            fresh = lost;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_keeps_its_first_value() {
+        let list = List::default();
+        assert_eq!(list.get(&1), None);
+        for (key, value) in [(1, "a"), (2, "b"), (1, "c")] {
+            list.add(key, value);
+        }
+        assert_eq!(
+            [1, 2, 3].map(|key| list.get(&key)),
+            [Some(&"a"), Some(&"b"), None]
+        );
+    }
+}

@@ -1,0 +1,320 @@
+//! How a call ended.
+
+#[cfg_attr(
+    not(feature = "actix-web"),
+    allow(dead_code, reason = "actix-web asks")
+)]
+pub(crate) mod answered;
+pub(crate) mod http_status;
+pub(crate) mod probe;
+
+/// How a call that returned went: what an `outcome = …` function answers.
+///
+/// It fills the label `outcome` and, where a status is known, `http_status`.
+/// The two ends that no return value can tell, `panicked` and `cancelled`, are
+/// seen by the attribute itself.
+///
+/// ```
+/// use instrument_runtime::{Outcome, instrumented};
+///
+/// struct Reply {
+///     code: u16,
+/// }
+///
+/// #[instrumented(outcome = |reply| Outcome::HttpStatus(reply.code))]
+/// async fn ask() -> Reply {
+///     Reply { code: 404 }
+/// }
+/// # assert_eq!(Outcome::HttpStatus(404).label(), "client_error");
+/// # assert_eq!(Outcome::HttpStatus(302).label(), "ok");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// `outcome="ok"`, no status.
+    Ok,
+    /// `outcome="client_error"`, no status: the caller's fault.
+    ClientError,
+    /// `outcome="error"`, no status: the service's fault.
+    Error,
+    /// The outcome follows from an HTTP status (RFC 9110, section 15):
+    /// `ok` below 400, `client_error` from 400, `error` from 500. A number
+    /// outside 100 to 599 is no status: it is left off and counts as `error`.
+    HttpStatus(u16),
+    /// The outcome follows from a gRPC status code, which becomes the label
+    /// `grpc_status`: 0 (`OK`) is `ok`; 2, 4, 12, 13, 14 and 15 are `error`, as
+    /// in OpenTelemetry's conventions for gRPC servers; the others are
+    /// `client_error`. A number above 16 counts as 2 (`UNKNOWN`), as gRPC asks.
+    GrpcStatus(u8),
+}
+
+impl Outcome {
+    /// The value of the label `outcome`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        self.end().outcome_label()
+    }
+
+    /// Often known when the program is compiled.
+    #[inline]
+    pub(crate) const fn end(self) -> End {
+        match self {
+            Self::Ok => End::new(Kind::Ok),
+            Self::ClientError => End::new(Kind::ClientError),
+            Self::Error => End::new(Kind::Error),
+            Self::HttpStatus(status) => End::http(status),
+            Self::GrpcStatus(code) => End::grpc(code),
+        }
+    }
+}
+
+/// The values of the label `outcome`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ok,
+    ClientError,
+    Error,
+    Panicked,
+    Cancelled,
+}
+
+/// What a call is a request of, which decides the status of one that never
+/// answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// No request at all.
+    None,
+    /// HTTP: 499 when cancelled (nginx's number for a client that closed the
+    /// connection), 500 when panicked.
+    Http,
+    /// gRPC: `CANCELLED` and `INTERNAL`.
+    Grpc,
+}
+
+impl Protocol {
+    /// The first that is one.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        match self {
+            Self::None => other,
+            _ => self,
+        }
+    }
+}
+
+/// One of the ways a call can end, as the labels tell them apart. A call site
+/// keeps the handles of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    kind: Kind,
+    status: Status,
+}
+
+/// A number, so that two ends are compared at once: 0 for none, an HTTP status of
+/// 100 to 599, or [`GRPC`](Self::GRPC) and a code of 0 to 16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Status(u16);
+
+impl Status {
+    const NONE: Self = Self(0);
+    const GRPC: u16 = 1000;
+
+    const fn http(status: u16) -> Self {
+        Self(status)
+    }
+
+    const fn grpc(code: u8) -> Self {
+        Self(Self::GRPC + code as u16)
+    }
+}
+
+/// The names of gRPC's status codes, by their number.
+const GRPC_CODES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+const GRPC_CANCELLED: u8 = 1;
+const GRPC_UNKNOWN: u8 = 2;
+const GRPC_INTERNAL: u8 = 13;
+
+impl End {
+    const fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            status: Status::NONE,
+        }
+    }
+
+    #[inline(never)]
+    pub(crate) const fn http(status: u16) -> Self {
+        let kind = match status {
+            100..=399 => Kind::Ok,
+            400..=499 => Kind::ClientError,
+            500..=599 => Kind::Error,
+            _ => return Self::new(Kind::Error),
+        };
+        Self {
+            kind,
+            status: Status::http(status),
+        }
+    }
+
+    #[inline(never)]
+    const fn grpc(code: u8) -> Self {
+        let kind = match code {
+            0 => Kind::Ok,
+            1 | 3 | 5..=11 | 16 => Kind::ClientError,
+            _ => Kind::Error,
+        };
+        let code = if code as usize >= GRPC_CODES.len() {
+            GRPC_UNKNOWN
+        } else {
+            code
+        };
+        Self {
+            kind,
+            status: Status::grpc(code),
+        }
+    }
+
+    pub(crate) const fn panicked(protocol: Protocol) -> Self {
+        Self {
+            kind: Kind::Panicked,
+            status: match protocol {
+                Protocol::None => Status::NONE,
+                Protocol::Http => Status::http(500),
+                Protocol::Grpc => Status::grpc(GRPC_INTERNAL),
+            },
+        }
+    }
+
+    /// A dropped future.
+    pub(crate) const fn cancelled(protocol: Protocol) -> Self {
+        Self {
+            kind: Kind::Cancelled,
+            status: match protocol {
+                Protocol::None => Status::NONE,
+                Protocol::Http => Status::http(499),
+                Protocol::Grpc => Status::grpc(GRPC_CANCELLED),
+            },
+        }
+    }
+
+    pub(crate) const fn outcome_label(self) -> &'static str {
+        match self.kind {
+            Kind::Ok => "ok",
+            Kind::ClientError => "client_error",
+            Kind::Error => "error",
+            Kind::Panicked => "panicked",
+            Kind::Cancelled => "cancelled",
+        }
+    }
+
+    pub(crate) fn http_status(self) -> Option<u16> {
+        let Status(status) = self.status;
+        (status != 0 && status < Status::GRPC).then_some(status)
+    }
+
+    pub(crate) fn grpc_status(self) -> Option<&'static str> {
+        let code = self.status.0.checked_sub(Status::GRPC)?;
+        GRPC_CODES.get(usize::from(code)).copied()
+    }
+}
+
+/// What a layer makes of a handler's end and of the answer that went out.
+#[cfg_attr(not(feature = "_layer"), allow(dead_code, reason = "a request asks"))]
+impl End {
+    pub(crate) const fn is_panicked(self) -> bool {
+        matches!(self.kind, Kind::Panicked)
+    }
+
+    pub(crate) const fn is_cancelled(self) -> bool {
+        matches!(self.kind, Kind::Cancelled)
+    }
+
+    pub(crate) const fn is_ok(self) -> bool {
+        matches!(self.kind, Kind::Ok)
+    }
+
+    /// This end's outcome beside the status that went out.
+    pub(crate) const fn answered_with(self, answer: Self) -> Self {
+        Self {
+            kind: self.kind,
+            status: answer.status,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_fall_into_the_contracts_classes() {
+        for (status, label, kept) in [
+            (100, "ok", true),
+            (200, "ok", true),
+            (399, "ok", true),
+            (400, "client_error", true),
+            (499, "client_error", true),
+            (500, "error", true),
+            (599, "error", true),
+            (600, "error", false),
+            (99, "error", false),
+            (0, "error", false),
+        ] {
+            let end = Outcome::HttpStatus(status).end();
+            assert_eq!(end.outcome_label(), label, "{status}");
+            assert_eq!(end.http_status(), kept.then_some(status), "{status}");
+        }
+    }
+
+    #[test]
+    fn only_a_request_gets_a_status_it_did_not_answer() {
+        for (end, http, grpc) in [
+            (End::panicked(Protocol::Http), Some(500), None),
+            (End::panicked(Protocol::Grpc), None, Some("INTERNAL")),
+            (End::panicked(Protocol::None), None, None),
+            (End::cancelled(Protocol::Http), Some(499), None),
+            (End::cancelled(Protocol::Grpc), None, Some("CANCELLED")),
+            (End::cancelled(Protocol::None), None, None),
+        ] {
+            assert_eq!(end.http_status(), http, "{end:?}");
+            assert_eq!(end.grpc_status(), grpc, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn grpc_codes_fall_into_classes_too() {
+        for (code, label, name) in [
+            (0, "ok", "OK"),
+            (1, "client_error", "CANCELLED"),
+            (2, "error", "UNKNOWN"),
+            (5, "client_error", "NOT_FOUND"),
+            (12, "error", "UNIMPLEMENTED"),
+            (16, "client_error", "UNAUTHENTICATED"),
+            (17, "error", "UNKNOWN"),
+        ] {
+            let end = Outcome::GrpcStatus(code).end();
+            assert_eq!(
+                (end.outcome_label(), end.grpc_status()),
+                (label, Some(name))
+            );
+        }
+    }
+}

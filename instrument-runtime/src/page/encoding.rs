@@ -1,0 +1,73 @@
+//! How a page is sent: its media type, and whether it is compressed.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::HeaderMap;
+use http::header::ACCEPT_ENCODING;
+use hyper::body::Bytes;
+
+/// The media type of Prometheus's text format, version 0.0.4.
+pub(crate) const PAGE_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Compressed, for `Content-Encoding: gzip`.
+pub(crate) fn gzip(page: &[u8]) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(page).ok()?;
+    encoder.finish().ok().map(Bytes::from)
+}
+
+/// RFC 9110, section 12.5.3: `gzip` by name, or by `*` where it is not named; a
+/// weight of 0 is a no.
+pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let mut by_name = None;
+    let mut by_star = None;
+    for part in headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+    {
+        let (coding, parameters) = part.split_once(';').unwrap_or((part, ""));
+        let weight = parameters
+            .split(';')
+            .filter_map(|parameter| parameter.trim().strip_prefix("q="))
+            .find_map(|weight| weight.trim().parse::<f32>().ok())
+            .unwrap_or(1.0);
+        match coding.trim().to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => by_name = Some(weight > 0.0),
+            "*" => by_star = Some(weight > 0.0),
+            _ => {}
+        }
+    }
+    by_name.or(by_star).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn gzip_is_sent_when_it_is_asked_for() {
+        for (header, gzip) in [
+            ("gzip", true),
+            ("gzip, deflate, br", true),
+            ("GZIP;q=0.5", true),
+            ("deflate", false),
+            ("", false),
+            ("gzip;q=0", false),
+            ("gzip; q=0.0, *", false),
+            ("*", true),
+            ("*;q=0", false),
+            ("identity, *;q=0.1", true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(header));
+            assert_eq!(accepts_gzip(&headers), gzip, "{header:?}");
+        }
+        assert!(!accepts_gzip(&HeaderMap::new()));
+    }
+}

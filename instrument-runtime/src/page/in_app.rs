@@ -1,0 +1,325 @@
+//! The page for a route of the application's own.
+//!
+//! Requests are joined as on the exporter's own thread: a request waits for a page
+//! that is made after it, with all others that wait, and one page is made at a time.
+//! The pages are made on a thread that lives while they are wanted. A request that
+//! is dropped only leaves; the page that it waited for is not made if no other
+//! request waits.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+#[cfg(test)]
+use std::time::Duration;
+use std::time::Instant;
+
+use http::HeaderMap;
+use hyper::body::Bytes;
+use tokio::sync::watch;
+
+use crate::diagnostics::Message;
+use crate::page::encoding::{accepts_gzip, gzip};
+use crate::page::panics::{self, PANICKED, Panicked};
+use crate::page::{Page, rest_after};
+
+static PAGE: OnceLock<Arc<Pages>> = OnceLock::new();
+
+const NOT_INSTALLED: &str =
+    "503: no metrics; call `instrument_runtime::init` at the start of the program\n";
+const NO_THREAD: &str = "503: the process can start no thread to make the page\n";
+
+pub(crate) fn set(page: Page) {
+    // A process has one installation.
+    let _ = PAGE.set(Pages::new(move |with_gzip| {
+        let plain = Bytes::from(page.render());
+        Encodings {
+            gzip: if with_gzip { gzip(&plain) } else { None },
+            plain,
+        }
+    }));
+}
+
+/// One page, and its compressed form if a request asked for it.
+#[derive(Clone, Debug)]
+struct Encodings {
+    plain: Bytes,
+    gzip: Option<Bytes>,
+}
+
+/// A page as one request asked for it.
+pub(crate) struct Encoded {
+    pub(crate) body: Bytes,
+    pub(crate) is_gzip: bool,
+}
+
+/// Why there is no page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoPage {
+    NotInstalled,
+    Panicked,
+    NoThread,
+}
+
+impl NoPage {
+    /// The status and the body that say so.
+    pub(crate) fn answer(self) -> (u16, &'static str) {
+        match self {
+            Self::NotInstalled => (503, NOT_INSTALLED),
+            Self::Panicked => (500, PANICKED),
+            Self::NoThread => (503, NO_THREAD),
+        }
+    }
+}
+
+/// What a handler's request asks for.
+pub(crate) async fn asked_for(headers: &HeaderMap) -> Result<Encoded, NoPage> {
+    let Some(pages) = PAGE.get() else {
+        static NO_PAGE: Message = Message::new();
+        NO_PAGE.write(format_args!(
+            "the page of metrics was asked for and answered with 503, because nothing is \
+             installed. Call `instrument_runtime::init(\"…\")` early in `main`"
+        ));
+        return Err(NoPage::NotInstalled);
+    };
+    let accepts_gzip = accepts_gzip(headers);
+    let page = pages.next(accepts_gzip).await?;
+    Ok(match page.gzip {
+        Some(body) if accepts_gzip => Encoded {
+            body,
+            is_gzip: true,
+        },
+        _ => Encoded {
+            body: page.plain,
+            is_gzip: false,
+        },
+    })
+}
+
+type Made = Option<Result<Encodings, Panicked>>;
+
+struct Pages {
+    make: Box<dyn Fn(bool) -> Encodings + Send + Sync>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Who waits for the page that is made next.
+    next: watch::Sender<Made>,
+    next_has_gzip: bool,
+    has_thread: bool,
+}
+
+impl Pages {
+    fn new(make: impl Fn(bool) -> Encodings + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            make: Box::new(make),
+            state: Mutex::new(State {
+                next: watch::Sender::new(None),
+                next_has_gzip: false,
+                has_thread: false,
+            }),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A page that is made after this call.
+    async fn next(self: &Arc<Self>, accepts_gzip: bool) -> Result<Encodings, NoPage> {
+        let mut made = {
+            let mut state = self.state();
+            state.next_has_gzip |= accepts_gzip;
+            if !state.has_thread {
+                let pages = Arc::clone(self);
+                thread::Builder::new()
+                    .name("instrument-page".to_owned())
+                    .spawn(move || pages.make_while_wanted())
+                    .map_err(|_| NoPage::NoThread)?;
+                state.has_thread = true;
+            }
+            state.next.subscribe()
+        };
+        match made.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(Ok(page))) => Ok(page.clone()),
+            // The sender sends before it is dropped.
+            _ => Err(NoPage::Panicked),
+        }
+    }
+
+    fn make_while_wanted(&self) {
+        loop {
+            let (next, with_gzip) = {
+                let mut state = self.state();
+                if state.next.receiver_count() == 0 {
+                    state.next_has_gzip = false;
+                    state.has_thread = false;
+                    return;
+                }
+                let next = std::mem::replace(&mut state.next, watch::Sender::new(None));
+                (next, std::mem::take(&mut state.next_has_gzip))
+            };
+            let started = Instant::now();
+            let made = panics::caught(|| (self.make)(with_gzip));
+            next.send_replace(Some(made));
+            drop(next);
+            // The requests that arrive meanwhile join.
+            thread::sleep(rest_after(started.elapsed()));
+        }
+    }
+}
+
+impl std::fmt::Debug for Pages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pages").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    fn numbered(number: usize, with_gzip: bool) -> Encodings {
+        Encodings {
+            plain: Bytes::from(number.to_string()),
+            gzip: with_gzip.then(|| Bytes::from_static(b"gzip")),
+        }
+    }
+
+    /// Pages with their number as text, each of which is made when the test lets it.
+    struct Held {
+        pages: Arc<Pages>,
+        made: Arc<AtomicUsize>,
+        begun: mpsc::Receiver<()>,
+        release: mpsc::Sender<()>,
+    }
+
+    impl Held {
+        fn new() -> Self {
+            let (begin, begun) = mpsc::channel();
+            let (release, released) = mpsc::channel();
+            let made = Arc::new(AtomicUsize::new(0));
+            let number = Arc::clone(&made);
+            let guarded = Mutex::new((begin, released));
+            let pages = Pages::new(move |with_gzip| {
+                let guarded = guarded.lock().expect("one at a time");
+                let (begin, released) = &*guarded;
+                begin.send(()).expect("the test looks on");
+                released.recv_timeout(DEADLINE).expect("is released");
+                numbered(number.fetch_add(1, Ordering::Relaxed) + 1, with_gzip)
+            });
+            Self {
+                pages,
+                made,
+                begun,
+                release,
+            }
+        }
+
+        fn begun(&self) {
+            self.begun.recv_timeout(DEADLINE).expect("a page begins");
+        }
+
+        fn release(&self) {
+            self.release.send(()).expect("it waits");
+        }
+    }
+
+    fn wait_for_end(pages: &Pages) {
+        let started = Instant::now();
+        while pages.state().has_thread {
+            assert!(started.elapsed() < DEADLINE, "the thread does not end");
+            thread::yield_now();
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_shares_the_next_page() {
+        let held = Held::new();
+        let next = |accepts_gzip| {
+            let pages = Arc::clone(&held.pages);
+            tokio::spawn(async move { pages.next(accepts_gzip).await })
+        };
+        let first = next(false);
+        tokio::task::yield_now().await;
+        held.begun();
+        let rest: Vec<_> = (0..10).map(|number| next(number == 3)).collect();
+        tokio::task::yield_now().await;
+        held.release();
+        let page = first.await.expect("no panic").expect("a page");
+        assert_eq!((&page.plain[..], page.gzip), (&b"1"[..], None));
+        held.begun();
+        held.release();
+        for one in rest {
+            let page = one.await.expect("no panic").expect("a page");
+            assert_eq!(page.plain, "2", "not the page that was under way");
+            assert!(page.gzip.is_some(), "one of them asked for it");
+        }
+        wait_for_end(&held.pages);
+        assert_eq!(held.made.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn who_hangs_up_asks_for_nothing() {
+        let held = Held::new();
+        let mut context = Context::from_waker(Waker::noop());
+        {
+            let mut first = pin!(held.pages.next(false));
+            assert!(first.as_mut().poll(&mut context).is_pending());
+            held.begun();
+        }
+        for _ in 0..400 {
+            let mut one = pin!(held.pages.next(true));
+            assert!(one.as_mut().poll(&mut context).is_pending());
+        }
+        held.release();
+        wait_for_end(&held.pages);
+        assert_eq!(held.made.load(Ordering::Relaxed), 1);
+        // The next request is served as the first was, without what the others wanted.
+        let mut one = pin!(held.pages.next(false));
+        assert!(one.as_mut().poll(&mut context).is_pending());
+        held.begun();
+        held.release();
+        wait_for_end(&held.pages);
+        let std::task::Poll::Ready(Ok(page)) = one.as_mut().poll(&mut context) else {
+            panic!("no page");
+        };
+        assert_eq!((&page.plain[..], page.gzip), (&b"2"[..], None));
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_page() {
+        let panics = Arc::new(AtomicBool::new(true));
+        let told = Arc::clone(&panics);
+        let pages = Pages::new(move |with_gzip| {
+            assert!(!told.load(Ordering::Relaxed), "on purpose");
+            numbered(1, with_gzip)
+        });
+        let before = panics::count();
+        for _ in 0..2 {
+            assert_eq!(pages.next(false).await.err(), Some(NoPage::Panicked));
+        }
+        assert!(panics::count() >= before + 2);
+        panics.store(false, Ordering::Relaxed);
+        assert_eq!(pages.next(false).await.expect("a page").plain, "1");
+    }
+
+    #[test]
+    fn each_reason_has_its_status() {
+        for (reason, status) in [
+            (NoPage::NotInstalled, 503),
+            (NoPage::Panicked, 500),
+            (NoPage::NoThread, 503),
+        ] {
+            let (code, text) = reason.answer();
+            assert_eq!(code, status);
+            assert!(text.starts_with(&format!("{status}: ")), "{text}");
+        }
+    }
+}

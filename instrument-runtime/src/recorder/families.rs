@@ -1,0 +1,77 @@
+//! The three metrics.
+
+use std::sync::Arc;
+
+use crate::recorder::counter::Counter;
+use crate::recorder::family::{Family, WriteFamily};
+use crate::recorder::gauge::Gauge;
+use crate::recorder::histogram::{Buckets, Histogram};
+use crate::recorder::labels::GlobalLabels;
+use crate::recorder::registry::Registry;
+use crate::recorder::shards::shard_count;
+use crate::settings::Settings;
+
+/// The three metrics. A metric is one of them by its name and its kind.
+#[derive(Debug)]
+pub(crate) struct Families {
+    pub(super) requests: Family<Counter>,
+    pub(super) latency: Family<Histogram>,
+    pub(super) in_progress: Family<Gauge>,
+    #[cfg(feature = "process")]
+    globals: Arc<GlobalLabels>,
+}
+
+impl Families {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let Settings {
+            names,
+            buckets,
+            other_buckets: _,
+            global_labels,
+            max_series,
+        } = settings;
+        let shards = shard_count();
+        let globals = Arc::new(GlobalLabels::new(global_labels));
+        let buckets = Arc::new(Buckets::new(buckets));
+        Self {
+            requests: Family::new(
+                &names.requests_total,
+                &globals,
+                Registry::new((), *max_series, shards),
+            ),
+            latency: Family::new(
+                &names.request_latency_seconds,
+                &globals,
+                Registry::new(buckets, *max_series, shards),
+            ),
+            in_progress: Family::new(
+                &names.requests_in_progress,
+                &globals,
+                Registry::new((), *max_series, shards),
+            ),
+            #[cfg(feature = "process")]
+            globals,
+        }
+    }
+
+    pub(crate) fn all(&self) -> [&dyn WriteFamily; 3] {
+        [&self.requests, &self.latency, &self.in_progress]
+    }
+
+    /// How many series the three metrics have.
+    pub(crate) fn series(&self) -> usize {
+        let Self {
+            requests,
+            latency,
+            in_progress,
+            ..
+        } = self;
+        requests.len() + latency.len() + in_progress.len()
+    }
+
+    /// The labels that every series has, as the page writes them.
+    #[cfg(feature = "process")]
+    pub(crate) fn global_labels(&self) -> &str {
+        self.globals.text()
+    }
+}

@@ -1,0 +1,410 @@
+//! For [tonic](https://docs.rs/tonic): a layer for the server, and the statuses
+//! of gRPC calls. Feature `tonic`.
+//!
+//! ```
+//! use instrument_runtime::instrumented;
+//! use tonic::{Request, Response, Status};
+//!
+//! struct Greeter;
+//!
+//! impl Greeter {
+//!     #[instrumented] // endpoint="/greeter.Greeter/SayHello", grpc_status="OK"
+//!     async fn say_hello(&self, name: Request<String>) -> Result<Response<String>, Status> {
+//!         Ok(Response::new(format!("Hello, {}!", name.into_inner())))
+//!     }
+//! }
+//!
+//! # let _ = Greeter::say_hello;
+//! // Server::builder().layer(instrument_runtime::tonic::layer()).add_service(…)
+//! let layer = instrument_runtime::tonic::layer();
+//! # drop(layer);
+//! ```
+//!
+//! # Which method is the call
+//!
+//! A method joins the call if it takes the very `tonic::Request` that the layer saw,
+//! by value, and returns a `tonic::Response` or a `tonic::Status`; or by
+//! `#[instrumented(handler)]`, or by its names (see [`instrumented`](crate::instrumented)).
+//! Every other annotated method is counted by itself.
+//!
+//! Doubt remains in these cases:
+//!
+//! - A method that takes the message instead of the request, or that names its
+//!   argument by a pattern, is counted by itself. Write `#[instrumented(handler)]`.
+//! - A method that is *not* annotated, and that passes its request on to an annotated
+//!   one: that one joins. Write `#[instrumented(handler = false)]` on it.
+//!
+//! A service that moves the call to another task needs a second [`layer()`] inside it.
+//! The second layer finds the call again through the request's extensions; the call
+//! is counted once.
+//!
+//! A call that an interceptor refuses, or whose message cannot be decoded, does not
+//! have the method's own labels.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::{PoisonError, RwLock};
+use std::task::{Context, Poll, ready};
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Buf;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::call::request::method;
+use crate::call::request::{Framework, Route, Slot, Start};
+use crate::outcome::probe::Tells;
+use crate::outcome::{Outcome, Protocol};
+
+mod web;
+
+use web::WebTrailers;
+
+/// The layer for `Server::builder().layer(…)`, outside of all others.
+///
+/// Each call is counted once, when its status goes out: at the end of a stream,
+/// for one that streams. The status is the label `grpc_status`, by the names of
+/// gRPC's codes; the outcome follows from it as
+/// [`Outcome::GrpcStatus`] says. A call that its
+/// client gives up is `cancelled` (`CANCELLED`), one that panicked is `panicked`
+/// (`INTERNAL`).
+///
+/// The endpoint is what the attribute of the method says, else the call's path
+/// (`/package.Service/Method`) once something has answered there, else
+/// `unmatched`: a client can ask for any path.
+///
+/// gRPC-Web works too, with `tonic_web::GrpcWebLayer` inside of this layer: the
+/// status is read from the end of the response's body.
+///
+/// A request that is not gRPC, by the `content-type` of both the request and the
+/// response, is counted as HTTP: when the response's head goes out, with
+/// `http_status` instead of `grpc_status`. Its endpoint is `unmatched` unless its
+/// handler or its router names the route. If plain routes stand beside the services
+/// in an axum router, give them a layer of their own (feature `axum`):
+///
+/// ```
+/// # #[cfg(feature = "axum")] {
+/// use axum::{Router, routing::get};
+///
+/// let plain = Router::new()
+///     .route("/healthz", get(|| async { "ok" }))
+///     .layer(instrument_runtime::axum::layer()); // finds the route; counts nothing twice
+/// // Routes::new(…).into_axum_router().merge(plain)
+/// # let _: Router = plain;
+/// # }
+/// ```
+#[must_use]
+pub fn layer() -> GrpcLayer {
+    GrpcLayer { _private: () }
+}
+
+/// Made by [`layer`].
+#[derive(Clone, Copy, Debug)]
+pub struct GrpcLayer {
+    _private: (),
+}
+
+impl<S> Layer<S> for GrpcLayer {
+    type Service = GrpcService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        GrpcService { inner }
+    }
+}
+
+/// A service whose calls are counted. Made by a [`GrpcLayer`].
+#[derive(Clone, Copy, Debug)]
+pub struct GrpcService<S> {
+    inner: S,
+}
+
+impl<S, B, R> Service<Request<B>> for GrpcService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: Body,
+{
+    type Response = Response<CountedBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let is_grpc = grpc_subtype(request.headers()).is_some();
+        let path = request.uri().path();
+        let (route, candidate, learned) = if !is_grpc {
+            (http_route(request.extensions()), None, None)
+        } else if is_answered(path) {
+            (Some(Route::Owned(path.to_owned())), None, None)
+        } else {
+            let candidate = Route::Owned(path.to_owned());
+            (None, Some(candidate), Some(path.to_owned()))
+        };
+        let start = Start {
+            framework: if is_grpc {
+                Framework::Tonic
+            } else {
+                PLAIN_HTTP
+            },
+            method: method::label(request.method().as_str()),
+            route,
+            candidate,
+            path: None,
+        };
+        let mut slot = Slot::new(start, request.extensions().get());
+        if let Some(token) = slot.token() {
+            request.extensions_mut().insert(token);
+        }
+        ResponseFuture {
+            inner: slot.call(|| self.inner.call(request)),
+            slot,
+            new_path: learned,
+            is_grpc,
+        }
+    }
+}
+
+/// Whose handlers a request has that is not gRPC.
+#[cfg(feature = "axum")]
+const PLAIN_HTTP: Framework = Framework::Axum;
+#[cfg(not(feature = "axum"))]
+const PLAIN_HTTP: Framework = Framework::Tower;
+
+/// The matched route of a request that is not gRPC, where axum has told it already.
+#[cfg(feature = "axum")]
+use crate::axum::matched as http_route;
+
+#[cfg(not(feature = "axum"))]
+fn http_route(_extensions: &http::Extensions) -> Option<Route> {
+    None
+}
+
+/// The paths at which something has answered.
+static ANSWERED: RwLock<Option<HashSet<String>>> = RwLock::new(None);
+/// More than a server has methods; past it a path is looked at again each time.
+const MAX_ANSWERED: usize = 4096;
+
+fn is_answered(path: &str) -> bool {
+    let answered = ANSWERED.read().unwrap_or_else(PoisonError::into_inner);
+    answered
+        .as_ref()
+        .is_some_and(|answered| answered.contains(path))
+}
+
+/// Only a method answers that all is well.
+fn learn(path: String) {
+    let mut answered = ANSWERED.write().unwrap_or_else(PoisonError::into_inner);
+    let answered = answered.get_or_insert_default();
+    if answered.len() < MAX_ANSWERED {
+        answered.insert(path);
+    }
+}
+
+pin_project! {
+    /// A response that is counted.
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        // Dropped before the call, which ends with it.
+        #[pin]
+        inner: F,
+        slot: Slot,
+        new_path: Option<String>,
+        is_grpc: bool,
+    }
+}
+
+impl<F, R: Body, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = Result<Response<CountedBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let inner = this.inner;
+        let response = match ready!(this.slot.poll(|| inner.poll(context))) {
+            Ok(response) => response,
+            Err(error) => {
+                this.slot.answered(Outcome::Error);
+                return Poll::Ready(Err(error));
+            }
+        };
+        let mut call = CallEnd {
+            slot: this.slot.take(),
+            new_path: this.new_path.take(),
+            web_trailers: None,
+        };
+        if let Some(code) = code(response.headers()) {
+            call.ended(code);
+        } else if !*this.is_grpc && grpc_subtype(response.headers()).is_none() {
+            let status = response.status().as_u16();
+            call.slot.answered(Outcome::HttpStatus(status));
+        } else if response.status() != StatusCode::OK {
+            call.ended(code_of(response.status()));
+        } else if response.body().is_end_stream() {
+            // The server does not poll an empty body.
+            call.ended(UNKNOWN);
+        } else {
+            call.web_trailers = WebTrailers::of(response.headers());
+        }
+        Poll::Ready(Ok(response.map(|inner| CountedBody { inner, call })))
+    }
+}
+
+pin_project! {
+    /// The body of a response, up to its trailers.
+    #[derive(Debug)]
+    pub struct CountedBody<B> {
+        #[pin]
+        inner: B,
+        call: CallEnd,
+    }
+}
+
+impl<B: Default> Default for CountedBody<B> {
+    /// A body of no call.
+    fn default() -> Self {
+        Self {
+            inner: B::default(),
+            call: CallEnd {
+                slot: Slot::none(),
+                new_path: None,
+                web_trailers: None,
+            },
+        }
+    }
+}
+
+impl<B: Body> Body for CountedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let mut this = self.project();
+        let unwinding = Unwinding(this.call);
+        let polled = this.inner.as_mut().poll_frame(context);
+        std::mem::forget(unwinding);
+        let frame = ready!(polled);
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(code) = this.call.code_in(frame) {
+                    this.call.ended(code);
+                } else if this.inner.is_end_stream() {
+                    // The server does not poll it again.
+                    this.call.ended(UNKNOWN);
+                }
+            }
+            // Without a status, a client makes `UNKNOWN` of it.
+            Some(Err(_)) | None => this.call.ended(UNKNOWN),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[derive(Debug)]
+struct CallEnd {
+    slot: Slot,
+    new_path: Option<String>,
+    web_trailers: Option<WebTrailers>,
+}
+
+impl CallEnd {
+    /// The status, if this frame of the body has it.
+    fn code_in(&mut self, frame: &Frame<impl Buf>) -> Option<u8> {
+        if let Some(trailers) = frame.trailers_ref() {
+            return Some(code(trailers).unwrap_or(UNKNOWN));
+        }
+        self.web_trailers.as_mut()?.read(frame.data_ref()?)
+    }
+
+    fn ended(&mut self, code: u8) {
+        if let Some(path) = self.new_path.take()
+            && code == OK
+        {
+            learn(path);
+        }
+        self.slot.answered(Outcome::GrpcStatus(code));
+    }
+}
+
+/// Counts the call as panicked if the poll of its body unwinds.
+struct Unwinding<'a>(&'a mut CallEnd);
+
+impl Drop for Unwinding<'_> {
+    fn drop(&mut self) {
+        self.0.slot.panicked();
+    }
+}
+
+const OK: u8 = 0;
+const UNKNOWN: u8 = 2;
+
+fn code(headers: &HeaderMap) -> Option<u8> {
+    let status = headers.get("grpc-status")?.to_str().ok()?;
+    Some(parse_code(status))
+}
+
+fn parse_code(status: &str) -> u8 {
+    status.parse().unwrap_or(UNKNOWN)
+}
+
+/// What follows `application/grpc` in the `content-type` of gRPC: nothing, `+proto`,
+/// `-web-text`…
+fn grpc_subtype(headers: &HeaderMap) -> Option<&str> {
+    let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let rest = strip_prefix_of_any_case(content_type, "application/grpc")?;
+    (!rest.starts_with(char::is_alphanumeric)).then_some(rest)
+}
+
+fn strip_prefix_of_any_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then_some(rest)
+}
+
+/// What gRPC makes of an HTTP status without one of its own ("HTTP to gRPC
+/// status code mapping" in gRPC's documentation).
+fn code_of(status: StatusCode) -> u8 {
+    match status.as_u16() {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => 14,
+        _ => UNKNOWN,
+    }
+}
+
+/// What a gRPC method returns, by the status that goes out.
+macro_rules! grpc {
+    ($side:ty $(, any $param:ident)? => $code:expr) => {
+        impl$(<$param>)? Tells for $side {
+            const PROTOCOL: Protocol = Protocol::Grpc;
+
+            fn tell(&self, _is_request: bool) -> Option<Outcome> {
+                let code: fn(&Self) -> u8 = $code;
+                Some(Outcome::GrpcStatus(code(self)))
+            }
+        }
+    };
+}
+
+grpc!(tonic::Status => |status| status.code() as u8);
+grpc!(Box<tonic::Status> => |status| status.code() as u8);
+grpc!(tonic::Response<T>, any T => |_| OK);
+grpc!(Box<tonic::Response<T>>, any T => |_| OK);

@@ -1,0 +1,8 @@
+//! The files of `lock_free`, with loom's types in place of the standard library's.
+
+#[path = "../../instrument-runtime/src/lock_free/list.rs"]
+pub(crate) mod list;
+#[path = "sync.rs"]
+pub(crate) mod sync;
+#[path = "../../instrument-runtime/src/lock_free/trie.rs"]
+pub(crate) mod trie;
