@@ -125,6 +125,9 @@ fn may_go(case: &Case, lint: &str) -> bool {
             true
         }
         // Of an argument of which only fields are assigned, and that has no `Drop`.
+        // `#[tracing::instrument]` captures an argument of which only fields are assigned,
+        // and rustc then says, wrongly, that the argument is unused.
+        "unused_variables" if case.attribute == Attribute::Tracing => true,
         "unused_variables" => case
             .arguments
             .iter()

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::family::Instrument;
 use super::gauge::Gauge;
 use super::histogram::{Buckets, Histogram};
+use super::samples::Instrument;
 use super::shards::{Allocator, Words};
 use super::threads::Thread;
 use crate::lock_free::sync::{AtomicBool, Ordering, model, spawn};
