@@ -185,7 +185,7 @@ pub(crate) fn obey() {
     let last_scrape = std::env::var("LAST_SCRAPE").unwrap_or_else(|_| "0".to_owned());
     let exporter = instrument_runtime::builder("victim")
         .listen(at)
-        .last_scrape(Duration::from_secs(last_scrape.parse().expect("seconds")))
+        .wait_for_last_scrape(Duration::from_secs(last_scrape.parse().expect("seconds")))
         .max_series(10_000)
         .install()
         .expect("installs");

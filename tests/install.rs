@@ -116,17 +116,17 @@ fn environment_is_read_and_checked() {
         (
             "127.0.0.1",
             "65536",
-            "OTEL_EXPORTER_PROMETHEUS_PORT=\"65536\" is no port",
+            "OTEL_EXPORTER_PROMETHEUS_PORT=\"65536\" is not a port",
         ),
         (
             "127.0.0.1",
             "http",
-            "OTEL_EXPORTER_PROMETHEUS_PORT=\"http\" is no port",
+            "OTEL_EXPORTER_PROMETHEUS_PORT=\"http\" is not a port",
         ),
         (
             "no such host",
             "0",
-            "OTEL_EXPORTER_PROMETHEUS_HOST=\"no such host\" is no address",
+            "OTEL_EXPORTER_PROMETHEUS_HOST=\"no such host\" is not an address",
         ),
     ] {
         let printed = run(host, port);
@@ -215,7 +215,7 @@ const CASES: &[Case] = &[
     (
         "allow",
         || any().allow("10.0.0.0/8").allow("10.0.0"),
-        |error| matches!(error, InitError::Allow { value } if value == "10.0.0"),
+        |error| matches!(error, InitError::Allow { value, .. } if value == "10.0.0"),
     ),
     (
         "global-label",
@@ -229,7 +229,7 @@ const CASES: &[Case] = &[
     (
         "buckets",
         || any().buckets(&[0.5, f64::NAN]),
-        |error| matches!(error, InitError::Buckets { problem } if problem.contains("NaN")),
+        |error| matches!(error, InitError::Buckets { problem, .. } if problem.contains("NaN")),
     ),
     (
         "metric-name",
@@ -332,7 +332,7 @@ const CASES: &[Case] = &[
 const GATEWAY: &str = "http://192.0.2.1:9091";
 
 fn is_push(error: &InitError, named: &str, why: &str) -> bool {
-    matches!(error, InitError::Push { setting, problem }
+    matches!(error, InitError::Push { setting, problem, .. }
         if setting.contains(named) && problem.contains(why) && !setting.contains("secret"))
 }
 

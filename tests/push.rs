@@ -555,14 +555,16 @@ fn child_pushes() {
             }
             ("address", Some(exporter)) => json!(exporter.local_addr()),
             ("render", Some(exporter)) => json!(exporter.render()),
-            ("error", Some(exporter)) => json!(exporter.last_push_error()),
+            ("error", Some(exporter)) => {
+                json!(exporter.last_push_error().map(|error| error.to_string()))
+            }
             ("shutdown", Some(exporter)) => {
                 futures::executor::block_on(exporter.shutdown());
-                json!(exporter.last_push_error())
+                json!(exporter.last_push_error().map(|error| error.to_string()))
             }
             ("blocking-shutdown", Some(exporter)) => {
                 exporter.blocking_shutdown();
-                json!(exporter.last_push_error())
+                json!(exporter.last_push_error().map(|error| error.to_string()))
             }
             ("drop", _) => {
                 exporter = None;

@@ -129,6 +129,8 @@ pub use builder::{Builder, builder, init};
 #[cfg(unix)]
 pub use discovery::http_sd;
 pub use error::InitError;
+#[cfg(feature = "push")]
+pub use error::PushError;
 pub use exporter::Exporter;
 pub use instrument_macros::{HttpStatus, instrumented};
 pub use names::MetricNames;

@@ -53,10 +53,13 @@ impl MetricNames {
         labels: PROMETHEUS_LABELS,
     };
 
-    /// The original article's exact names: `requests_total`,
-    /// `request_latency_seconds` and `requests_in_progress_total` (a gauge;
-    /// Prometheus's guide keeps `_total` for counters, so `promtool check
-    /// metrics` remarks on it).
+    /// The names of the article that this library began with: `requests_total`,
+    /// `request_latency_seconds` and `requests_in_progress_total`.
+    ///
+    /// The article is "Monitoring Your Asynchronous Python Web Applications Using
+    /// Prometheus" by Amit Saha, which instruments an aiohttp application. Its third
+    /// name is that of a gauge. Prometheus's naming guide keeps `_total` for counters,
+    /// so `promtool check metrics` remarks on it.
     #[must_use]
     pub fn article() -> Self {
         Self {

@@ -2,7 +2,7 @@
 //! hyper, a hand-written router, a client's stack. Feature `tower`.
 //!
 //! Each request is counted once: under the explicit endpoint of its annotated
-//! handler, else under the route that [`matched_route`] was told of, else under
+//! handler, else under the route that [`set_matched_route`] was told of, else under
 //! `endpoint="unmatched"`; with its real method (one of the nine of RFC 9110 and
 //! RFC 5789, or `_OTHER`) and the status that went out. Its latency ends with the
 //! response's head: a body that streams, or a WebSocket after its upgrade, is not
@@ -16,13 +16,13 @@
 //! use std::convert::Infallible;
 //!
 //! use http::{Request, Response, StatusCode};
-//! use instrument_runtime::tower::matched_route;
+//! use instrument_runtime::tower::set_matched_route;
 //! use tower::{ServiceBuilder, service_fn};
 //!
 //! async fn route(request: Request<String>) -> Result<Response<String>, Infallible> {
 //!     let mut response = Response::new(String::new());
 //!     if let Some(id) = request.uri().path().strip_prefix("/users/") {
-//!         matched_route("/users/{id}");
+//!         set_matched_route("/users/{id}");
 //!         *response.body_mut() = format!("user {id}");
 //!     } else {
 //!         *response.status_mut() = StatusCode::NOT_FOUND; // endpoint="unmatched"
@@ -66,7 +66,6 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::call::request::method;
 use crate::call::request::{self, Framework, Route, Slot, Start};
 use crate::outcome::Outcome;
 
@@ -76,8 +75,8 @@ use crate::outcome::Outcome;
 /// authentication). Where a service in between moves requests to another task, put a
 /// second one inside of it.
 #[must_use]
-pub fn layer() -> InstrumentedLayer {
-    InstrumentedLayer {
+pub fn layer() -> MetricsLayer {
+    MetricsLayer {
         framework: Framework::Tower,
         route: |_extensions| None,
     }
@@ -89,22 +88,22 @@ pub fn layer() -> InstrumentedLayer {
 ///
 /// `route` must be the pattern (`/users/{id}`), not the path: each makes series
 /// of its own.
-pub fn matched_route(route: impl Into<Cow<'static, str>>) {
+pub fn set_matched_route(route: impl Into<Cow<'static, str>>) {
     request::refine_current(route.into());
 }
 
 /// Made by [`layer`] and by the frameworks' own.
 #[derive(Clone, Copy, Debug)]
-pub struct InstrumentedLayer {
+pub struct MetricsLayer {
     pub(crate) framework: Framework,
     pub(crate) route: fn(&Extensions) -> Option<Route>,
 }
 
-impl<S> Layer<S> for InstrumentedLayer {
-    type Service = InstrumentedService<S>;
+impl<S> Layer<S> for MetricsLayer {
+    type Service = MetricsService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        InstrumentedService {
+        MetricsService {
             inner,
             framework: self.framework,
             route: self.route,
@@ -112,15 +111,15 @@ impl<S> Layer<S> for InstrumentedLayer {
     }
 }
 
-/// A service whose requests are counted. Made by an [`InstrumentedLayer`].
+/// A service whose requests are counted. Made by an [`MetricsLayer`].
 #[derive(Clone, Copy, Debug)]
-pub struct InstrumentedService<S> {
+pub struct MetricsService<S> {
     inner: S,
     framework: Framework,
     route: fn(&Extensions) -> Option<Route>,
 }
 
-impl<S, B, R> Service<Request<B>> for InstrumentedService<S>
+impl<S, B, R> Service<Request<B>> for MetricsService<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
 {
@@ -134,14 +133,8 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let route = (self.route)(request.extensions());
-        let path = route.is_none().then(|| request.uri().path().into());
-        let start = Start {
-            framework: self.framework,
-            method: method::label(request.method().as_str()),
-            route,
-            candidate: None,
-            path,
-        };
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        let start = Start::new(self.framework, method, route, path);
         let mut slot = Slot::new(start, request.extensions().get());
         if let Some(token) = slot.token() {
             request.extensions_mut().insert(token);

@@ -11,7 +11,7 @@ use std::task::Poll;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::Response;
-use instrument_runtime::tower::{layer, matched_route};
+use instrument_runtime::tower::{layer, set_matched_route};
 use instrument_runtime::{HttpStatus, instrumented};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
@@ -295,7 +295,7 @@ static ASK: About = About {
 
 async fn ask(yields: u8, at_most: Option<u8>) {
     let service = layer().layer(service_fn(move |_: http::Request<()>| async move {
-        matched_route("/other");
+        set_matched_route("/other");
         for _ in 0..yields {
             yield_now().await;
         }

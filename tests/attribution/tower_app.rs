@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use http::{Request, Response, StatusCode};
 use instrument_runtime::instrumented;
-use instrument_runtime::tower::{layer, matched_route};
+use instrument_runtime::tower::{layer, set_matched_route};
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::App;
@@ -95,27 +95,27 @@ async fn route(request: Request<()>) -> Result<Response<()>, Infallible> {
     let path = request.uri().path().to_owned();
     Ok(response(match &*path {
         "/whole" => {
-            matched_route("/whole");
+            set_matched_route("/whole");
             whole(request).await
         }
         "/routed" => {
-            matched_route("/routed");
+            set_matched_route("/routed");
             routed().await
         }
         "/named/7" => {
-            matched_route("/named/{id}");
+            set_matched_route("/named/{id}");
             named().await
         }
         "/said" => {
-            matched_route("/said");
+            set_matched_route("/said");
             said().await
         }
         "/denied" => {
-            matched_route("/denied");
+            set_matched_route("/denied");
             denied().await
         }
         _ => {
-            matched_route("/quiet");
+            set_matched_route("/quiet");
             handle(&QUIET).await
         }
     }))

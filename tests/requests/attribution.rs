@@ -650,7 +650,7 @@ fn on_tower_the_handler_is_the_one_that_takes_the_request() {
     }
     #[instrumented(labels(kind = "route"))]
     async fn route(request: http::Request<()>) -> Result<http::Response<()>, StatusCode> {
-        on_tower::matched_route("/users/{id}");
+        on_tower::set_matched_route("/users/{id}");
         let id = request.uri().path().len();
         load(id as u32).await
     }

@@ -11,7 +11,7 @@ use hyper::body::{Body as HttpBody, Bytes, Frame};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use instrument_runtime::instrumented;
-use instrument_runtime::tower::{layer, matched_route};
+use instrument_runtime::tower::{layer, set_matched_route};
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
 use crate::handlers::{self, Answer, Body, Opaque, Problem, around, routes};
@@ -178,7 +178,7 @@ where
 /// A layer within the layer.
 async fn twice(route: &'static str, parts: http::request::Parts) -> Answer {
     let inner = service_fn(async |_request: Request<()>| {
-        matched_route("/not/the/first/word");
+        set_matched_route("/not/the/first/word");
         Ok::<_, Infallible>(response(match route {
             "/twice/bare" => handlers::twice().await,
             _ => handlers::twice_quiet().await,
@@ -196,7 +196,7 @@ where
     let path = request.uri().path().to_owned();
     let route = route(&path);
     if let Some(route) = route {
-        matched_route(route);
+        set_matched_route(route);
     }
     let answer = around(&path, handle(request, route), Answer::status, |answer| {
         answer.status

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use http::{Request, Response, StatusCode};
 use instrument_runtime::instrumented;
-use instrument_runtime::tower::{layer, matched_route};
+use instrument_runtime::tower::{layer, set_matched_route};
 use instrument_tests::recorded::{Recorded, one_call};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -31,7 +31,7 @@ pub(crate) fn counted(recorded: &Recorded) -> Vec<String> {
 fn other() -> impl Service<Request<()>, Response = Response<()>, Error = Infallible> + Clone {
     layer().layer(service_fn(async |request: Request<()>| {
         tokio::task::yield_now().await;
-        matched_route("/other");
+        set_matched_route("/other");
         let mut response = Response::new(());
         if request.uri().path() == "/broken" {
             *response.status_mut() = StatusCode::BAD_GATEWAY;
@@ -56,7 +56,7 @@ fn a_handlers_own_requests_are_counted_each() {
     for is_annotated in [false, true] {
         Recorded::during_async(async |recorded| {
             let app = layer().layer(service_fn(async |_: Request<()>| {
-                matched_route("/app");
+                set_matched_route("/app");
                 Ok::<_, Infallible>(match is_annotated {
                     true => annotated().await,
                     false => ask_twice().await,
@@ -80,7 +80,7 @@ fn three_layers_count_one_request() {
     Recorded::during_async(async |recorded| {
         let app = layer().layer(
             layer().layer(layer().layer(service_fn(async |_: Request<()>| {
-                matched_route("/app");
+                set_matched_route("/app");
                 Ok::<_, Infallible>(Response::new(()))
             }))),
         );
@@ -112,7 +112,7 @@ fn a_function_before_the_router_does_not_take_the_request() {
         Recorded::during_async(async |recorded| {
             let app = layer().layer(service_fn(async |_: Request<()>| {
                 check(7).await;
-                matched_route("/app");
+                set_matched_route("/app");
                 Ok::<_, Infallible>(match is_annotated {
                     true => handler().await,
                     false => Response::new(()),
@@ -132,7 +132,7 @@ fn a_function_before_the_router_does_not_take_the_request() {
 
 #[instrumented(handler, labels(kind = "router"))]
 async fn router() -> Response<()> {
-    matched_route("/app");
+    set_matched_route("/app");
     tokio::task::yield_now().await;
     Response::new(())
 }

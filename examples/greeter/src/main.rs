@@ -7,6 +7,8 @@
 //! are on `http://127.0.0.1:9464/metrics`.
 
 mod service;
+// Both examples wait for the same signals.
+#[path = "../../webapp/src/shutdown.rs"]
 mod shutdown;
 
 /// The code generated from `proto/greeter.proto`.

@@ -66,8 +66,8 @@ fn metrics(name: &str) -> Builder {
     if let Some(folder) = std::env::var_os("WEBAPP_FILE_SD") {
         return builder
             .file_sd(folder)
-            .build_version(env!("CARGO_PKG_VERSION"))
-            .last_scrape(Duration::from_secs(10));
+            .version(env!("CARGO_PKG_VERSION"))
+            .wait_for_last_scrape(Duration::from_secs(10));
     }
     builder
 }

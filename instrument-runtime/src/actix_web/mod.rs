@@ -63,7 +63,6 @@ use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 use pin_project_lite::pin_project;
 
-use crate::call::request::method;
 use crate::call::request::{Framework, Route, Slot, Start};
 use crate::outcome::Outcome;
 use crate::page::encoding::PAGE_TYPE;
@@ -111,38 +110,38 @@ pub(crate) mod statuses;
 /// gets no answer. Few clients do that. The setting is for HTTP/1 only: on HTTP/2,
 /// actix-web always lets the handler run to its end.
 #[must_use]
-pub fn middleware() -> Instrumented {
-    Instrumented { _private: () }
+pub fn middleware() -> MetricsMiddleware {
+    MetricsMiddleware { _private: () }
 }
 
 /// Made by [`middleware`].
 #[derive(Clone, Copy, Debug)]
-pub struct Instrumented {
+pub struct MetricsMiddleware {
     _private: (),
 }
 
-impl<S, B> Transform<S, ServiceRequest> for Instrumented
+impl<S, B> Transform<S, ServiceRequest> for MetricsMiddleware
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
 {
     type Response = ServiceResponse<B>;
     type Error = Error;
-    type Transform = InstrumentedService<S>;
+    type Transform = MetricsService<S>;
     type InitError = ();
-    type Future = Ready<Result<InstrumentedService<S>, ()>>;
+    type Future = Ready<Result<MetricsService<S>, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        ready(Ok(InstrumentedService { inner }))
+        ready(Ok(MetricsService { inner }))
     }
 }
 
-/// A service whose requests are counted. Made by [`Instrumented`].
+/// A service whose requests are counted. Made by [`MetricsMiddleware`].
 #[derive(Debug)]
-pub struct InstrumentedService<S> {
+pub struct MetricsService<S> {
     inner: S,
 }
 
-impl<S, B> Service<ServiceRequest> for InstrumentedService<S>
+impl<S, B> Service<ServiceRequest> for MetricsService<S>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
 {
@@ -156,14 +155,8 @@ where
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let route = request.match_pattern().map(Route::Owned);
-        let path = route.is_none().then(|| request.path().into());
-        let start = Start {
-            framework: Framework::ActixWeb,
-            method: method::label(request.method().as_str()),
-            route,
-            candidate: None,
-            path,
-        };
+        let (method, path) = (request.method().as_str(), request.path());
+        let start = Start::new(Framework::ActixWeb, method, route, path);
         let mut slot = Slot::new(start, request.extensions().get());
         if let Some(token) = slot.token() {
             request.extensions_mut().insert(token);

@@ -60,7 +60,7 @@ use axum::response::{IntoResponse, Response};
 use crate::call::request::{Framework, Route};
 use crate::page::encoding::PAGE_TYPE;
 use crate::page::in_app;
-pub use crate::tower::InstrumentedLayer;
+pub use crate::tower::MetricsLayer;
 
 mod statuses;
 
@@ -72,8 +72,8 @@ mod statuses;
 /// is what the attribute of its handler says, else the route that axum matched,
 /// else `unmatched` (the fallback's requests).
 #[must_use]
-pub fn layer() -> InstrumentedLayer {
-    InstrumentedLayer {
+pub fn layer() -> MetricsLayer {
+    MetricsLayer {
         framework: Framework::Axum,
         route: matched,
     }

@@ -146,7 +146,7 @@ fn check_labels(labels: &[(String, String)], names: &MetricNames) -> Result<(), 
         if let Some(problem) = problem {
             return Err(InitError::GlobalLabel {
                 name: name.clone(),
-                problem,
+                problem: problem.to_owned(),
             });
         }
     }
@@ -177,7 +177,7 @@ fn check_names(names: &MetricNames) -> Result<(), InitError> {
         };
         return Err(InitError::MetricName {
             name: name.clone().into_owned(),
-            problem,
+            problem: problem.to_owned(),
         });
     }
     Ok(())

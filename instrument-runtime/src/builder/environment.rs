@@ -19,7 +19,7 @@ pub(super) fn listen_addrs() -> Result<Vec<SocketAddr>, InitError> {
         Err(std::env::VarError::NotUnicode(value)) => Err(InitError::Environment {
             variable,
             value: value.to_string_lossy().into_owned(),
-            expected: "not UTF-8".to_owned(),
+            problem: "is not UTF-8".to_owned(),
         }),
     };
     let port = match read(PORT)? {
@@ -27,14 +27,14 @@ pub(super) fn listen_addrs() -> Result<Vec<SocketAddr>, InitError> {
         Some(value) => value.parse().map_err(|_| InitError::Environment {
             variable: PORT,
             value,
-            expected: "no port: set a number from 0 to 65535".to_owned(),
+            problem: "is not a port: set a number from 0 to 65535".to_owned(),
         })?,
     };
     let host = read(HOST)?.unwrap_or_else(|| DEFAULT_HOST.to_owned());
     let unresolved = |why: String| InitError::Environment {
         variable: HOST,
         value: host.clone(),
-        expected: format!("no address to listen on: {why}; set an IP address or a host name"),
+        problem: format!("is not an address to listen on: {why}; set an IP address or a host name"),
     };
     // A v6 address may stand in brackets, as in a URL.
     let bare = host

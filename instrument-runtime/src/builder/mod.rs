@@ -190,7 +190,7 @@ impl Builder {
     /// listener is bound, and removes it on [`Exporter::shutdown`].
     ///
     /// The target has the labels `app_name`, `instance` (the address) and, where
-    /// [`build_version`](Self::build_version) is set, `version`; the process's id
+    /// [`version`](Self::version) is set, `version`; the process's id
     /// is there for relabelling as `__meta_pid`. In Prometheus:
     ///
     /// ```yaml
@@ -234,8 +234,8 @@ impl Builder {
     ///
     /// Unix only.
     #[cfg(unix)]
-    pub fn build_version(mut self, version: impl Into<String>) -> Self {
-        self.discovery.build_version = Some(version.into());
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.discovery.version = Some(version.into());
         self
     }
 
@@ -254,7 +254,7 @@ impl Builder {
     /// scraper that hangs up or closes its side of the connection. A
     /// little more than Prometheus's scrape interval will do; zero, the default,
     /// waits for none. Without a listener there is nothing to wait for.
-    pub fn last_scrape(mut self, at_most: Duration) -> Self {
+    pub fn wait_for_last_scrape(mut self, at_most: Duration) -> Self {
         self.last_scrape = at_most;
         self
     }

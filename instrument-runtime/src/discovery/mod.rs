@@ -24,7 +24,7 @@ use crate::error::InitError;
 pub(crate) struct Discovery {
     pub(crate) folder: Option<PathBuf>,
     pub(crate) advertise: Option<String>,
-    pub(crate) build_version: Option<String>,
+    pub(crate) version: Option<String>,
 }
 
 /// The file of this instance, for as long as it is to be found.
@@ -53,11 +53,11 @@ impl Discovery {
             Some(advertise) => advertise,
             None => target::of_listener(local_addr, &folder)?,
         };
-        let version = self.build_version.as_deref();
+        let version = self.version.as_deref();
         let contents = target::json(&address, app_name, version);
         target_file::TargetFile::write(&folder, app_name, &contents)
             .map(Some)
-            .map_err(|source| InitError::FileSd { folder, source })
+            .map_err(|error| InitError::FileSd { folder, error })
     }
 
     #[cfg(not(unix))]

@@ -11,7 +11,7 @@ pub(crate) fn check(advertise: &str) -> Result<(), InitError> {
     let refuse = |problem: &'static str| {
         Err(InitError::Advertise {
             value: advertise.to_owned(),
-            problem,
+            problem: problem.to_owned(),
         })
     };
     if advertise.contains('/') {
@@ -60,9 +60,9 @@ pub(crate) fn of_listener(
 }
 
 /// A file's whole contents: a list of one group.
-pub(crate) fn json(address: &str, app_name: &str, build_version: Option<&str>) -> String {
+pub(crate) fn json(address: &str, app_name: &str, version: Option<&str>) -> String {
     let mut labels = vec![("app_name", app_name), ("instance", address)];
-    labels.extend(build_version.map(|version| ("version", version)));
+    labels.extend(version.map(|version| ("version", version)));
     let process = std::process::id().to_string();
     // For relabelling and the page of targets only. As a label it would give
     // each start series of its own, and a reset would no longer be one.

@@ -49,7 +49,7 @@ impl Listener {
             #[cfg(unix)]
             Target::Unix(path) => match socket_file::bind(&path) {
                 Ok((file, listener)) => Ok(Self::Unix(file, listener)),
-                Err(source) => Err(InitError::ListenUnix { path, source }),
+                Err(error) => Err(InitError::ListenUnix { path, error }),
             },
             Target::None => Ok(Self::None),
         }
@@ -70,14 +70,14 @@ fn bind_tcp(addrs: &[SocketAddr]) -> Result<std::net::TcpListener, InitError> {
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
         match bound {
             Ok(listener) => return Ok(listener),
-            Err(source) => {
-                first_error.get_or_insert(InitError::Listen { addr, source });
+            Err(error) => {
+                first_error.get_or_insert(InitError::Listen { addr, error });
             }
         }
     }
     Err(first_error.unwrap_or_else(|| InitError::Listen {
         addr: SocketAddr::from(([0, 0, 0, 0], 0)),
-        source: io::ErrorKind::AddrNotAvailable.into(),
+        error: io::ErrorKind::AddrNotAvailable.into(),
     }))
 }
 

@@ -23,6 +23,8 @@ use tokio::sync::watch;
 
 use crate::discovery::departure;
 use crate::error::InitError;
+#[cfg(feature = "push")]
+use crate::error::PushError;
 use crate::exporter::allow_list::AllowList;
 use crate::exporter::listener::{AsyncListener, Listener, Sockets};
 #[cfg(feature = "push")]
@@ -123,7 +125,7 @@ impl Exporter {
                 serve(sockets, allow, page, stopped, &ready, installed);
             })
             .and_then(|_thread| is_ready.recv().map_err(io::Error::other)?)
-            .map_err(|source| InitError::Thread { source })?;
+            .map_err(|error| InitError::Thread { error })?;
         Ok(exporter)
     }
 
@@ -151,7 +153,7 @@ impl Exporter {
     /// at most) and stops; then the port is free.
     ///
     /// Before that, an instance of a fleet waits for its
-    /// [`last_scrape`](crate::Builder::last_scrape) and takes away the target that
+    /// [`wait_for_last_scrape`](crate::Builder::wait_for_last_scrape) and takes away the target that
     /// [`file_sd`](crate::Builder#method.file_sd) wrote.
     /// With the feature `push`, what was counted by now is pushed once more, in 5
     /// seconds at most, and as many for a push that is under way.
@@ -197,11 +199,13 @@ impl Exporter {
         }
     }
 
-    /// Why the last push did not arrive; `None` when it did, and before the first.
+    /// Returns why the last push did not arrive. `None` if it arrived, and before the
+    /// first push.
+    ///
     /// See [`Builder::push`](crate::Builder::push).
     #[cfg(feature = "push")]
     #[must_use]
-    pub fn last_push_error(&self) -> Option<String> {
+    pub fn last_push_error(&self) -> Option<PushError> {
         pushes::last_error()
     }
 

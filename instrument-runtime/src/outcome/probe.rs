@@ -1,10 +1,39 @@
-//! Which parts of a return type tell its outcome, decided by the type alone.
+//! Finds out, from a return type alone, which parts of a returned value tell its
+//! outcome.
 //!
-//! The expansion asks twice: `probe.sides()` whether the type is a `Result`, and
-//! `side.told()` what each side tells. A method whose bound does not hold is passed
-//! over, and looked for in what the value dereferences to: a ladder of types, each
-//! with the method for some of them, and the last for all. The types decide, so
-//! an alias of `Result` is a `Result`, whatever its name.
+//! # Autoderef specialization
+//!
+//! Stable Rust has no specialization: no code can say "if the type is `HttpStatus`, do
+//! this, otherwise that". Method resolution can. The compiler looks for a method on a
+//! type, and if no method applies, on what the type dereferences to. So each rung of a
+//! ladder of types has a method `told` for the types that satisfy one bound, and
+//! dereferences to the next rung. The last rung has `told` for every type:
+//!
+//! ```text
+//! probe.sides()      IsResult            Probe<Result<T, E>>   a ladder for T, one for E
+//!                       │ deref
+//!                       ▼
+//!                    any other type      AnyProbe<R>           a ladder for R
+//!
+//! ladder.told()      IfTells<T>          T: Tells              Told
+//!                       │ deref
+//!                       ▼
+//!                    IfResponseError<T>  T: ResponseError      ActixError    (actix-web)
+//!                       ▼
+//!                    IfIntoResponse<T>   T: IntoResponse       AxumAnswer    (axum)
+//!                       ▼
+//!                    IfResponder<T>      T: Responder          ActixAnswer   (actix-web)
+//!                       ▼
+//!                    Otherwise<T>        every T               Nothing
+//! ```
+//!
+//! The rungs of a framework whose feature is off are left out. The decision is made
+//! where the macro expands, because only there the type is known and not generic. An
+//! alias of `Result` is a `Result`, whatever its name.
+//!
+//! The technique is described in
+//! [Generalized Autoref-Based Specialization](https://lukaskalbertodt.github.io/2019/12/05/generalized-autoref-based-specialization.html)
+//! and in [a case study by David Tolnay](https://github.com/dtolnay/case-studies/blob/master/autoref-specialization/README.md).
 
 #![allow(missing_docs, reason = "only the expansion names these")]
 
@@ -36,8 +65,8 @@ pub fn probe<R, F: Future<Output = R>>(future: F) -> (F, Probe<R>) {
 }
 
 impl<T, E> Probe<Result<T, E>> {
-    pub fn sides(&self) -> (OfResult, Rung0<T>, Rung0<E>) {
-        (OfResult, Rung0::NEW, Rung0::NEW)
+    pub fn sides(&self) -> (OfResult, IfTells<T>, IfTells<E>) {
+        (OfResult, IfTells::NEW, IfTells::NEW)
     }
 }
 
@@ -55,8 +84,8 @@ pub struct AnyProbe<R>(PhantomData<fn(R)>);
 
 impl<R> AnyProbe<R> {
     /// There is no second side.
-    pub fn sides(&self) -> (OfValue, Rung0<R>, Rung0<Infallible>) {
-        (OfValue, Rung0::NEW, Rung0::NEW)
+    pub fn sides(&self) -> (OfValue, IfTells<R>, IfTells<Infallible>) {
+        (OfValue, IfTells::NEW, IfTells::NEW)
     }
 }
 
@@ -126,11 +155,11 @@ macro_rules! side {
 }
 
 side!(
-    /// A type that is known here.
-    Known, on Rung0, for <T: Tells>, then Rung1
+    /// A type that this library knows how to read.
+    Told, on IfTells, for <T: Tells>, then IfResponseError
 );
 
-impl<T: Tells> Side<T> for Known {
+impl<T: Tells> Side<T> for Told {
     const PROTOCOL: Protocol = T::PROTOCOL;
     const IS_TEXT: bool = T::IS_TEXT;
 
@@ -192,18 +221,18 @@ no_status! {
 #[cfg(feature = "actix-web")]
 side!(
     /// An error that actix-web knows how to answer.
-    ActixError, on Rung1, for <T: actix_web::ResponseError>, then Rung2
+    ActixError, on IfResponseError, for <T: actix_web::ResponseError>, then IfIntoResponse
 );
 #[cfg(not(feature = "actix-web"))]
-use Rung2 as Rung1;
+use IfIntoResponse as IfResponseError;
 
 #[cfg(feature = "axum")]
 side!(
     /// What axum can answer with, by a status that only it knows.
-    AxumAnswer, on Rung2, for <T: axum::response::IntoResponse>, then Rung3
+    AxumAnswer, on IfIntoResponse, for <T: axum::response::IntoResponse>, then IfResponder
 );
 #[cfg(not(feature = "axum"))]
-use Rung3 as Rung2;
+use IfResponder as IfIntoResponse;
 
 #[cfg(feature = "axum")]
 impl<T> Side<T> for AxumAnswer {}
@@ -211,17 +240,17 @@ impl<T> Side<T> for AxumAnswer {}
 #[cfg(feature = "actix-web")]
 side!(
     /// What actix-web can answer with, by a status that only it knows.
-    ActixAnswer, on Rung3, for <T: actix_web::Responder>, then Rung4
+    ActixAnswer, on IfResponder, for <T: actix_web::Responder>, then Otherwise
 );
 #[cfg(not(feature = "actix-web"))]
-use Rung4 as Rung3;
+use Otherwise as IfResponder;
 
 #[cfg(feature = "actix-web")]
 impl<T> Side<T> for ActixAnswer {}
 
 side!(
     /// Any other type.
-    Nothing, on Rung4, for <T>
+    Nothing, on Otherwise, for <T>
 );
 
 impl<T> Side<T> for Nothing {

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
+use crate::error::PushError;
 use crate::names::own::PUSHES;
 
 static OUTCOMES: Mutex<Outcomes> = Mutex::new(Outcomes {
@@ -18,7 +19,7 @@ struct Outcomes {
     pushing: bool,
     ok: u64,
     error: u64,
-    last_error: Option<String>,
+    last_error: Option<PushError>,
 }
 
 fn with<T>(ask: impl FnOnce(&mut Outcomes) -> T) -> T {
@@ -30,7 +31,7 @@ pub(crate) fn begin() {
     with(|outcomes| outcomes.pushing = true);
 }
 
-pub(crate) fn count(outcome: Result<(), String>) {
+pub(crate) fn count(outcome: Result<(), PushError>) {
     with(|outcomes| {
         match outcome {
             Ok(()) => outcomes.ok += 1,
@@ -41,7 +42,7 @@ pub(crate) fn count(outcome: Result<(), String>) {
 }
 
 /// Why the last push failed, if it did.
-pub(crate) fn last_error() -> Option<String> {
+pub(crate) fn last_error() -> Option<PushError> {
     with(|outcomes| outcomes.last_error.clone())
 }
 

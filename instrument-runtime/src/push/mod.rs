@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use crate::error::InitError;
+use crate::error::{InitError, PushError};
 use crate::page::panics::{self, Panicked};
 use crate::page::{Page, pushes};
 use crate::push::gateway::Gateway;
@@ -60,7 +60,12 @@ impl PushSettings {
         app_name: &str,
         reserved: impl Fn(&str) -> Option<&'static str>,
     ) -> Result<Option<Push>, InitError> {
-        let refuse = |setting: String, problem| Err(InitError::Push { setting, problem });
+        let refuse = |setting: String, problem: &str| {
+            Err(InitError::Push {
+                setting,
+                problem: problem.to_owned(),
+            })
+        };
         let Self {
             url,
             interval,
@@ -168,7 +173,11 @@ impl Push {
     async fn once(&self, page: &Page) {
         let outcome = match panics::caught(|| page.render()) {
             Ok(page) => request::put(&self.gateway, &self.path, page).await,
-            Err(Panicked) => Err("a panic kept the page from being made".to_owned()),
+            Err(Panicked) => Err(PushError::new(
+                format!("{}{}", self.gateway, self.path),
+                "a panic kept the page from being made",
+                None,
+            )),
         };
         pushes::count(outcome);
     }

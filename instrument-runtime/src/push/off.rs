@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::builder::Builder;
-use crate::error::InitError;
+use crate::error::{InitError, PushError};
 use crate::exporter::Exporter;
 use crate::page::Page;
 
@@ -110,7 +110,7 @@ impl Builder {
 #[allow(missing_docs, clippy::must_use_candidate)]
 #[doc(hidden)]
 impl Exporter {
-    pub fn last_push_error(&self) -> Option<String>
+    pub fn last_push_error(&self) -> Option<PushError>
     where
         for<'a> PushFeature<'a>: Enabled,
     {

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::error::PushError;
 use crate::page::encoding::PAGE_TYPE;
 use crate::push::gateway::Gateway;
 
@@ -22,14 +23,34 @@ pub(crate) const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
 const MOST_REASON: usize = 1024;
 
 /// Replaces the group at `path` by this page. The error says what failed.
-pub(crate) async fn put(gateway: &Gateway, path: &str, page: String) -> Result<(), String> {
+pub(crate) async fn put(gateway: &Gateway, path: &str, page: String) -> Result<(), PushError> {
     let answer = timeout(PUSH_TIMEOUT, answered(gateway, path, page)).await;
     answer
-        .unwrap_or_else(|_| Err(format!("no answer in {PUSH_TIMEOUT:?}")))
-        .map_err(|error| format!("{gateway}{path}: {error}"))
+        .unwrap_or_else(|_| {
+            Err(Failed::without_answer(format!(
+                "no answer in {PUSH_TIMEOUT:?}"
+            )))
+        })
+        .map_err(|Failed { problem, status }| {
+            PushError::new(format!("{gateway}{path}"), problem, status)
+        })
 }
 
-async fn answered(gateway: &Gateway, path: &str, page: String) -> Result<(), String> {
+struct Failed {
+    problem: String,
+    status: Option<u16>,
+}
+
+impl Failed {
+    fn without_answer(problem: String) -> Self {
+        Self {
+            problem,
+            status: None,
+        }
+    }
+}
+
+async fn answered(gateway: &Gateway, path: &str, page: String) -> Result<(), Failed> {
     let mut request = Request::builder()
         .method(Method::PUT)
         .uri(format!("{}{path}", gateway.prefix))
@@ -39,22 +60,26 @@ async fn answered(gateway: &Gateway, path: &str, page: String) -> Result<(), Str
         request = request.header(AUTHORIZATION, authorization);
     }
     let request = request.body(Full::new(Bytes::from(page)));
-    let request = request.map_err(|error| chain(&error))?;
+    let request = request.map_err(|error| Failed::without_answer(chain(&error)))?;
 
     let stream = TcpStream::connect((&*gateway.host, gateway.port)).await;
-    let stream = stream.map_err(|error| format!("cannot connect: {error}"))?;
+    let stream =
+        stream.map_err(|error| Failed::without_answer(format!("cannot connect: {error}")))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| chain(&error))?;
+        .map_err(|error| Failed::without_answer(chain(&error)))?;
     // It is closed with this push, however that ends.
     let mut driver = JoinSet::new();
     driver.spawn(connection);
     let response = sender.send_request(request).await;
-    let response = response.map_err(|error| chain(&error))?;
+    let response = response.map_err(|error| Failed::without_answer(chain(&error)))?;
     if response.status().is_success() {
         Ok(())
     } else {
-        Err(refusal(response).await)
+        Err(Failed {
+            status: Some(response.status().as_u16()),
+            problem: refusal(response).await,
+        })
     }
 }
 

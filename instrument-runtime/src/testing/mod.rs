@@ -127,22 +127,14 @@ use recorder::LocalRecorder;
 pub use scope::Scope;
 pub use snapshot::{Histogram, Latency, Snapshot};
 
+use crate::error::InitError;
+
 /// Records what runs within it; see the [module](self). A clone is the same
 /// recording, on any thread.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     recorder: Arc<LocalRecorder>,
 }
-
-/// Why [`Recording::global`] cannot record.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "this process has another metrics recorder already (by `init`, perhaps), and there can be only \
-     one; install none in the tests' process, or use `scope`, `run` or `record_thread`, which work \
-     beside it"
-)]
-#[non_exhaustive]
-pub struct AlreadyInstalled;
 
 impl Recording {
     /// With nothing in it yet.
@@ -182,10 +174,14 @@ impl Recording {
     ///
     /// # Errors
     ///
-    /// When the process has another recorder already. After this call, no other can
-    /// be installed: [`init`](crate::init) is refused with
-    /// [`InitError::AlreadyInstalled`](crate::InitError::AlreadyInstalled).
-    pub fn global() -> Result<Self, AlreadyInstalled> {
+    /// [`InitError::AlreadyInstalled`] if the process has another recorder already, for
+    /// example by [`init`](crate::init). A process has one global recorder: install none
+    /// in the tests' process, or use [`scope`](Self::scope), [`run`](Self::run) or
+    /// [`record_thread`](Self::record_thread), which work beside another recorder.
+    ///
+    /// After this call, no other recorder can be installed: [`init`](crate::init) then
+    /// fails with [`InitError::AlreadyInstalled`].
+    pub fn global() -> Result<Self, InitError> {
         static GLOBAL: Mutex<Option<Recording>> = Mutex::new(None);
         let mut global = GLOBAL.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(recording) = &*global {
@@ -193,7 +189,7 @@ impl Recording {
         }
         let recording = Self::new();
         metrics::set_global_recorder(Arc::clone(&recording.recorder))
-            .map_err(|_refused| AlreadyInstalled)?;
+            .map_err(|_refused| InitError::AlreadyInstalled)?;
         *global = Some(recording.clone());
         Ok(recording)
     }

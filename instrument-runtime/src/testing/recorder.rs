@@ -6,34 +6,34 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use metrics::{Counter, Gauge, HistogramFn, Key, KeyName, Metadata, SharedString, Unit};
 
-use crate::testing::snapshot::{Distribution, Series, Snapshot};
+use crate::testing::snapshot::{Distribution, SeriesKey, Snapshot};
 
 #[derive(Debug, Default)]
 pub(super) struct LocalRecorder {
-    counters: Registry<AtomicU64>,
+    counters: Handles<AtomicU64>,
     /// The bits of floats.
-    gauges: Registry<AtomicU64>,
-    histograms: Registry<Samples>,
+    gauges: Handles<AtomicU64>,
+    histograms: Handles<Observations>,
 }
 
 #[derive(Debug, Default)]
-struct Samples(Mutex<Distribution>);
+struct Observations(Mutex<Distribution>);
 
 #[derive(Debug)]
-struct Registry<T>(Mutex<BTreeMap<Series, Arc<T>>>);
+struct Handles<T>(Mutex<BTreeMap<SeriesKey, Arc<T>>>);
 
-impl<T> Default for Registry<T> {
+impl<T> Default for Handles<T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<T: Default> Registry<T> {
+impl<T: Default> Handles<T> {
     fn of(&self, key: &Key) -> Arc<T> {
-        Arc::clone(lock(&self.0).entry(Series::of(key)).or_default())
+        Arc::clone(lock(&self.0).entry(SeriesKey::of(key)).or_default())
     }
 
-    fn read<V>(&self, value: impl Fn(&T) -> V) -> BTreeMap<Series, V> {
+    fn read<V>(&self, value: impl Fn(&T) -> V) -> BTreeMap<SeriesKey, V> {
         let series = lock(&self.0);
         let all = series.iter();
         all.map(|(series, cell)| (series.clone(), value(cell)))
@@ -78,7 +78,7 @@ impl metrics::Recorder for LocalRecorder {
     }
 }
 
-impl HistogramFn for Samples {
+impl HistogramFn for Observations {
     fn record(&self, value: f64) {
         self.record_many(value, 1);
     }

@@ -18,9 +18,9 @@ use crate::settings;
 /// Its `Display` is a line a series.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    pub(super) counters: BTreeMap<Series, u64>,
-    pub(super) gauges: BTreeMap<Series, f64>,
-    pub(super) histograms: BTreeMap<Series, Distribution>,
+    pub(super) counters: BTreeMap<SeriesKey, u64>,
+    pub(super) gauges: BTreeMap<SeriesKey, f64>,
+    pub(super) histograms: BTreeMap<SeriesKey, Distribution>,
 }
 
 /// How long calls took that have ended.
@@ -142,14 +142,14 @@ impl Snapshot {
     #[track_caller]
     fn fail<'a>(
         &self,
-        series: impl Iterator<Item = &'a Series>,
+        series: impl Iterator<Item = &'a SeriesKey>,
         name: &str,
         labels: &[(&str, &str)],
         found: &dyn fmt::Display,
         expected: &dyn fmt::Display,
         is_fewer: bool,
     ) -> ! {
-        let asked = Series::new(name, labels.iter().copied());
+        let asked = SeriesKey::new(name, labels.iter().copied());
         let mut message = format!("{asked} is {found}, not {expected}\n");
         if self.is_empty() {
             message += "nothing was recorded: is the call within `run` or `scope`, \
@@ -216,7 +216,7 @@ impl Snapshot {
 }
 
 fn matching<'a, V: Copy>(
-    all: &'a BTreeMap<Series, V>,
+    all: &'a BTreeMap<SeriesKey, V>,
     name: &'a str,
     labels: &'a [(&str, &str)],
 ) -> impl Iterator<Item = V> {
@@ -248,12 +248,12 @@ impl fmt::Display for Snapshot {
 
 /// A metric's name and one set of labels.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Series {
+pub(super) struct SeriesKey {
     name: String,
     labels: BTreeMap<String, String>,
 }
 
-impl Series {
+impl SeriesKey {
     /// Of two labels with one name the last one counts, as on the page.
     fn new<'a>(name: &str, labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let labels = labels.into_iter();
@@ -286,7 +286,7 @@ impl Series {
     }
 }
 
-impl fmt::Display for Series {
+impl fmt::Display for SeriesKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
         for (index, (label, value)) in self.labels.iter().enumerate() {

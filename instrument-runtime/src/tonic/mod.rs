@@ -54,7 +54,6 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::call::request::method;
 use crate::call::request::{Framework, Route, Slot, Start};
 use crate::outcome::probe::Tells;
 use crate::outcome::{Outcome, Protocol};
@@ -97,31 +96,31 @@ use web::WebTrailers;
 /// # }
 /// ```
 #[must_use]
-pub fn layer() -> GrpcLayer {
-    GrpcLayer { _private: () }
+pub fn layer() -> MetricsLayer {
+    MetricsLayer { _private: () }
 }
 
 /// Made by [`layer`].
 #[derive(Clone, Copy, Debug)]
-pub struct GrpcLayer {
+pub struct MetricsLayer {
     _private: (),
 }
 
-impl<S> Layer<S> for GrpcLayer {
-    type Service = GrpcService<S>;
+impl<S> Layer<S> for MetricsLayer {
+    type Service = MetricsService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        GrpcService { inner }
+        MetricsService { inner }
     }
 }
 
-/// A service whose calls are counted. Made by a [`GrpcLayer`].
+/// A service whose calls are counted. Made by a [`MetricsLayer`].
 #[derive(Clone, Copy, Debug)]
-pub struct GrpcService<S> {
+pub struct MetricsService<S> {
     inner: S,
 }
 
-impl<S, B, R> Service<Request<B>> for GrpcService<S>
+impl<S, B, R> Service<Request<B>> for MetricsService<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     R: Body,
@@ -145,16 +144,15 @@ where
             let candidate = Route::Owned(path.to_owned());
             (None, Some(candidate), Some(path.to_owned()))
         };
+        let framework = if is_grpc {
+            Framework::Tonic
+        } else {
+            PLAIN_HTTP
+        };
         let start = Start {
-            framework: if is_grpc {
-                Framework::Tonic
-            } else {
-                PLAIN_HTTP
-            },
-            method: method::label(request.method().as_str()),
-            route,
             candidate,
             path: None,
+            ..Start::new(framework, request.method().as_str(), route, path)
         };
         let mut slot = Slot::new(start, request.extensions().get());
         if let Some(token) = slot.token() {

@@ -68,7 +68,7 @@
 
 mod current;
 mod judge;
-pub(crate) mod method;
+mod method;
 mod slot;
 
 use std::sync::atomic::AtomicU32;
@@ -137,6 +137,24 @@ pub(crate) struct Start {
     pub(crate) candidate: Option<Route>,
     /// Where no route is known. It never becomes a label.
     pub(crate) path: Option<Box<str>>,
+}
+
+impl Start {
+    /// A request whose route the layer knows, or whose path it keeps instead.
+    pub(crate) fn new(
+        framework: Framework,
+        method: &str,
+        route: Option<Route>,
+        path: &str,
+    ) -> Self {
+        Self {
+            framework,
+            method: method::label(method),
+            candidate: None,
+            path: route.is_none().then(|| path.into()),
+            route,
+        }
+    }
 }
 
 #[derive(Debug)]
