@@ -1,15 +1,16 @@
-//! A list that only grows and is read without a lock.
+//! An append-only linked list that is read without a lock.
 
 use crate::lock_free::sync::OnceLock;
 
-/// Values by their keys, for so few keys that a search from the front is fastest.
+/// Maps keys to values. Meant for few keys, where a linear search is fastest.
 ///
 /// ```text
-/// List ─> (ok, …) ─> (error, …) ─> (empty)
+/// List ──> (ok, …) ──> (error, …) ──> (empty)
 /// ```
 ///
-/// A node is set once and never changed, so a reader sees a node whole or not at
-/// all. Threads that add at the same time race for the empty node at the end.
+/// A node is a [`OnceLock`]: it is set once and never changes, so a reader sees either
+/// the complete node or an empty one. Threads that add keys concurrently race to set
+/// the empty node at the end of the list.
 #[derive(Debug)]
 pub(crate) struct List<K, V>(OnceLock<Box<Node<K, V>>>);
 
@@ -27,6 +28,7 @@ impl<K, V> Default for List<K, V> {
 }
 
 impl<K: PartialEq, V> List<K, V> {
+    /// Returns the value of `key`.
     #[inline(always)]
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
         let mut list = self;
@@ -39,7 +41,7 @@ impl<K: PartialEq, V> List<K, V> {
         None
     }
 
-    /// Adds a value, unless the key has one already.
+    /// Adds `value` under `key`. Does nothing if the key already has a value.
     #[cold]
     pub(crate) fn add(&self, key: K, value: V) {
         let mut list = self;
@@ -48,7 +50,7 @@ impl<K: PartialEq, V> List<K, V> {
             value,
             next: Self::default(),
         });
-        // The loser of a race for a node goes on to the next one.
+        // The node is taken, perhaps by a thread that won a race: try the next one.
         while let Err(lost) = list.0.set(fresh) {
             match list.0.get() {
                 Some(node) if node.key != lost.key => list = &node.next,

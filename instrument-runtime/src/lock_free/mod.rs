@@ -1,5 +1,13 @@
-//! Collections that only grow and are read without a lock. `tests/models` checks them
-//! with loom, in every interleaving.
+//! Append-only collections that are read without a lock.
+//!
+//! ```text
+//! list   a linked list, for a handful of keys
+//! trie   a hash trie, for thousands of keys
+//! sync   the atomics and locks that both are built from
+//! ```
+//!
+//! `tests/models` compiles these files with [loom](https://docs.rs/loom)'s types in
+//! place of `sync`, and explores their interleavings.
 
 pub(crate) mod list;
 pub(crate) mod sync;

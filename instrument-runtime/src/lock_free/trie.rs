@@ -1,20 +1,37 @@
-//! A hash map that only grows and is read without a lock.
+//! An append-only hash map that is read without a lock.
 
 use crate::lock_free::sync::{AtomicUsize, OnceLock, Ordering};
 
-/// Values by their keys: a trie over the bits of the key's hash.
+/// Maps keys to values: a 16-way trie over the hexadecimal digits of the key's hash,
+/// the last digit first.
+///
+/// A key is stored in the first node on its hash's path that was empty when the key
+/// was added. For example, four keys, added in this order:
 ///
 /// ```text
-///          root: key 1
-///         /     |     \        the hash's first 4 bits
-///   key 2     key 4    (empty)
-///     |                        its next 4 bits
-///   key 3
+/// key    a      b      c      d
+/// hash   …3c    …72    …81    …52
+///
+/// root                [ a ]               the first key
+///                       │
+///           ┌───────┬───┴───┬── ┈ ──┐
+/// child    0:    1:[ c ] 2:[ b ]   f:     selected by the last digit
+///                           │
+///                   ┌── ┈ ──┼── ┈ ──┐
+/// child            0:    5:[ d ]   f:     selected by the digit before that
 /// ```
 ///
-/// A key is at the first node on its hash's path that was empty when it was added.
-/// A node is set once and never changed, so a reader sees a node whole or not at
-/// all. Threads that add at the same time race for the same empty node.
+/// To find `d`, a reader compares it with `a`, follows digit `2`, compares it with `b`,
+/// follows digit `5` and finds it. The search ends without a result at an empty node.
+///
+/// A node has two parts, each a [`OnceLock`] that is set once and never changes: the
+/// entry, and the array of its 16 children, which is allocated when a second key
+/// reaches the node. A reader therefore sees either a complete part or none, and a
+/// `&V` stays valid for as long as the trie. Threads that add keys concurrently race
+/// to set the same empty node, and the losers continue below it.
+///
+/// The digits repeat after 16 levels, so keys with the same hash share one path and
+/// form a chain on it.
 #[derive(Debug)]
 pub(crate) struct Trie<K, V> {
     len: AtomicUsize,
@@ -27,7 +44,7 @@ struct Node<K, V> {
     children: OnceLock<Box<[Node<K, V>; 1 << BITS]>>,
 }
 
-/// The bits of the hash that choose a child.
+/// The number of hash bits that select a child: one hexadecimal digit.
 const BITS: u32 = 4;
 
 #[derive(Debug)]
@@ -62,7 +79,8 @@ impl<K, V> Node<K, V> {
     }
 }
 
-/// The child on the path of a hash, and the hash for the level below.
+/// Returns the index of the child on the path of `hash`, and the hash to use one level
+/// below.
 fn branch(hash: u64) -> (usize, u64) {
     let child = hash as usize & ((1 << BITS) - 1);
     (child, hash.rotate_right(BITS))
@@ -75,11 +93,13 @@ impl<K: PartialEq, V> Entry<K, V> {
 }
 
 impl<K: PartialEq, V> Trie<K, V> {
-    /// The number of keys. A key that another thread is adding may be missing.
+    /// Returns the number of keys. May not yet include a key that another thread is
+    /// adding.
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }
 
+    /// Returns the value of `key`, whose hash is `hash`.
     #[inline]
     pub(crate) fn get(&self, hash: u64, key: &K) -> Option<&V> {
         let (mut node, mut rest) = (&self.root, hash);
@@ -94,13 +114,15 @@ impl<K: PartialEq, V> Trie<K, V> {
         None
     }
 
-    /// Adds a value, unless the key has one already. Returns the key's value.
+    /// Adds `value` under `key`, unless the key already has a value. Returns the value
+    /// that the key has afterwards, which is always `Some`.
     #[cold]
     pub(crate) fn add(&self, hash: u64, key: K, value: V) -> Option<&V> {
         let (mut node, mut rest) = (&self.root, hash);
         let mut fresh = Box::new(Entry { hash, key, value });
-        // The loser of a race for a node goes on below it.
+        // The node is taken, perhaps by a thread that won a race: continue below it.
         while let Err(lost) = node.entry.set(fresh) {
+            // `set` failed, so the entry is there: `?` only avoids a panicking path.
             let found = node.entry.get()?;
             if found.is_of(hash, &lost.key) {
                 return Some(&found.value);

@@ -10,6 +10,7 @@ use crate::recorder::samples::{Instrument, Samples};
 use crate::recorder::shards::{Shard, Words};
 use crate::recorder::threads::Thread;
 
+/// A counter of one word per shard.
 #[derive(Debug)]
 pub(super) struct Counter {
     words: Words,
@@ -53,10 +54,11 @@ impl CounterFn for Cell<Counter> {
         self.instrument.add(Thread::current(), value);
     }
 
-    /// Our own call sites only increment; this may be slow.
+    /// Raises the counter to `value`, and never lowers it. May be slow, because our own
+    /// call sites only increment.
     #[cold]
     fn absolute(&self, value: u64) {
-        // Two at once would both add what is missing.
+        // Two concurrent calls would both add the difference.
         static ABSOLUTE: Mutex<()> = Mutex::new(());
         let _one_at_a_time = ABSOLUTE.lock().unwrap_or_else(PoisonError::into_inner);
         let missing = value.saturating_sub(self.instrument.value());

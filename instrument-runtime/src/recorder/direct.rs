@@ -1,5 +1,8 @@
-//! The three metrics' series for the call sites: the same that the facade gives,
-//! without its virtual calls, its floats and a look at the thread for each.
+//! Direct handles to the series of the three metrics, for call sites.
+//!
+//! They update the same series as the handles of the `metrics` facade, without its
+//! virtual calls and its conversions to `f64`, and with one lookup of the current
+//! thread's number for all three metrics.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -13,15 +16,15 @@ use crate::recorder::histogram::Histogram;
 use crate::recorder::registry::Cell;
 pub(crate) use crate::recorder::threads::Thread;
 
-/// The families of our own recorder, once it is the global one.
+/// The families of our own recorder, once that is the global recorder.
 static INSTALLED: OnceLock<Arc<Families>> = OnceLock::new();
 
-/// The families of our own recorder, once it is the global one.
+/// Returns the families of our own recorder, once that is the global recorder.
 pub(crate) fn installed() -> Option<&'static Families> {
     INSTALLED.get().map(Arc::as_ref)
 }
 
-/// `families` are those of the global recorder now.
+/// Sets the families of the global recorder.
 pub(crate) fn set_installed(families: Arc<Families>) {
     // A process has one global recorder.
     let _ = INSTALLED.set(families);
@@ -29,23 +32,24 @@ pub(crate) fn set_installed(families: Arc<Families>) {
 
 /// The address of our own recorder, once a call has reached it through the facade.
 ///
-/// Our recorder is only ever installed as the global one, which is never freed, so
-/// its address distinguishes it from every other recorder.
+/// The address identifies our recorder: the global recorder is never freed, so no other
+/// recorder can get the same address.
 static REACHED: AtomicUsize = AtomicUsize::new(0);
 
-/// A call has reached `recorder`, which is ours and the global one.
+/// Remembers that a call has reached `recorder`, which must be our own, installed globally.
 pub(super) fn set_reached(recorder: &dyn metrics::Recorder) {
     REACHED.store(address(recorder), Ordering::Relaxed);
 }
 
-/// The address of our own recorder; 0 until a call has reached it.
+/// Returns the address of our own recorder, or 0 until a call has reached it.
 #[inline]
 pub(crate) fn reached() -> usize {
     REACHED.load(Ordering::Relaxed)
 }
 
-/// A recorder's address. 0 for a recorder without a size, such as the one that
-/// stands in while none is installed: it has no address of its own.
+/// Returns the address of a recorder, or 0 if the recorder is zero-sized. Zero-sized
+/// values have no unique address. The facade's no-op recorder, which is current while
+/// no recorder is installed, is one of them.
 pub(crate) fn address(recorder: &dyn metrics::Recorder) -> usize {
     if size_of_val(recorder) == 0 {
         0
@@ -54,12 +58,15 @@ pub(crate) fn address(recorder: &dyn metrics::Recorder) -> usize {
     }
 }
 
+/// A series of the gauge of calls in progress.
 #[derive(Debug)]
 pub(crate) struct InProgress(Arc<Cell<Gauge>>);
 
+/// A series of the counter of calls.
 #[derive(Debug)]
 pub(crate) struct Requests(Arc<Cell<Counter>>);
 
+/// A series of the latency histogram.
 #[derive(Debug)]
 pub(crate) struct Latency(Arc<Cell<Histogram>>);
 
@@ -95,6 +102,7 @@ impl Requests {
 }
 
 impl Latency {
+    /// Records a duration in nanoseconds.
     #[inline(always)]
     pub(crate) fn record(&self, thread: Thread, nanos: u64) {
         self.0.instrument.record_nanos(thread, nanos);

@@ -1,4 +1,4 @@
-//! The three metrics.
+//! The three metrics of a recorder.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use crate::recorder::registry::Registry;
 use crate::recorder::shards::shard_count;
 use crate::settings::Settings;
 
-/// The three metrics. A metric is one of them by its name and its kind.
+/// The three metrics. A metric that the application records is one of them if its name
+/// and its kind match.
 #[derive(Debug)]
 pub(crate) struct Families {
     pub(super) requests: Family<Counter>,
@@ -54,11 +55,12 @@ impl Families {
         }
     }
 
+    /// Returns all three families, for the page.
     pub(crate) fn all(&self) -> [&dyn WriteFamily; 3] {
         [&self.requests, &self.latency, &self.in_progress]
     }
 
-    /// How many series the three metrics have.
+    /// Returns the number of series in all three metrics, overflow series included.
     pub(crate) fn series(&self) -> usize {
         let Self {
             requests,
@@ -69,7 +71,7 @@ impl Families {
         requests.len() + latency.len() + in_progress.len()
     }
 
-    /// The labels that every series has, as the page writes them.
+    /// Returns the text of the global labels, without braces.
     #[cfg(feature = "process")]
     pub(crate) fn global_labels(&self) -> &str {
         self.globals.text()

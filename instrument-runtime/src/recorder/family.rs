@@ -28,22 +28,27 @@ impl<I: Instrument> Family<I> {
         }
     }
 
+    /// Sets the HELP text.
     pub(super) fn describe(&self, help: SharedString) {
         *self.help.write().unwrap_or_else(PoisonError::into_inner) = help;
     }
 
+    /// Returns the series for the labels of `key`, which is created if necessary.
     pub(super) fn series(&self, key: &Key) -> Arc<Cell<I>> {
         self.registry.series(LabelSet::of(key, &self.globals))
     }
 
+    /// Returns the number of series, the overflow series included.
     pub(super) fn len(&self) -> usize {
         self.registry.len()
     }
 }
 
-/// A family, whatever its kind.
+/// A family of any instrument.
 pub(crate) trait WriteFamily {
+    /// Returns the name of the metric.
     fn name(&self) -> &str;
+    /// Appends the family to `page`: HELP, TYPE and all samples.
     fn write(&self, page: &mut String);
 }
 
@@ -52,7 +57,7 @@ impl<I: Instrument> WriteFamily for Family<I> {
         &self.name
     }
 
-    /// Writes nothing where there is no series.
+    /// Writes nothing if the family has no series.
     fn write(&self, page: &mut String) {
         let all = self.registry.all();
         if all.is_empty() {
@@ -73,8 +78,9 @@ impl<I: Instrument> WriteFamily for Family<I> {
                 .instrument
                 .write(&mut Samples::new(page, &self.name, &labels));
             if index == 0 {
-                // To grow a page of megabytes step by step is to copy it, and
-                // to hold it twice. What is reserved in vain is never touched.
+                // Growing a page of several megabytes step by step would copy it
+                // repeatedly and hold two copies at a time. The estimate may be too
+                // high: memory that is reserved but never written is not resident.
                 let sample = page.len() - start;
                 page.reserve_exact(all.len() * (sample + sample / 8));
             }
@@ -82,7 +88,7 @@ impl<I: Instrument> WriteFamily for Family<I> {
     }
 }
 
-/// Appends labels to labels.
+/// Appends `more` to `labels`, with a comma in between if neither is empty.
 fn join(labels: &mut String, more: &str) {
     if !labels.is_empty() && !more.is_empty() {
         labels.push(',');

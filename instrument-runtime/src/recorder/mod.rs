@@ -1,5 +1,25 @@
-//! The recorder behind the page: the three metrics in storage of our own, and
-//! in the stock recorder whatever else the application records.
+//! The recorder: stores the three metrics itself, and passes every other metric of the
+//! application on to the stock recorder, `metrics_exporter_prometheus`.
+//!
+//! ```text
+//! place      which recorder a metric belongs to: ours, the stock one, or neither
+//! direct     handles that call sites use instead of the `metrics` facade
+//!
+//! families   the three metrics
+//! family     one metric: HELP, TYPE and the samples of its series
+//! registry   the series of a metric, by label set, up to a limit
+//! labels     label sets, and their text on the page
+//!
+//! counter    the instruments that a series can be
+//! gauge
+//! histogram
+//!
+//! shards     the storage of the instruments, sharded by thread
+//! threads    the numbers by which a thread finds its shard
+//!
+//! samples    writes the sample lines of a series
+//! text       escapes strings and formats numbers for the text format
+//! ```
 
 mod counter;
 pub(crate) mod direct;
@@ -30,7 +50,7 @@ use crate::names;
 use crate::recorder::place::{Kind, Place};
 use crate::settings::Settings;
 
-/// Takes what the call sites and the application record.
+/// The [`metrics::Recorder`] that `init` installs.
 pub(crate) struct Recorder {
     ours: Arc<Families>,
     stock: PrometheusRecorder,
@@ -38,7 +58,7 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) fn new(settings: Arc<Settings>) -> Self {
-        // The builder refuses an empty list, which the settings rule out.
+        // `set_buckets` fails only for an empty list, which `Settings` cannot hold.
         let mut builder = PrometheusBuilder::new()
             .set_buckets(&settings.buckets)
             .unwrap_or_default();
@@ -63,15 +83,15 @@ impl Recorder {
         Arc::clone(&self.ours)
     }
 
-    /// Renders what the application recorded besides the three metrics.
+    /// Returns a handle that renders the metrics in the stock recorder.
     pub(crate) fn stock(&self) -> PrometheusHandle {
         self.stock.handle()
     }
 }
 
 impl Recorder {
-    /// A call has reached this recorder through the facade. From now on calls go
-    /// straight to its families, if it is the global recorder.
+    /// Remembers that a call has reached this recorder through the `metrics` facade. If this
+    /// is the global recorder, call sites use its families directly from now on.
     fn is_reached(&self) {
         if direct::installed().is_some_and(|ours| std::ptr::eq(ours, &*self.ours)) {
             direct::set_reached(self);

@@ -1,6 +1,46 @@
-//! Storage: words of 64 bits, one copy in each shard. A thread has a shard to
-//! write to by itself, or, where there are more threads than that, with few
-//! others: two threads seldom write to one cache line.
+//! The storage of the instruments: 64-bit words, with one copy per shard.
+//!
+//! If all threads counted in the same word, its cache line would move from core to core
+//! at every call. So each shard has its own copy of a series' words, a thread writes to
+//! one shard only, and a reader adds up the copies.
+//!
+//! A *block* holds the words of 16 series. It has one *part* for each shard, which is
+//! allocated when a thread first writes to it:
+//!
+//! ```text
+//!  writers               shard   the block's parts
+//!                                ┌──────────┬──────────┬─ ┈ ─┬───────────┐
+//!  threads 8, 12, … ──────> 0    │ series 0 │ series 1 │  …  │ series 15 │  shared:
+//!                                └──────────┴──────────┴─ ┈ ─┴───────────┘  fetch_add
+//!  threads 9, 13, … ──────> 1    …
+//!  threads 10, 14, … ─────> 2    (no such thread yet: not allocated)
+//!  threads 11, 15, … ─────> 3    (no such thread yet: not allocated)
+//!                                ┌──────────┬──────────┬─ ┈ ─┬───────────┐
+//!  thread 0 ──────────────> 4    │ series 0 │ series 1 │  …  │ series 15 │  own:
+//!                                └──────────┴──────────┴─ ┈ ─┴───────────┘  load, store
+//!  thread 1 ──────────────> 5    …
+//!   ⋮
+//!  thread 7 ──────────────> 11   …
+//! ```
+//!
+//! That is a machine with 12 shards. The numbers of the threads come from
+//! [`threads`](super::threads): no two live threads have the same number, so only one
+//! thread at a time writes to an own shard.
+//!
+//! A part is a sequence of whole 128-byte lines, with the words of the series packed
+//! one after the other. For gauges, which have 2 words (up and down):
+//!
+//! ```text
+//!           line 0: 16 words                  line 1
+//!  ┆ spare ┃ u d │ u d │ u d │ ┈ │ u d ┃ u d │ u d │ u d │ ┈ │ u d ┃ spare ┆
+//!  series:    0     1     2    ┈    7     8     9    10    ┈   15
+//! ```
+//!
+//! 16 series of w words are exactly w lines, whatever w is. So no line belongs to two
+//! parts, which rules out false sharing between own shards, and no word is lost to
+//! padding between series. Only the ends of a part have up to 15 spare words between
+//! them, because the allocator does not align to lines. Neighboring series share a
+//! line, but within one shard they have the same writers.
 
 use std::sync::Arc;
 use std::thread;
@@ -8,43 +48,47 @@ use std::thread;
 use crate::lock_free::sync::{AtomicU64, OnceLock, Ordering};
 use crate::recorder::threads::Thread;
 
-/// What one core takes from another at a time, in bytes: two lines of 64 on x86,
-/// where they are fetched in pairs.
+/// The distance in bytes at which two words do not cause false sharing. On x86, that is
+/// two cache lines of 64 bytes, because the prefetcher fetches lines in pairs; see
+/// crossbeam's [`CachePadded`].
+///
+/// [`CachePadded`]: https://docs.rs/crossbeam-utils/latest/crossbeam_utils/struct.CachePadded.html
 const LINE: usize = 128;
 const WORDS_PER_LINE: usize = LINE / size_of::<AtomicU64>();
-/// The series that share a block. With 16 words a line, the copies of 16 series
-/// fill whole lines however many words a series has: nothing is padding.
+/// The number of series in a block. With as many series as a line has words, a part
+/// fills whole lines without padding, however many words a series has.
 const SERIES_PER_BLOCK: usize = WORDS_PER_LINE;
 
-/// The first shards are for all the threads that have none of their own, in turn.
+/// The number of shared shards, which come first. Threads without a shard of their own
+/// are spread over them by their numbers.
 const SHARED: usize = 4;
 
-/// The shards of a series on this machine. A runtime has a thread for each core,
-/// and there are the main thread and a few more. A shard that no thread writes to
-/// takes no room.
+/// Returns the number of shards of a series: the shared ones, and two for each core (at
+/// least 8 and at most 64), because a runtime has one thread per core and the process
+/// has its main thread and a few others. Shards without a writer take no memory.
 pub(super) fn shard_count() -> usize {
     let cores = thread::available_parallelism().map_or(16, usize::from);
     SHARED + (2 * cores).clamp(8, 64)
 }
 
-/// The words of one series.
+/// The words of one series, in all shards.
 #[derive(Debug)]
 pub(super) struct Words {
     block: Block,
-    /// The series' first word in a shard.
+    /// The index of the series' first word, from the first line of a part.
     first: usize,
-    /// The words of a part.
+    /// The number of words in a part, without spare words.
     of_part: usize,
 }
 
-/// The words of some series: for each shard a part, made when a thread first
-/// writes there.
+/// The words of 16 series: one part for each shard.
 type Block = Arc<[OnceLock<Part>]>;
 
+/// The words of 16 series in one shard.
 #[derive(Debug)]
 struct Part {
     words: Box<[AtomicU64]>,
-    /// Where the first whole line begins.
+    /// The index of the first word that is at the start of a line.
     start: usize,
 }
 
@@ -52,13 +96,14 @@ impl Part {
     fn new(words: usize) -> Self {
         let spare = WORDS_PER_LINE - 1;
         let words: Box<[_]> = (0..words + spare).map(|_| AtomicU64::new(0)).collect();
-        // It may fail to tell, which costs time and no count.
+        // `align_offset` is allowed to fail, with `usize::MAX`. The lines are then not
+        // aligned, which costs speed only.
         let start = words.as_ptr().align_offset(LINE).min(spare);
         Self { words, start }
     }
 }
 
-/// A series' words in one shard.
+/// The words of a series in one shard.
 #[derive(Clone, Copy)]
 pub(super) struct Shard<'a> {
     words: &'a [AtomicU64],
@@ -67,19 +112,22 @@ pub(super) struct Shard<'a> {
 }
 
 impl Words {
-    /// Gives the shard that this thread writes to. `thread` must be the current
-    /// one: another would lose what its owner adds meanwhile.
+    /// Calls `to` with the shard that `thread` writes to. `thread` must be the current
+    /// thread: a write to another thread's own shard could overwrite what that thread
+    /// adds at the same time.
     #[inline(always)]
     pub(super) fn write<T>(&self, thread: Thread, to: impl FnOnce(Shard<'_>) -> T) -> T {
         let index = SHARED + thread.number();
         match self.block.get(index).and_then(OnceLock::get) {
-            // What `to` does is compiled twice, here without a read-modify-write.
+            // `is_own` is a constant here, so the inlined copy of `to` contains no atomic
+            // read-modify-write.
             Some(part) => to(self.shard(part, true)),
             None => self.write_elsewhere(index, to),
         }
     }
 
-    /// Where there is no shard of the thread's own, or not yet.
+    /// Writes to the thread's own shard if its part must be allocated first, or to a
+    /// shared shard if the thread has no shard of its own.
     #[cold]
     #[inline(never)]
     fn write_elsewhere<T>(&self, index: usize, to: impl FnOnce(Shard<'_>) -> T) -> T {
@@ -102,7 +150,7 @@ impl Words {
         }
     }
 
-    /// Every shard that was written to, for a reader.
+    /// Returns every shard that was written to. For reading only.
     pub(super) fn shards(&self) -> impl Iterator<Item = Shard<'_>> {
         let parts = self.block.iter().filter_map(OnceLock::get);
         parts.map(|part| self.shard(part, false))
@@ -115,8 +163,8 @@ impl<'a> Shard<'a> {
         &self.words[self.first + index]
     }
 
-    /// Adds, wrapping, and answers what was there before. `order` is that of the
-    /// store.
+    /// Adds `value`, wrapping around, and returns the previous value. `order` is the
+    /// memory ordering of the store.
     #[inline]
     pub(super) fn add(self, index: usize, value: u64, order: Ordering) -> u64 {
         let word = self.word(index);
@@ -135,25 +183,29 @@ impl<'a> Shard<'a> {
     }
 }
 
-/// Hands out words, a block at a time.
+/// Allocates the words of a metric's series, a block at a time.
 #[derive(Debug)]
 pub(super) struct Allocator {
+    /// The number of words of a series in one shard.
     words: usize,
+    /// The number of shards of the next block.
     shards: usize,
     block: Block,
-    /// The series that have their words in `block`.
+    /// The number of series in `block`.
     taken: usize,
+    /// The number of series in all blocks.
     series: usize,
 }
 
 impl Allocator {
-    /// The series that have all shards. The first series are the program's own
-    /// handlers; past so many of them a set of labels is one of a crowd.
+    /// The number of series that get all shards. The first series are those of the
+    /// program's handlers. Beyond this number, series come from labels of high
+    /// cardinality, each of which is seldom written to.
     const FULLY_SHARDED: usize = 4096;
-    /// No thread's own among them.
+    /// The number of shards of all other series. These shards are shared.
     const SHARDS_PAST_THAT: usize = 2;
 
-    /// For series of so many words each.
+    /// Creates an allocator for series of `words` words each.
     pub(super) fn new(words: usize, shards: usize) -> Self {
         Self {
             words,
@@ -164,7 +216,7 @@ impl Allocator {
         }
     }
 
-    /// Words that are zero.
+    /// Allocates the words of a new series. They are zero.
     pub(super) fn allocate(&mut self) -> Words {
         if self.series == Self::FULLY_SHARDED {
             self.shards = self.shards.min(Self::SHARDS_PAST_THAT);
@@ -191,7 +243,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Few, so that threads of a test share some.
+    /// Few enough that the threads of a test have to share some of them.
     pub(in crate::recorder) const SHARDS: usize = SHARED + 3;
 
     #[test]
@@ -203,7 +255,7 @@ pub(super) mod tests {
             let mut shards = HashMap::new();
             for series in &series {
                 for number in 0..7 {
-                    // The last ones stand for threads that share.
+                    // Only numbers 0 to 2 have a shard of their own.
                     let thread = Thread::of_number(number);
                     for index in 0..words {
                         let address = series
@@ -242,8 +294,8 @@ pub(super) mod tests {
     fn nothing_is_lost_by_threads_that_come_and_go() {
         const GENERATIONS: usize = if cfg!(miri) { 4 } else { 300 };
         const ADDED: u64 = if cfg!(miri) { 20 } else { 2_000 };
-        // More threads than shards of their own, so some share; a number goes
-        // from thread to thread.
+        // More threads than own shards, so some threads share; and numbers pass from
+        // one thread to the next.
         const THREADS: usize = 6;
         for shards in [SHARDS, SHARED + 1, Allocator::SHARDS_PAST_THAT] {
             let words = Allocator::new(1, shards).allocate();
