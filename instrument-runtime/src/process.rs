@@ -1,15 +1,15 @@
-//! The process's own metrics (feature `process`), by Prometheus's names for them:
-//! `process_cpu_seconds_total`, `process_resident_memory_bytes`,
+//! The metrics of the process (feature `process`), under the names of Prometheus's client
+//! libraries: `process_cpu_seconds_total`, `process_resident_memory_bytes`,
 //! `process_open_fds` and so on.
 //!
-//! They do not go through the facade, whose counters are whole numbers: the
-//! processor time has fractions of a second.
+//! They bypass the `metrics` facade, because its counters are integers and the CPU time
+//! has fractions of a second.
 
 use std::fmt::Write;
 
 use metrics_process::collector;
 
-/// One metric of the process.
+/// One metric of the process, with its current value.
 pub(crate) struct Family {
     pub(crate) name: &'static str,
     help: &'static str,
@@ -17,7 +17,8 @@ pub(crate) struct Family {
     value: f64,
 }
 
-/// Reads the process's metrics, for a page. A platform may lack some.
+/// Reads the metrics of the process from the operating system. Leaves out those that the
+/// platform does not provide.
 pub(crate) fn families() -> impl Iterator<Item = Family> {
     let read = collector::collect();
     let whole = |value: Option<u64>| value.map(|value| value as f64);
@@ -83,7 +84,8 @@ pub(crate) fn families() -> impl Iterator<Item = Family> {
 }
 
 impl Family {
-    /// `labels` are those on every series.
+    /// Appends HELP, TYPE and the sample to `page`. `labels` is the text of the global
+    /// labels.
     pub(crate) fn write(&self, page: &mut String, labels: &str) {
         let Self {
             name,
@@ -96,7 +98,7 @@ impl Family {
         } else {
             ("{", "}")
         };
-        // Writing to a string does not fail.
+        // Writing to a `String` never fails.
         let _ = write!(
             page,
             "# HELP {name} {help}\n\

@@ -1,32 +1,33 @@
-//! What one installation is set to: written by the builder, read by the
-//! recorder and, for the names, by every call site.
+//! The settings of an installation. The builder writes them, the recorder reads them, and
+//! call sites read the metric names.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::names::MetricNames;
 
-/// The latency buckets unless told otherwise, in seconds: those of the
-/// OpenTelemetry conventions for `http.server.request.duration`, with three
-/// finer ones below for handlers that answer from memory.
+/// The default latency buckets, in seconds. They are the buckets that OpenTelemetry's
+/// semantic conventions advise for `http.server.request.duration`, and three finer ones
+/// below for handlers that answer from memory.
 pub(crate) const DEFAULT_BUCKETS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
     7.5, 10.0,
 ];
 
-/// The default bound on the series of one metric.
+/// The default maximum number of series of one metric.
 pub(crate) const DEFAULT_MAX_SERIES: usize = 2_000;
 
-/// Checked settings: the builder has refused whatever would be wrong here.
+/// Settings that the builder has validated.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) names: MetricNames,
     /// Upper bounds in seconds: finite, strictly rising, without `+Inf`.
     pub(crate) buckets: Vec<f64>,
-    /// The bounds of the application's own histograms, by metric; the others have
-    /// `buckets`.
+    /// The bounds of individual histograms of the application, by metric name. Its other
+    /// histograms use `buckets`.
     pub(crate) other_buckets: Vec<(String, Vec<f64>)>,
-    /// On every series; `app_name` comes first.
+    /// The labels of every series, `app_name` first.
     pub(crate) global_labels: Vec<(String, String)>,
+    /// The maximum number of series of each metric, not counting the overflow series.
     pub(crate) max_series: usize,
 }
 
@@ -44,33 +45,38 @@ impl Default for Settings {
 }
 
 static INSTALLED: OnceLock<Arc<Settings>> = OnceLock::new();
-/// Held while an installation takes effect.
+/// Locked while an installation takes effect.
 static TAKING_EFFECT: Mutex<()> = Mutex::new(());
 
-/// The settings of the one installation of this process, once there is one.
+/// Returns the settings of this process's installation, or `None` before `install`.
 pub(crate) fn installed() -> Option<&'static Settings> {
     let get = || INSTALLED.get().map(Arc::as_ref);
     get().or_else(|| {
-        // A call that meets the new recorder must not miss its names.
+        // `take_effect` sets the recorder before the settings. A call that already sees
+        // the new recorder waits here, so that it does not use the default names.
         let _settled = TAKING_EFFECT.lock().unwrap_or_else(PoisonError::into_inner);
         get()
     })
 }
 
-/// The names that the installation gave the metrics; the defaults without one.
+/// Returns the metric names of the installation, or the default names before `install`.
 pub(crate) fn names() -> &'static MetricNames {
     static DEFAULT: MetricNames = MetricNames::DEFAULT;
     installed().map_or(&DEFAULT, |settings| &settings.names)
 }
 
-/// Runs `set_recorder`; the settings are in force if it succeeds.
+/// Runs `set_recorder`. If it succeeds, `settings` become those of the installation.
+///
+/// # Errors
+///
+/// Returns the error of `set_recorder`, and changes nothing.
 pub(crate) fn take_effect<E>(
     settings: Arc<Settings>,
     set_recorder: impl FnOnce() -> Result<(), E>,
 ) -> Result<(), E> {
     let _taking_effect = TAKING_EFFECT.lock().unwrap_or_else(PoisonError::into_inner);
     set_recorder()?;
-    // Cannot be set before: a process has one recorder.
+    // `set_recorder` succeeds once per process, so `INSTALLED` is still empty.
     let _ = INSTALLED.set(settings);
     Ok(())
 }

@@ -4,8 +4,10 @@ use std::future::pending;
 
 use tokio::sync::watch;
 
-/// Completes once the exporter is to stop. Never completes if every sender is dropped
-/// without a word: dropping an `Exporter` stops nothing.
+/// Completes when the exporter must stop, which is when `stop` becomes `true`.
+///
+/// Never completes if all senders are dropped before that, because dropping an
+/// `Exporter` does not stop it.
 pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         pending::<()>().await;

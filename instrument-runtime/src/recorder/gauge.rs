@@ -1,4 +1,25 @@
-//! A sharded gauge, made to go up and down by one.
+//! A sharded gauge, optimized for steps of one.
+//!
+//! A call may go up on one thread and down on another, so every shard has two words:
+//! the sum of its steps up, and the sum of its steps down. The value is the sum of all
+//! ups minus the sum of all downs.
+//!
+//! A reader cannot load all words at one instant, so it loads all downs before it loads
+//! any up. The up of a call happens before its down. If the reader sees the down, which
+//! is a release store read by an acquire load, it therefore also sees the up, and the
+//! value never falls below zero:
+//!
+//! ```text
+//!  thread 1     thread 2     reader
+//!  up
+//!     └────────> down
+//!                  └───────> load downs (acquire)
+//!                            load ups: includes the up of every down seen above
+//! ```
+//!
+//! In the opposite order, a call that starts and ends between the two loads would be
+//! counted as a down without its up, and an idle service would show -1. In the order
+//! above, such a call is counted as in progress, which it was during the read.
 
 use std::sync::PoisonError;
 
@@ -10,29 +31,32 @@ use crate::recorder::samples::{Instrument, Samples};
 use crate::recorder::shards::{Shard, Words};
 use crate::recorder::threads::Thread;
 
-/// A series' words in a shard: the steps up, and the steps down.
+/// The word in a shard that sums up the steps up.
 const UP: usize = 0;
+/// The word in a shard that sums up the steps down.
 const DOWN: usize = 1;
 
-/// Whole steps are counted in the shards. `set` and broken steps, which our own
-/// call sites never take, move the base under a lock.
+/// A gauge that counts whole steps in its shards, without a lock.
+///
+/// `set` and fractional steps change `base` under a lock. Our own call sites use
+/// neither.
 #[derive(Debug)]
 pub(super) struct Gauge {
     words: Words,
     base: Mutex<Base>,
 }
 
+/// The part of a gauge's value that is not counted in its shards.
 #[derive(Debug, Default)]
 struct Base {
     value: f64,
-    /// The steps that `value` already has in it.
+    /// The steps in the shards that `value` already includes.
     steps: i64,
 }
 
 impl Gauge {
-    /// The words wrap, so only the difference of their wrapping sums means
-    /// something. What is down went up before: with the downs read first, no call
-    /// that starts or ends meanwhile takes the gauge below zero.
+    /// Returns the ups minus the downs of all shards. The words wrap around, so only the
+    /// difference of their wrapping sums is meaningful.
     fn steps(&self) -> i64 {
         let sum = |index| {
             self.words
@@ -40,25 +64,29 @@ impl Gauge {
                 .map(|shard| shard.load(index, Ordering::Acquire))
                 .fold(0, u64::wrapping_add)
         };
+        // Downs first: see the module's documentation.
         let down = sum(DOWN);
         sum(UP).wrapping_sub(down) as i64
     }
 
+    /// Raises the gauge. Relaxed, because the call's later `down` is the release store.
     #[inline]
     pub(super) fn up(&self, thread: Thread, by: u64) {
         let step = move |shard: Shard<'_>| shard.add(UP, by, Ordering::Relaxed);
         self.words.write(thread, step);
     }
 
+    /// Lowers the gauge. The release store publishes the call's `up`.
     #[inline]
     pub(super) fn down(&self, thread: Thread, by: u64) {
         let step = move |shard: Shard<'_>| shard.add(DOWN, by, Ordering::Release);
         self.words.write(thread, step);
     }
 
+    /// Adds any value, which may be negative or fractional. Ignores NaN and infinity.
     #[cold]
     fn add(&self, value: f64) {
-        // From 2^53 on, a float is no longer an exact number of steps.
+        // 2^53: from there on, `f64` cannot represent every whole number.
         const WHOLE: f64 = 9_007_199_254_740_992.0;
         if value.abs() < WHOLE && value.trunc() == value {
             let (thread, by) = (Thread::current(), value.abs() as u64);
@@ -70,13 +98,15 @@ impl Gauge {
         } else if value.is_finite() {
             self.base().value += value;
         }
-        // Any other would stay for ever; only `set` may ask for that.
+        // NaN and infinity would make every later value NaN or infinite. Only `set`
+        // stores them.
     }
 
     fn base(&self) -> MutexGuard<'_, Base> {
         self.base.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the current value.
     pub(super) fn value(&self) -> f64 {
         let base = self.base();
         base.value + self.steps().wrapping_sub(base.steps) as f64
@@ -122,7 +152,8 @@ impl GaugeFn for Cell<Gauge> {
         }
     }
 
-    /// A step of another thread meanwhile counts as before it or after it.
+    /// Sets the value. A concurrent step on another thread counts either as before or as
+    /// after the `set`.
     #[cold]
     fn set(&self, value: f64) {
         let mut base = self.instrument.base();

@@ -1,4 +1,4 @@
-//! A sharded histogram of seconds.
+//! A sharded histogram of durations in seconds.
 
 use std::sync::Arc;
 
@@ -10,12 +10,14 @@ use crate::recorder::samples::{Instrument, Samples};
 use crate::recorder::shards::{Shard, Words};
 use crate::recorder::threads::Thread;
 
-/// A series' words in a shard: the sum in two, then the buckets.
+/// The low word of the sum, in nanoseconds. The words of a series in a shard are the low
+/// word, the high word, and one word per bucket.
 ///
-/// The sum wraps after 2^64 ns, 584 years of added-up latency; thousands of long
-/// concurrent calls reach that in weeks. No reader can load two words at once, so
-/// the second word is no plain carry, which for a moment would be missing. It counts
-/// units of 2^56 ns and overlaps with the first:
+/// The low word wraps after 2^64 ns, 584 years of added-up latency; thousands of long
+/// concurrent calls reach that in weeks. The high word cannot be a plain carry. A
+/// reader cannot load both words at one instant, and between the wrap and the carry it
+/// would see a sum that is 2^64 ns too low. So the high word counts units of 2^56 ns and
+/// overlaps with the low word:
 ///
 /// ```text
 ///   bit 119                  64 63      56 55                    0
@@ -23,33 +25,39 @@ use crate::recorder::threads::Thread;
 ///                              [              SUM                ]
 /// ```
 ///
-/// `UNITS` may lag behind `SUM`, by up to 255 units: no 581 years are added between a
-/// reader's two loads. It is never ahead: what is in it was in `SUM` before. The sum
-/// is then the least number that is not below `UNITS` and agrees with `SUM` in its
-/// last 64 bits.
+/// The value is the smallest number that is at least `UNITS` and agrees with `SUM` in
+/// its low 64 bits. That is exact under two conditions:
+///
+/// - `UNITS` is never ahead of the sum: writers add to `SUM` first, with a release store
+///   to `UNITS` after it, and readers load `UNITS` first, with acquire.
+/// - `UNITS` lags by at most 255 units: less than about 580 years of latency are added
+///   between a reader's two loads.
 const SUM: usize = 0;
+/// The high word of the sum, in units of 2^56 ns.
 const UNITS: usize = 1;
+/// The count of the first bucket. The other buckets follow.
 const FIRST_BUCKET: usize = 2;
 
-/// A unit is 2 to the power of so many nanoseconds.
+/// The binary logarithm of a unit in nanoseconds.
 const UNIT: u32 = 56;
 
 const NANOS_PER_SECOND: f64 = 1e9;
 
+/// A histogram with fixed buckets, whose sum is exact to the nanosecond.
 #[derive(Debug)]
 pub(super) struct Histogram {
     words: Words,
     buckets: Arc<Buckets>,
 }
 
-/// The bounds that all series of the metric share.
+/// The bounds of the buckets, which all series of the metric share.
 #[derive(Debug)]
 pub(super) struct Buckets {
-    /// Strictly rising; the bucket `+Inf` comes after them.
+    /// The upper bounds in seconds, strictly rising. The bucket `+Inf` comes after them.
     bounds: Box<[f64]>,
-    /// The same in whole nanoseconds.
+    /// The same bounds in whole nanoseconds, rounded down.
     nanos: Box<[i64]>,
-    /// For each bucket the label `le`.
+    /// The label `le` of each bucket, `+Inf` included.
     labels: Box<[Box<str>]>,
 }
 
@@ -64,10 +72,12 @@ impl Buckets {
         }
     }
 
-    /// The bucket of a sample: a bound is in the bucket below it.
+    /// Returns the index of the bucket that counts a sample. Upper bounds are inclusive.
+    /// NaN is counted in `+Inf`.
     #[inline]
     fn index(&self, seconds: f64) -> usize {
-        // From below, since most calls are short and a handler's are alike.
+        // A linear search from below: most calls are short, and the calls of one handler
+        // take similar times, so the branches are predicted well.
         self.bounds
             .iter()
             .position(|bound| seconds <= *bound)
@@ -75,10 +85,11 @@ impl Buckets {
     }
 }
 
-/// The last whole nanosecond that is not past the bound.
+/// Returns the largest whole number of nanoseconds that does not exceed `bound`.
 fn whole_nanos(bound: f64) -> i64 {
     let nanos = bound * NANOS_PER_SECOND;
-    // A bound that was meant to be whole may not come out so: 0.0003 s do not.
+    // Some bounds of whole nanoseconds are not whole after the multiplication: 0.0003 s
+    // become 299999.99999999994 ns. Round those to the nearest whole number.
     let nearest = nanos.round();
     let whole = if (nanos - nearest).abs() <= nearest.abs() * 1e-12 {
         nearest
@@ -89,10 +100,10 @@ fn whole_nanos(bound: f64) -> i64 {
 }
 
 impl Histogram {
-    /// What took so many nanoseconds, by this thread.
+    /// Records a duration in nanoseconds on the current thread, which `thread` must be.
     #[inline(always)]
     pub(super) fn record_nanos(&self, thread: Thread, nanos: u64) {
-        // 292 years at most, which no bound tells from more.
+        // Saturates at 292 years. Bounds in nanoseconds saturate there, too.
         let signed = i64::try_from(nanos).unwrap_or(i64::MAX);
         let bounds = &self.buckets.nanos;
         let bucket = bounds
@@ -105,10 +116,11 @@ impl Histogram {
         });
     }
 
+    /// Records the same duration `times` times.
     #[inline]
     fn record(&self, seconds: f64, times: u64) {
-        // A sample that no sum could be right with (below zero, infinite, NaN) is
-        // counted and adds nothing to the sum.
+        // A negative, infinite or NaN sample would corrupt the sum. It is counted in its
+        // bucket and adds nothing to the sum; a negative sample becomes 0 in the cast.
         let nanos = if seconds.is_finite() {
             (seconds * NANOS_PER_SECOND + 0.5) as u64
         } else {
@@ -117,12 +129,12 @@ impl Histogram {
         let nanos = u128::from(nanos) * u128::from(times);
         let bucket = self.buckets.index(seconds);
         self.words.write(Thread::current(), move |shard| {
-            // 2^64 ns change the units alone.
+            // Multiples of 2^64 ns change the high word only.
             let wraps = (nanos >> 64) as u64;
             if wraps != 0 {
                 shard.add(UNITS, wraps << (64 - UNIT), Ordering::Release);
             }
-            // In halves, so that the units do not lag too far behind.
+            // In two halves, so that the high word does not lag too far behind.
             let rest = nanos as u64;
             add_to_sum(shard, rest / 2);
             add_to_sum(shard, rest - rest / 2);
@@ -130,7 +142,7 @@ impl Histogram {
         });
     }
 
-    /// The count of each bucket by itself, and the sum in nanoseconds.
+    /// Returns the count of each bucket, not cumulative, and the sum in nanoseconds.
     pub(super) fn read(&self) -> (Vec<u64>, u128) {
         let mut counts = vec![0_u64; self.buckets.labels.len()];
         let mut total = 0_u128;
@@ -145,23 +157,25 @@ impl Histogram {
     }
 }
 
+/// Adds to the low word, then to the high word if the sum has passed a multiple of a unit.
 #[inline(always)]
 fn add_to_sum(shard: Shard<'_>, nanos: u64) {
     let before = shard.add(SUM, nanos, Ordering::Relaxed);
     let units = units(u128::from(before) + u128::from(nanos)) - units(before.into());
-    // Once in 2.3 years of added-up latency.
+    // Rare: once in 2.3 years of added-up latency.
     if units != 0 {
         shard.add(UNITS, units, Ordering::Release);
     }
 }
 
+/// Returns the number of whole units in `nanos`.
 fn units(nanos: u128) -> u64 {
     (nanos >> UNIT) as u64
 }
 
-/// The nanoseconds of one shard.
+/// Returns the sum of one shard in nanoseconds.
 fn sum(shard: Shard<'_>) -> u128 {
-    // Acquire, and first: `SUM` is then not older than the units.
+    // Loaded first, with acquire, so that `SUM` is at least as new as `UNITS`.
     let least = u128::from(shard.load(UNITS, Ordering::Acquire)) << UNIT;
     let sum = shard.load(SUM, Ordering::Relaxed);
     least + u128::from(sum.wrapping_sub(least as u64))

@@ -1,5 +1,7 @@
-//! From a key's labels to their text, which is also what identifies a series: two
-//! label sets have the same text only if Prometheus takes them for the same.
+//! Converts the labels of a key to the text on the page.
+//!
+//! The text also identifies the series: two label sets have the same text exactly if
+//! Prometheus regards them as equal.
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,27 +10,29 @@ use metrics::Key;
 
 use crate::recorder::text;
 
-/// Bytes of a label value. A longer one is cut there and ends in a hash of the
-/// whole, so that a caller's text bounds neither the page nor the memory, and
-/// different values stay different.
+/// The maximum length of a label value in bytes. A longer value is truncated and gets a
+/// hash of the whole value as its suffix. This limits the size of the page and of memory,
+/// and keeps different values distinct (up to collisions of a 64-bit hash).
 const LONGEST_VALUE: usize = 256;
 
-/// The one series past the bound; no key has this label.
+/// The label of the overflow series. No key can have it: see [`is_allowed`].
 const OVERFLOW: &str = "overflow=\"true\"";
 
-/// The labels of one series, as text without braces. Two sets are equal if the page
-/// shows the same labels for both: a label of the key that only repeats a global one
-/// is in `globals` alone, and an empty value is left out.
+/// The labels of one series, as text without braces.
+///
+/// Two sets are equal if the page shows the same labels for both. So a label of the key
+/// that repeats a global label is left out of `own`, and so is a label with an empty
+/// value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LabelSet {
-    /// The key's, by name.
+    /// The labels of the key, sorted by name.
     pub(super) own: Box<str>,
-    /// The global labels beside them, where the key overrides some of them. `None`
-    /// is all of them.
+    /// The global labels that the key does not override. `None` stands for all global
+    /// labels.
     pub(super) globals: Option<Box<str>>,
 }
 
-/// The labels on every series.
+/// The labels that every series has, unless its key overrides them.
 #[derive(Debug)]
 pub(super) struct GlobalLabels {
     labels: Vec<(String, String)>,
@@ -43,6 +47,7 @@ impl GlobalLabels {
         }
     }
 
+    /// Returns the text of all global labels, without braces.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
@@ -52,7 +57,8 @@ impl GlobalLabels {
         found.map(|(_, value)| &**value)
     }
 
-    /// The text without the labels of these names, if there are any of them.
+    /// Returns the text without the labels that `own` overrides, or `None` if `own`
+    /// overrides none.
     fn without(&self, own: &[(&str, Cow<'_, str>)]) -> Option<Box<str>> {
         let is_own = |name: &str| own.iter().any(|(own, _)| *own == name);
         if !self.labels.iter().any(|(name, _)| is_own(name)) {
@@ -64,9 +70,12 @@ impl GlobalLabels {
 }
 
 impl LabelSet {
-    /// Labels that no page could show are left out. Of two with one name the
-    /// last one counts. A label of the key overrides a global one of its name, also
-    /// with an empty value, which to Prometheus is no label.
+    /// Returns the labels of a series with this key.
+    ///
+    /// Labels with a name that is not allowed are left out. If a name occurs twice, the
+    /// last label wins. A label of the key overrides the global label of the same name.
+    /// An empty value removes the global label, because Prometheus treats a label with
+    /// an empty value as absent.
     pub(super) fn of(key: &Key, globals: &GlobalLabels) -> Self {
         let mut own: Vec<(&str, Cow<'_, str>)> = key
             .labels()
@@ -90,6 +99,7 @@ impl LabelSet {
         }
     }
 
+    /// Returns the labels of the overflow series.
     pub(super) fn overflow() -> Self {
         Self {
             own: OVERFLOW.into(),
@@ -98,7 +108,9 @@ impl LabelSet {
     }
 }
 
-/// The grammar, without what the page itself writes or Prometheus keeps.
+/// Whether a key may have a label of this name. Refuses names that do not match
+/// Prometheus's grammar for label names, names with `__` in front, which Prometheus
+/// reserves, and the names that the page itself writes.
 fn is_allowed(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes
@@ -109,6 +121,7 @@ fn is_allowed(name: &str) -> bool {
         && !matches!(name, "le" | "quantile" | "overflow")
 }
 
+/// Writes labels as `name="value"`, separated by commas.
 fn write<'a>(labels: impl Iterator<Item = (&'a str, Cow<'a, str>)>) -> String {
     let mut written = String::with_capacity(128);
     for (name, value) in labels {
@@ -123,12 +136,13 @@ fn write<'a>(labels: impl Iterator<Item = (&'a str, Cow<'a, str>)>) -> String {
     written
 }
 
-/// What is cut is longer than anything that is not, so the two never meet.
+/// Truncates a label value that is longer than [`LONGEST_VALUE`]. The hash makes every
+/// truncated value longer than `LONGEST_VALUE`, so it never equals another value as is.
 fn cut(value: &str) -> Cow<'_, str> {
     if value.len() <= LONGEST_VALUE {
         return value.into();
     }
-    // Without a seed, so that a series keeps its name over a restart.
+    // `DefaultHasher::new` has fixed keys, so a series keeps its labels after a restart.
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     let mut end = LONGEST_VALUE;
@@ -240,7 +254,7 @@ mod tests {
         let megabyte = "é".repeat(500_000);
         let other_end = format!("{megabyte}!");
         let values = [
-            // Without the label, as Prometheus sees it.
+            // To Prometheus, the same as no label.
             "",
             "a\"b",
             "a\\\"b",
@@ -277,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_long_value_is_cut_between_characters() {
-        // Three bytes each: the 86th lies across the bound.
+        // Three bytes each: the 86th character crosses the limit.
         let value = "語".repeat(100);
         let text = cut(&value);
         let (kept, hash) = text.split_once('…').expect("a mark");

@@ -1,6 +1,7 @@
-//! Which of the page's families a metric of the application belongs to. The page
-//! writes a name with `_` for each sign that Prometheus does not allow, so
-//! `requests.total` meets `requests_total` there.
+//! Decides which recorder a metric belongs to, by its name on the page.
+//!
+//! The page replaces each character of a name that Prometheus does not allow with `_`.
+//! So `requests.total` and `requests_total` are the same metric there.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,6 +11,7 @@ use crate::diagnostics;
 use crate::names;
 use crate::recorder::{Families, WriteFamily};
 
+/// The kind of a metric, as registered through the facade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Counter,
@@ -17,19 +19,20 @@ pub(super) enum Kind {
     Histogram,
 }
 
+/// Where a metric is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// The metric is ours: its name and its kind are.
+    /// In our families: its name and its kind are those of one of the three metrics.
     Ours,
-    /// The page has no place for the metric: its name, or one of its samples', is
-    /// that of a metric of ours or of the exporter's.
+    /// Not stored: its name, or the name of one of its samples, collides with one of the
+    /// three metrics or with one of the exporter's own metrics.
     Nowhere,
-    /// Among the application's other metrics.
+    /// In the stock recorder.
     Stock,
 }
 
 impl Kind {
-    /// What the names of the samples end in.
+    /// Returns the suffixes that the names of the samples have.
     fn suffixes(self) -> &'static [&'static str] {
         match self {
             Self::Histogram => &["_bucket", "_sum", "_count"],
@@ -49,6 +52,7 @@ impl fmt::Display for Kind {
 }
 
 impl Families {
+    /// Returns where the metric with this name and kind is stored.
     pub(super) fn place(&self, name: &str, kind: Kind) -> Place {
         let ours = [
             (self.requests.name(), Kind::Counter),
@@ -86,8 +90,8 @@ pub(crate) fn is_written_as(name: &str, written: &str) -> bool {
     is_written_in_two(name, written, "")
 }
 
-/// The same for a name that comes in two parts. Allocates nothing, as it is asked
-/// whenever the application uses a metric.
+/// Whether the page writes `name` as `first` followed by `rest`. Does not allocate,
+/// because it runs whenever the application registers a metric.
 fn is_written_in_two(name: &str, first: &str, rest: &str) -> bool {
     let mut signs = name.chars().enumerate().map(|(index, sign)| {
         let is_allowed = sign.is_ascii_alphabetic()
@@ -99,18 +103,18 @@ fn is_written_in_two(name: &str, first: &str, rest: &str) -> bool {
     written.all(|sign| signs.next() == Some(sign)) && signs.next().is_none()
 }
 
-/// Says once, on stderr, that a metric of the application is missing from the page.
+/// Reports on stderr that a metric of the application is not on the page, once per name.
 #[cold]
 pub(super) fn report_missing(name: &str, kind: Kind) {
-    /// The names an application makes up are many.
+    /// A limit, because an application can generate any number of names.
     const MOST: usize = 100;
     static REPORTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
     if reported.len() < MOST && reported.insert(name.to_owned()) {
         diagnostics::say(format_args!(
-            "the {kind} {name:?} of this application is not on the page, because that name is \
-             used there by another metric; rename it, or rename the metrics of calls with \
-             `.names(…)`"
+            "the {kind} {name:?} of this application is not on the page, because another metric \
+             there uses that name. Rename the {kind}, or rename the call metrics with \
+             `Builder::names`"
         ));
     }
 }

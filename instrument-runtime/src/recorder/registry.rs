@@ -1,4 +1,4 @@
-//! From a label set to its series, up to a bound.
+//! The series of a metric, by label set, up to a limit.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -9,18 +9,19 @@ use crate::recorder::labels::LabelSet;
 use crate::recorder::samples::Instrument;
 use crate::recorder::shards::Allocator;
 
-/// One series: what the handles point at and the page reads.
+/// One series. Handles update it, and the page reads it.
 #[derive(Debug)]
 pub(super) struct Cell<I> {
     pub(super) instrument: I,
     pub(super) labels: LabelSet,
 }
 
-/// The series of one metric. None is ever removed, since handles are kept.
+/// The series of one metric. A series is never removed, because call sites and the
+/// application keep handles to it.
 #[derive(Debug)]
 pub(super) struct Registry<I: Instrument> {
     layout: I::Layout,
-    /// Of series with labels of their own.
+    /// The maximum number of series, not counting the overflow series.
     max_series: usize,
     state: RwLock<State<I>>,
 }
@@ -29,11 +30,13 @@ pub(super) struct Registry<I: Instrument> {
 struct State<I> {
     series: BTreeSet<ByLabels<I>>,
     allocator: Allocator,
-    /// What takes the label sets that came too late, once there was one.
+    /// The series of all label sets past the limit. Created for the first of them.
     overflow: Option<Arc<Cell<I>>>,
 }
 
 impl<I> State<I> {
+    /// Returns the series for `labels`, which is the overflow series if that exists and
+    /// the labels have no series of their own.
     fn find(&self, labels: &LabelSet) -> Option<&Arc<Cell<I>>> {
         let found = self.series.get(labels).map(|found| &found.0);
         found.or(self.overflow.as_ref())
@@ -54,7 +57,8 @@ impl<I: Instrument> Registry<I> {
         }
     }
 
-    /// The series of this label set, or the one for all sets past the bound.
+    /// Returns the series of this label set, which is created if necessary. Past the limit,
+    /// returns the overflow series.
     pub(super) fn series(&self, labels: LabelSet) -> Arc<Cell<I>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = state.find(&labels) {
@@ -63,7 +67,7 @@ impl<I: Instrument> Registry<I> {
         drop(state);
 
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        // Another thread may have been here in between.
+        // Another thread may have added the series while no lock was held.
         if let Some(found) = state.find(&labels) {
             return Arc::clone(found);
         }
@@ -85,8 +89,8 @@ impl<I: Instrument> Registry<I> {
         series
     }
 
-    /// All series, by their labels. Takes the lock for as long as copying the
-    /// pointers needs, so that no call waits for a page.
+    /// Returns all series, sorted by their labels. Holds the lock only while it copies the
+    /// pointers, so that no call waits for a render.
     pub(super) fn all(&self) -> Vec<Arc<Cell<I>>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let mut all = Vec::with_capacity(state.series.len() + 1);
@@ -98,13 +102,14 @@ impl<I: Instrument> Registry<I> {
         all
     }
 
+    /// Returns the number of series, the overflow series included.
     pub(super) fn len(&self) -> usize {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         state.series.len() + usize::from(state.overflow.is_some())
     }
 }
 
-/// A series in the order of its labels' text.
+/// Orders series by the text of their labels.
 #[derive(Debug)]
 struct ByLabels<I>(Arc<Cell<I>>);
 

@@ -1,4 +1,4 @@
-//! The samples of one series, as lines of the page.
+//! Writes the samples of a series as lines of the page.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -6,19 +6,22 @@ use std::ops::Range;
 use crate::recorder::shards::Words;
 use crate::recorder::text;
 
-/// A kind of metric.
+/// A counter, a gauge or a histogram: the state of one series.
 pub(super) trait Instrument: Sized {
+    /// The type in the TYPE line.
     const TYPE: &'static str;
-    /// What all series of a metric share.
+    /// The settings that all series of a metric share, such as buckets.
     type Layout: Debug;
 
-    /// How many words a series has.
+    /// Returns the number of words of a series in one shard.
     fn words(layout: &Self::Layout) -> usize;
+    /// Creates an instrument that stores its state in `words`, which are zero.
     fn new(words: Words, layout: &Self::Layout) -> Self;
+    /// Writes the samples of the series.
     fn write(&self, samples: &mut Samples<'_>);
 }
 
-/// Where a series writes its lines.
+/// The end of the page, where a series appends its lines.
 #[derive(Debug)]
 pub(super) struct Samples<'a> {
     page: &'a mut String,
@@ -33,7 +36,7 @@ impl<'a> Samples<'a> {
 }
 
 impl Samples<'_> {
-    /// Begins a line of the metric's name with this suffix.
+    /// Starts a line with the metric's name, `suffix` and the labels of the series.
     pub(super) fn line(&mut self, suffix: &str) -> Value<'_> {
         self.page.push_str(self.name);
         self.page.push_str(suffix);
@@ -46,7 +49,7 @@ impl Samples<'_> {
         Value(self.page)
     }
 
-    /// Lines with this suffix that have one label more than the series.
+    /// Starts lines with `suffix` that each have one label more than the series.
     pub(super) fn lines_with(&mut self, suffix: &str) -> LabelledLines<'_> {
         let start = self.page.len();
         self.page.push_str(self.name);
@@ -63,16 +66,17 @@ impl Samples<'_> {
     }
 }
 
-/// Begins a line for each label.
+/// Lines that differ in their last label only.
 #[derive(Debug)]
 pub(super) struct LabelledLines<'a> {
     page: &'a mut String,
-    /// Where the page has what every line begins with; the first line's own.
+    /// The text that all lines start with, as a range of the page: the start of the first
+    /// line, from which it is copied for the others.
     prefix: Range<usize>,
 }
 
 impl LabelledLines<'_> {
-    /// `label` as it stands on the page.
+    /// Starts a line whose last label is `label`, which is already escaped.
     pub(super) fn label(&mut self, label: &str) -> Value<'_> {
         if self.page.len() > self.prefix.end {
             self.page.extend_from_within(self.prefix.clone());
@@ -83,23 +87,25 @@ impl LabelledLines<'_> {
     }
 }
 
-/// The rest of a line.
+/// A line without its value.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Value<'a>(&'a mut String);
 
 impl Value<'_> {
+    /// Ends the line with an integer.
     pub(super) fn u64(self, value: u64) {
         text::push_u64(self.0, value);
         self.0.push('\n');
     }
 
+    /// Ends the line with a float.
     pub(super) fn f64(self, value: f64) {
         text::push_f64(self.0, value);
         self.0.push('\n');
     }
 
-    /// Nanoseconds, written as seconds.
+    /// Ends the line with a number of nanoseconds, written in seconds.
     pub(super) fn seconds(self, nanos: u128) {
         text::push_seconds(self.0, nanos);
         self.0.push('\n');

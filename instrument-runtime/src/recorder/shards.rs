@@ -23,9 +23,9 @@
 //!  thread 7 ──────────────> 11   …
 //! ```
 //!
-//! That is a machine with 12 shards. The numbers of the threads come from
-//! [`threads`](super::threads): no two live threads have the same number, so only one
-//! thread at a time writes to an own shard.
+//! This is the layout on a machine with up to 4 cores, which has 12 shards. The numbers
+//! of the threads come from [`threads`](super::threads): no two live threads have the
+//! same number, so an own shard has one writer at a time.
 //!
 //! A part is a sequence of whole 128-byte lines, with the words of the series packed
 //! one after the other. For gauges, which have 2 words (up and down):
@@ -38,9 +38,9 @@
 //!
 //! 16 series of w words are exactly w lines, whatever w is. So no line belongs to two
 //! parts, which rules out false sharing between own shards, and no word is lost to
-//! padding between series. Only the ends of a part have up to 15 spare words between
-//! them, because the allocator does not align to lines. Neighboring series share a
-//! line, but within one shard they have the same writers.
+//! padding between series. A part is allocated with 15 spare words, so that its first
+//! line can start at an aligned address. Neighboring series may share a line, but within
+//! one shard they have the same writers.
 
 use std::sync::Arc;
 use std::thread;

@@ -1,20 +1,23 @@
-//! Prometheus's text format 0.0.4: what it escapes, and how it writes numbers.
+//! Escapes strings and formats numbers for Prometheus's text format 0.0.4.
 
 use std::fmt::Write;
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
-/// Three characters have an escape; every other stands for itself.
+/// Appends a label value. Escapes backslash, double quote and line feed; the format
+/// allows every other character as is.
 pub(super) fn escape_label_value(page: &mut String, value: &str) {
     escape(page, value, |byte| matches!(byte, b'\\' | b'"' | b'\n'));
 }
 
-/// In a HELP line a double quote is one character among others.
+/// Appends a HELP text. Escapes backslash and line feed; the format does not escape
+/// double quotes there.
 pub(super) fn escape_help(page: &mut String, help: &str) {
     escape(page, help, |byte| matches!(byte, b'\\' | b'\n'));
 }
 
-/// By bytes, since no byte of a longer character is below 128.
+/// Appends `text`, with a backslash before each escaped byte. Works on bytes, because in
+/// UTF-8 every byte of a multi-byte character is at least 128.
 fn escape(page: &mut String, text: &str, is_escaped: impl Fn(u8) -> bool) {
     let mut rest = text;
     while let Some(at) = rest.bytes().position(&is_escaped) {
@@ -29,8 +32,8 @@ fn escape(page: &mut String, text: &str, is_escaped: impl Fn(u8) -> bool) {
     page.push_str(rest);
 }
 
-/// Most of a page is small counts, for which this takes half the time of a
-/// `write!`.
+/// Appends an integer in half the time of `write!`, because most values on a page are
+/// small counts.
 pub(super) fn push_u64(page: &mut String, mut value: u64) {
     let mut digits = [b'0'; 20];
     let mut first = digits.len();
@@ -45,18 +48,19 @@ pub(super) fn push_u64(page: &mut String, mut value: u64) {
     page.push_str(std::str::from_utf8(&digits[first..]).unwrap_or_default());
 }
 
+/// Appends a float as the format writes it.
 pub(super) fn push_f64(page: &mut String, value: f64) {
     if value == f64::INFINITY {
         page.push_str("+Inf");
     } else if value == f64::NEG_INFINITY {
         page.push_str("-Inf");
     } else {
-        // `NaN` is what the format calls it, too.
+        // Rust and the format both write NaN as `NaN`.
         let _ = write!(page, "{value}");
     }
 }
 
-/// Nanoseconds as seconds, to the last digit.
+/// Appends nanoseconds in seconds, exactly and without trailing zeros.
 pub(super) fn push_seconds(page: &mut String, nanos: u128) {
     let _ = write!(page, "{}", nanos / NANOS_PER_SECOND);
     let fraction = (nanos % NANOS_PER_SECOND) as u64;
