@@ -1,4 +1,4 @@
-//! How a page is sent: its media type, and whether it is compressed.
+//! The encoding of the page in a response: its media type and gzip compression.
 
 use std::io::Write;
 
@@ -11,15 +11,18 @@ use hyper::body::Bytes;
 /// The media type of Prometheus's text format, version 0.0.4.
 pub(crate) const PAGE_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Compressed, for `Content-Encoding: gzip`.
+/// Returns the page compressed for `Content-Encoding: gzip`, or `None` if compression
+/// fails.
 pub(crate) fn gzip(page: &[u8]) -> Option<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(page).ok()?;
     encoder.finish().ok().map(Bytes::from)
 }
 
-/// RFC 9110, section 12.5.3: `gzip` by name, or by `*` where it is not named; a
-/// weight of 0 is a no.
+/// Whether the request accepts gzip, by [RFC 9110, section 12.5.3]: `*` counts only if
+/// `gzip` is not listed, and a weight of 0 refuses a coding.
+///
+/// [RFC 9110, section 12.5.3]: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
 pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut by_name = None;
     let mut by_star = None;

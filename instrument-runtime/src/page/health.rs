@@ -1,4 +1,4 @@
-//! The exporter's own metrics, on its page among the others.
+//! The exporter's own metrics.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -6,11 +6,12 @@ use std::time::Duration;
 use crate::names::own::{DURATION, DURATION_COUNT, DURATION_SUM, PANICS, PUSHES, SCRAPES, SERIES};
 use crate::page::{panics, pushes};
 
-/// The name of the first of these metrics on a sorted page.
+/// Returns the name of the first of these metrics on a sorted page.
 pub(crate) fn first() -> &'static str {
     if pushes::is_pushing() { PUSHES } else { PANICS }
 }
 
+/// Statistics of the scrapes that the exporter has served.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     scrapes: u64,
@@ -19,13 +20,15 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// Counts a render that answers `scrapes` of them and took `elapsed`.
+    /// Counts one render, which took `elapsed` and is the answer to `scrapes` scrapes.
     pub(crate) fn count(&mut self, scrapes: usize, elapsed: Duration) {
         self.scrapes += scrapes as u64;
         self.renders += 1;
         self.seconds += elapsed.as_secs_f64();
     }
 
+    /// Returns the text for a page that was scraped. `series` is the number of series of
+    /// the call metrics.
     pub(crate) fn text(&self, series: usize) -> String {
         let Self {
             scrapes,
@@ -33,15 +36,15 @@ impl Health {
             seconds,
         } = self;
         let mut text = first_text();
-        // Writing to a string does not fail.
+        // Writing to a `String` never fails.
         let _ = write!(
             text,
-            "# HELP {DURATION} Time to make a page, in seconds; scrapes that wait at the same time \
-             share one.\n\
+            "# HELP {DURATION} Time to render the page, in seconds. Scrapes that wait at the same \
+             time share one render.\n\
              # TYPE {DURATION} summary\n\
              {DURATION_SUM} {seconds}\n\
              {DURATION_COUNT} {renders}\n\
-             # HELP {SCRAPES} Scrapes of this page.\n\
+             # HELP {SCRAPES} Total number of scrapes of this page.\n\
              # TYPE {SCRAPES} counter\n\
              {SCRAPES} {scrapes}\n"
         );
@@ -50,22 +53,23 @@ impl Health {
     }
 }
 
-/// What a page shows that nobody scraped: one the application asked for.
+/// Returns the text for a page that was not scraped, but requested by the application or
+/// pushed. It has no metrics of scrapes.
 pub(crate) fn unscraped_text(series: usize) -> String {
     let mut text = first_text();
     write_series(&mut text, series);
     text
 }
 
-/// What each page shows, whoever makes it.
+/// Returns the text that every page starts with, scraped or not: pushes and panics.
 fn first_text() -> String {
     let mut text = String::new();
     pushes::write(&mut text);
     let panics = panics::count();
-    // Writing to a string does not fail.
+    // Writing to a `String` never fails.
     let _ = write!(
         text,
-        "# HELP {PANICS} Pages that could not be made because of a panic.\n\
+        "# HELP {PANICS} Total number of page renders that panicked.\n\
          # TYPE {PANICS} counter\n\
          {PANICS} {panics}\n"
     );
@@ -73,10 +77,11 @@ fn first_text() -> String {
 }
 
 fn write_series(text: &mut String, series: usize) {
-    // Writing to a string does not fail.
+    // Writing to a `String` never fails.
     let _ = write!(
         text,
-        "# HELP {SERIES} Series of the metrics of calls, each of which has a bound of its own.\n\
+        "# HELP {SERIES} Number of series in the three call metrics. The limit, max_series, \
+         applies to each metric separately.\n\
          # TYPE {SERIES} gauge\n\
          {SERIES} {series}\n"
     );

@@ -1,10 +1,11 @@
-//! The page for a route of the application's own.
+//! Renders the page for a handler in the application's own router: `axum::metrics` and
+//! `actix_web::metrics`.
 //!
-//! Requests are joined as on the exporter's own thread: a request waits for a page
-//! that is made after it, with all others that wait, and one page is made at a time.
-//! The pages are made on a thread that lives while they are wanted. A request that
-//! is dropped only leaves; the page that it waited for is not made if no other
-//! request waits.
+//! Renders are shared, as on the exporter's own thread. A request waits for a render that
+//! starts after its arrival, together with all other waiting requests, and there is only
+//! one render at a time. Renders run on a thread of their own, so that they do not block
+//! the runtime. The thread ends when no request waits. If all waiting requests are
+//! dropped, the render that they wait for is skipped.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -24,9 +25,11 @@ use crate::page::{Page, rest_after};
 static PAGE: OnceLock<Arc<Pages>> = OnceLock::new();
 
 const NOT_INSTALLED: &str =
-    "503: no metrics; call `instrument_runtime::init` at the start of the program\n";
-const NO_THREAD: &str = "503: the process can start no thread to make the page\n";
+    "503: metrics are not installed; call `instrument_runtime::init` early in `main`\n";
+const NO_THREAD: &str =
+    "503: could not start a thread to render the page; check the limit on threads\n";
 
+/// Sets the page of the process's installation.
 pub(crate) fn set(page: Page) {
     // A process has one installation.
     let _ = PAGE.set(Pages::new(move |with_gzip| {
@@ -38,14 +41,14 @@ pub(crate) fn set(page: Page) {
     }));
 }
 
-/// One page, and its compressed form if a request asked for it.
+/// One page, also compressed if a request that waited for it accepts gzip.
 #[derive(Clone, Debug)]
 struct Encodings {
     plain: Bytes,
     gzip: Option<Bytes>,
 }
 
-/// A page as one request asked for it.
+/// A page in the encoding that a request accepts.
 pub(crate) struct Encoded {
     pub(crate) body: Bytes,
     pub(crate) is_gzip: bool,
@@ -60,7 +63,7 @@ pub(crate) enum NoPage {
 }
 
 impl NoPage {
-    /// The status and the body that say so.
+    /// Returns the status and the body of the response.
     pub(crate) fn answer(self) -> (u16, &'static str) {
         match self {
             Self::NotInstalled => (503, NOT_INSTALLED),
@@ -70,12 +73,17 @@ impl NoPage {
     }
 }
 
-/// What a handler's request asks for.
+/// Returns the page for a request with these headers.
+///
+/// # Errors
+///
+/// Returns [`NoPage`] if metrics are not installed, if the render panicked, or if its
+/// thread could not be started.
 pub(crate) async fn asked_for(headers: &HeaderMap) -> Result<Encoded, NoPage> {
     let Some(pages) = PAGE.get() else {
         static NO_PAGE: Message = Message::new();
         NO_PAGE.write(format_args!(
-            "the page of metrics was asked for and answered with 503, because nothing is \
+            "a request for the metrics page was answered with 503, because metrics are not \
              installed. Call `instrument_runtime::init(\"…\")` early in `main`"
         ));
         return Err(NoPage::NotInstalled);
@@ -94,16 +102,19 @@ pub(crate) async fn asked_for(headers: &HeaderMap) -> Result<Encoded, NoPage> {
     })
 }
 
+/// The result of a render, or `None` until there is one.
 type Made = Option<Result<Encodings, Panicked>>;
 
+/// Renders pages for requests, on a thread that runs while requests wait.
 struct Pages {
     make: Box<dyn Fn(bool) -> Encodings + Send + Sync>,
     state: Mutex<State>,
 }
 
 struct State {
-    /// Who waits for the page that is made next.
+    /// Sends the next page. Its receivers are the requests that wait for that page.
     next: watch::Sender<Made>,
+    /// Whether one of those requests accepts gzip.
     next_has_gzip: bool,
     has_thread: bool,
 }
@@ -124,7 +135,7 @@ impl Pages {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A page that is made after this call.
+    /// Waits for a page whose render starts after this call.
     async fn next(self: &Arc<Self>, accepts_gzip: bool) -> Result<Encodings, NoPage> {
         let mut made = {
             let mut state = self.state();
@@ -141,11 +152,13 @@ impl Pages {
         };
         match made.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(Ok(page))) => Ok(page.clone()),
-            // The sender sends before it is dropped.
+            // The render panicked. The other error, a sender that is dropped without a
+            // value, does not occur.
             _ => Err(NoPage::Panicked),
         }
     }
 
+    /// Renders pages until no request waits.
     fn make_while_wanted(&self) {
         loop {
             let (next, with_gzip) = {
@@ -162,7 +175,7 @@ impl Pages {
             let made = panics::caught(|| (self.make)(with_gzip));
             next.send_replace(Some(made));
             drop(next);
-            // The requests that arrive meanwhile join.
+            // Requests that arrive during the pause share the next render.
             thread::sleep(rest_after(started.elapsed()));
         }
     }
@@ -192,7 +205,7 @@ mod tests {
         }
     }
 
-    /// Pages with their number as text, each of which is made when the test lets it.
+    /// Pages with their number as text. Each render waits until the test releases it.
     struct Held {
         pages: Arc<Pages>,
         made: Arc<AtomicUsize>,
@@ -281,7 +294,8 @@ mod tests {
         held.release();
         wait_for_end(&held.pages);
         assert_eq!(held.made.load(Ordering::Relaxed), 1);
-        // The next request is served as the first was, without what the others wanted.
+        // The next request is served like the first one: the gzip that the dropped
+        // requests accepted is forgotten.
         let mut one = pin!(held.pages.next(false));
         assert!(one.as_mut().poll(&mut context).is_pending());
         held.begun();

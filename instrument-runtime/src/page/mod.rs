@@ -1,11 +1,24 @@
 //! The page: everything that was recorded, in Prometheus's text format.
+//!
+//! ```text
+//! mod        renders the page from our families, the process's and the stock recorder's
+//! stock      parses and sorts the stock recorder's page
+//! health     the exporter's own metrics
+//! pushes     counts pushes and shows them among the exporter's own metrics
+//! panics     catches and counts panics during a render
+//! encoding   media type and gzip
+//! in_app     the page as a handler in the application's own router
+//! ```
 
 pub(crate) mod encoding;
 pub(crate) mod health;
 #[cfg(any(feature = "axum", feature = "actix-web"))]
 pub(crate) mod in_app;
 pub(crate) mod panics;
-#[cfg_attr(not(feature = "push"), allow(dead_code, reason = "nothing is pushed"))]
+#[cfg_attr(
+    not(feature = "push"),
+    allow(dead_code, reason = "the feature `push` is off")
+)]
 pub(crate) mod pushes;
 mod stock;
 #[cfg(test)]
@@ -19,17 +32,21 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::page::stock::StockFamily;
 use crate::recorder::{Families, Recorder, WriteFamily};
 
-/// A page is followed by a rest as long as it took, between these: whatever is
-/// asked, the application keeps most of the core, and more scrapers join.
+/// The minimum pause between two renders.
 const LEAST_REST: Duration = Duration::from_millis(1);
+/// The maximum pause between two renders.
 const MOST_REST: Duration = Duration::from_secs(1);
 
-/// `took` is the time for the page and for its compression.
+/// Returns the pause after a render that took `took`, compression included.
+///
+/// The pause is as long as the render, from 1 ms to 1 s. So renders that take up to 1 s
+/// occupy at most half of a core, however many requests arrive, and requests that arrive
+/// during the pause share the next render.
 pub(crate) fn rest_after(took: Duration) -> Duration {
     took.clamp(LEAST_REST, MOST_REST)
 }
 
-/// What was recorded, as a page.
+/// Renders everything that a recorder has stored.
 #[derive(Clone)]
 pub(crate) struct Page {
     ours: Arc<Families>,
@@ -48,15 +65,16 @@ impl Page {
         }
     }
 
-    /// The text of a page that nobody scraped: one that the application asked for, or
-    /// one that is pushed.
+    /// Returns the text of a page that is not scraped, but requested by the application
+    /// or pushed.
     pub(crate) fn render(&self) -> String {
         self.render_with(health::first(), || health::unscraped_text(self.series()))
     }
 
-    /// The exposition text: families by name, series by labels. What `own`
-    /// tells, after everything else is written, stands where a family called
-    /// `place` would.
+    /// Returns the text of the page, with families sorted by name and series by labels.
+    ///
+    /// `own` returns the text of the exporter's own metrics. It runs last, because it
+    /// times the render; its text goes where a family named `place` would sort.
     pub(crate) fn render_with(&self, place: &str, own: impl FnOnce() -> String) -> String {
         enum Part<'a> {
             Ours(&'a dyn WriteFamily),
@@ -82,8 +100,9 @@ impl Page {
             parts.extend(crate::process::families().map(Part::Process));
         }
         parts.extend(stock::families(&stock).into_iter().map(Part::Stock));
-        // A page on which a family stands twice is refused as a whole. The sort keeps
-        // the order of equal names, so the application's comes last and goes.
+        // The text format allows a family only once, and a parser may reject the whole
+        // page otherwise. The sort is stable, so of families with the same name ours come
+        // first, and `dedup_by` drops the one from the stock recorder.
         parts.sort_by(|one, other| one.name().cmp(other.name()));
         parts.dedup_by(|next, kept| next.name() == kept.name());
 
@@ -104,20 +123,20 @@ impl Page {
         page
     }
 
-    /// Shows the process's own metrics too.
+    /// Adds the metrics of the process to the page.
     #[cfg(feature = "process")]
     pub(crate) fn with_process(mut self) -> Self {
         self.shows_process = true;
         self
     }
 
-    /// Folds the samples of the application's own histograms into their
-    /// buckets; until then each takes up room.
+    /// Moves the samples that the stock recorder's histograms have buffered into their
+    /// buckets. Until then, each sample occupies memory.
     pub(crate) fn run_upkeep(&self) {
         self.stock.run_upkeep();
     }
 
-    /// How many series the three metrics have.
+    /// Returns the number of series in the three metrics.
     pub(crate) fn series(&self) -> usize {
         self.ours.series()
     }

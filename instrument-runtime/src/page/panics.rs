@@ -1,30 +1,32 @@
-//! A panic while a page is made costs that page, and nothing else: the thread that
-//! makes pages goes on, and the next page has the count.
+//! Catches and counts panics during a render.
+//!
+//! A panic costs the page that was being rendered and nothing else: the thread that
+//! renders pages continues, and the next page shows the count.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// For the process, which has one installation.
+/// A static, because a process has one installation.
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
-/// What a panic that kept the page from being made is answered with.
+/// The body of the response when the render has panicked.
 pub(crate) const PANICKED: &str =
-    "500: a panic kept the page from being made; its message is where the process logs panics\n";
+    "500: a panic kept the page from being rendered; see the process's log for its message\n";
 
-/// How many pages a panic has cost.
+/// Returns the number of renders that panicked.
 pub(crate) fn count() -> u64 {
     PANICS.load(Ordering::Relaxed)
 }
 
-/// The page could not be made. The panic hook has said why, on stderr unless the
-/// application has set another.
+/// The render has panicked. The panic hook has already printed the message, by default on
+/// stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Panicked;
 
-/// Makes a page, or counts the panic.
+/// Calls `make`. If it panics, counts the panic and stops unwinding.
 ///
-/// Unwind safety: the recorder's storage is atomics and locks whose poison is
-/// ignored, and what `make` itself holds is dropped by the unwinding.
+/// Asserting unwind safety is sound: the recorder stores its state in atomics and in
+/// locks whose poisoning is ignored, and unwinding drops what `make` itself owns.
 pub(crate) fn caught<T>(make: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(make)).map_err(|_payload| {
         PANICS.fetch_add(1, Ordering::Relaxed);
@@ -32,8 +34,8 @@ pub(crate) fn caught<T>(make: impl FnOnce() -> T) -> Result<T, Panicked> {
     })
 }
 
-/// The same for a page that the application makes itself: the panic is counted and
-/// goes on.
+/// Calls `make` for a render on one of the application's threads. If it panics, counts
+/// the panic and resumes unwinding.
 pub(crate) fn counted<T>(make: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|payload| {
         PANICS.fetch_add(1, Ordering::Relaxed);
@@ -50,7 +52,7 @@ mod tests {
         let before = count();
         assert_eq!(caught(|| 1), Ok(1));
         assert_eq!(caught(|| -> u8 { panic!("on purpose") }), Err(Panicked));
-        // Other tests of this process may count too.
+        // Other tests in this process may cause panics too.
         assert!(count() > before);
         let before = count();
         assert_eq!(counted(|| 1), 1);

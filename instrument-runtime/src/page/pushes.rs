@@ -1,5 +1,6 @@
-//! How the pushes went. Kept for the process, which has one installation: each
-//! page tells of them, whoever makes it.
+//! Counts pushes by outcome, for every page of the process.
+//!
+//! The counts are kept in a static, because a process has one installation.
 
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +17,7 @@ static OUTCOMES: Mutex<Outcomes> = Mutex::new(Outcomes {
 
 #[derive(Debug)]
 struct Outcomes {
+    /// Whether pushing is configured. If not, the page does not show these metrics.
     pushing: bool,
     ok: u64,
     error: u64,
@@ -26,11 +28,12 @@ fn with<T>(ask: impl FnOnce(&mut Outcomes) -> T) -> T {
     ask(&mut OUTCOMES.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// From here on the pages tell of pushes.
+/// Adds the metrics of pushes to the pages rendered from now on.
 pub(crate) fn begin() {
     with(|outcomes| outcomes.pushing = true);
 }
 
+/// Counts a push. `outcome` is the reason for the failure, if it failed.
 pub(crate) fn count(outcome: Result<(), PushError>) {
     with(|outcomes| {
         match outcome {
@@ -41,26 +44,27 @@ pub(crate) fn count(outcome: Result<(), PushError>) {
     });
 }
 
-/// Why the last push failed, if it did.
+/// Returns the error of the last push, or `None` if that push succeeded.
 pub(crate) fn last_error() -> Option<PushError> {
     with(|outcomes| outcomes.last_error.clone())
 }
 
+/// Whether the page shows the metrics of pushes.
 pub(super) fn is_pushing() -> bool {
     with(|outcomes| outcomes.pushing)
 }
 
-/// Nothing where nothing is pushed.
+/// Appends the metrics of pushes to `text`, if pushing is configured.
 pub(crate) fn write(text: &mut String) {
     with(
         |Outcomes {
              pushing, ok, error, ..
          }| {
             if *pushing {
-                // Writing to a string does not fail.
+                // Writing to a `String` never fails.
                 let _ = write!(
                     text,
-                    "# HELP {PUSHES} Pushes to the gateway, by how they ended.\n\
+                    "# HELP {PUSHES} Total number of pushes to the Pushgateway, by outcome.\n\
                  # TYPE {PUSHES} counter\n\
                  {PUSHES}{{outcome=\"error\"}} {error}\n\
                  {PUSHES}{{outcome=\"ok\"}} {ok}\n"

@@ -1,19 +1,21 @@
-//! The application's other metrics: the stock page, read into its families and
-//! put in an order that stays the same from scrape to scrape.
+//! Parses the page of the stock recorder, which holds the application's other metrics,
+//! into families, and sorts it so that the order is the same at every scrape.
 
 const COMMENT: &str = "# ";
 
-/// One family of the stock page.
+/// One family of the stock recorder's page.
 #[derive(Debug)]
 pub(super) struct StockFamily<'a> {
     pub(super) name: &'a str,
     /// The HELP and TYPE lines.
     head: &'a str,
+    /// Whether this is a histogram or a summary, whose series have several lines each.
     is_distribution: bool,
     samples: &'a str,
 }
 
-/// Splits a page at its families; of two with one name, the first stands.
+/// Splits a page into its families, sorted by name. If two families have the same name,
+/// returns only the first.
 pub(super) fn families(page: &str) -> Vec<StockFamily<'_>> {
     let mut families: Vec<StockFamily<'_>> = Vec::new();
     let mut rest = page;
@@ -35,8 +37,9 @@ pub(super) fn families(page: &str) -> Vec<StockFamily<'_>> {
     families
 }
 
-/// The comments that a family begins with, and the name in them. The second
-/// TYPE ends them, should a family without samples come before another.
+/// Returns the comments that a family starts with, and the name in them. They end after
+/// the first TYPE line: the next comment belongs to the next family, even if this family
+/// has no samples.
 fn head(text: &str) -> (Option<&str>, &str) {
     let mut name = None;
     let mut length = 0;
@@ -55,7 +58,7 @@ fn head(text: &str) -> (Option<&str>, &str) {
     (name, &text[..length])
 }
 
-/// Samples go on to an empty line or a comment.
+/// Returns the length of the samples, which end at an empty line or a comment.
 fn samples_end(text: &str) -> usize {
     text.split_inclusive('\n')
         .take_while(|line| !line.starts_with('\n') && !line.starts_with(COMMENT))
@@ -70,6 +73,7 @@ fn is_distribution(head: &str) -> bool {
 }
 
 impl StockFamily<'_> {
+    /// Appends the family to `page`, with its series sorted.
     pub(super) fn write(&self, page: &mut String) {
         page.push_str(self.head);
         let mut series = if self.is_distribution {
@@ -84,8 +88,12 @@ impl StockFamily<'_> {
         }
     }
 
-    /// The lines of each series, whose own order counts, behind one that has
-    /// its labels and no other. The buckets or quantiles come first.
+    /// Returns the lines of each series of a histogram or a summary, together with the
+    /// key to sort the series by.
+    ///
+    /// The lines of a series keep their order: first the buckets or quantiles, then the
+    /// sum and the count. The key is the first line without `le` or `quantile`, because
+    /// its labels are exactly those of the series.
     fn distributions(&self) -> Vec<(&str, &str)> {
         let mut series = Vec::new();
         let (mut start, mut end) = (0, 0);
@@ -105,7 +113,8 @@ impl StockFamily<'_> {
     }
 }
 
-/// A value cannot look like this: its double quotes are escaped.
+/// Whether the line has a label `le` or `quantile`. A label value cannot contain these
+/// patterns, because the double quotes in it are escaped.
 fn has_bound(line: &str) -> bool {
     ["{le=\"", ",le=\"", "{quantile=\"", ",quantile=\""]
         .iter()

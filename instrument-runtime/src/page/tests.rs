@@ -1,4 +1,4 @@
-//! The recorder and its page as a whole, through the facade.
+//! Tests the recorder and its page together, through the `metrics` facade.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,7 @@ fn recorder(max_series: usize) -> Recorder {
 }
 
 impl Page {
-    /// Without the exporter's own metrics.
+    /// Renders the page without the exporter's own metrics.
     fn bare(&self) -> String {
         self.render_with("", String::new)
     }
@@ -141,7 +141,7 @@ fn a_name_of_ours_in_another_kind_does_not_break_the_page() {
         counter!("request_latency_seconds_count").increment(9);
         gauge!("request.latency.seconds.count").set(9);
         histogram!("instrument_scrape_duration_seconds").record(1);
-        // Of the same kind: it is written with an underscore, and is ours.
+        // The same name on the page and the same kind, so this is our metric.
         counter!("requests-total").increment(5);
     });
     let page = Page::of(&recorder).bare();
@@ -239,7 +239,7 @@ fn hostile_values_stay_on_their_line() {
     });
     let page = Page::of(&recorder).bare();
     assert!(page.len() < 40_000, "{} bytes", page.len());
-    // Not `lines`, which would take a carriage return away.
+    // Not `lines`, which would strip a carriage return.
     let samples = page
         .split('\n')
         .filter(|line| line.starts_with("requests_total{"));

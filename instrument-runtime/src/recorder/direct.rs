@@ -36,7 +36,8 @@ pub(crate) fn set_installed(families: Arc<Families>) {
 /// recorder can get the same address.
 static REACHED: AtomicUsize = AtomicUsize::new(0);
 
-/// Remembers that a call has reached `recorder`, which must be our own, installed globally.
+/// Remembers that a call has reached `recorder`, which must be our own, installed
+/// globally.
 pub(super) fn set_reached(recorder: &dyn metrics::Recorder) {
     REACHED.store(address(recorder), Ordering::Relaxed);
 }

@@ -157,7 +157,8 @@ impl Histogram {
     }
 }
 
-/// Adds to the low word, then to the high word if the sum has passed a multiple of a unit.
+/// Adds to the low word, then to the high word if the sum has passed a multiple of a
+/// unit.
 #[inline(always)]
 fn add_to_sum(shard: Shard<'_>, nanos: u64) {
     let before = shard.add(SUM, nanos, Ordering::Relaxed);

@@ -10,12 +10,11 @@
 //! registry   the series of a metric, by label set, up to a limit
 //! labels     label sets, and their text on the page
 //!
-//! counter    the instruments that a series can be
-//! gauge
-//! histogram
-//!
-//! shards     the storage of the instruments, sharded by thread
-//! threads    the numbers by which a thread finds its shard
+//! counter    a sharded counter
+//! gauge      a sharded gauge
+//! histogram  a sharded histogram of durations
+//! shards     the storage of these three: 64-bit words, sharded by thread
+//! threads    thread numbers, which select the shard that a thread writes to
 //!
 //! samples    writes the sample lines of a series
 //! text       escapes strings and formats numbers for the text format
@@ -90,8 +89,8 @@ impl Recorder {
 }
 
 impl Recorder {
-    /// Remembers that a call has reached this recorder through the `metrics` facade. If this
-    /// is the global recorder, call sites use its families directly from now on.
+    /// Remembers that a call has reached this recorder through the `metrics` facade. If
+    /// this is the global recorder, call sites use its families directly from now on.
     fn is_reached(&self) {
         if direct::installed().is_some_and(|ours| std::ptr::eq(ours, &*self.ours)) {
             direct::set_reached(self);

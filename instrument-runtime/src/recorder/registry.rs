@@ -57,8 +57,8 @@ impl<I: Instrument> Registry<I> {
         }
     }
 
-    /// Returns the series of this label set, which is created if necessary. Past the limit,
-    /// returns the overflow series.
+    /// Returns the series of this label set, which is created if necessary. Past the
+    /// limit, returns the overflow series.
     pub(super) fn series(&self, labels: LabelSet) -> Arc<Cell<I>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = state.find(&labels) {
@@ -89,8 +89,8 @@ impl<I: Instrument> Registry<I> {
         series
     }
 
-    /// Returns all series, sorted by their labels. Holds the lock only while it copies the
-    /// pointers, so that no call waits for a render.
+    /// Returns all series, sorted by their labels. Holds the lock only while it copies
+    /// the pointers, so that no call waits for a render.
     pub(super) fn all(&self) -> Vec<Arc<Cell<I>>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let mut all = Vec::with_capacity(state.series.len() + 1);

@@ -39,7 +39,7 @@
 //! 16 series of w words are exactly w lines, whatever w is. So no line belongs to two
 //! parts, which rules out false sharing between own shards, and no word is lost to
 //! padding between series. A part is allocated with 15 spare words, so that its first
-//! line can start at an aligned address. Neighboring series may share a line, but within
+//! line can start at an aligned address. Adjacent series may share a line, but within
 //! one shard they have the same writers.
 
 use std::sync::Arc;
