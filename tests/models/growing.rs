@@ -1,4 +1,5 @@
-//! What call sites keep: the list of ends and the trie of label values.
+//! Models of the append-only collections that call sites keep series in: the list of
+//! outcomes and the trie of label values.
 
 use std::sync::Arc;
 
@@ -6,8 +7,8 @@ use crate::lock_free::list::List;
 use crate::lock_free::sync::{model, spawn};
 use crate::lock_free::trie::Trie;
 
-/// Three threads add two keys. A reader beside them sees a key's own value or none,
-/// and each key is found afterwards.
+/// Two threads add the same two keys in a different order. A concurrent reader sees
+/// either a value of the key or none, and finds both keys afterwards.
 pub fn list_of_ends() {
     model(3, || {
         let list = Arc::new(List::default());
@@ -41,8 +42,8 @@ fn assert_value(key: u32, value: Option<&str>) {
     assert!(value.starts_with(&key.to_string()), "{key} has {value}");
 }
 
-/// Two threads add the same two keys in a different order, which share all bits of
-/// their hash. Both get the same value for a key, and each key is there once.
+/// Two threads add the same two keys, which have the same hash, in a different order.
+/// Both threads get the same value for a key, and the trie holds each key once.
 pub fn trie_of_values() {
     model(2, || {
         let trie = Arc::new(Trie::default());

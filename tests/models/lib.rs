@@ -1,17 +1,29 @@
-//! The lock-free parts of `instrument-runtime`, compiled from their own sources with
-//! [loom](https://docs.rs/loom)'s atomics, locks and threads in place of the standard
-//! library's. Each model is a small program that loom runs in every interleaving, up
-//! to a bound on preemptions, and with every value that a load may see by the rules
-//! of the C++ memory model.
+//! [Loom](https://docs.rs/loom) models of the lock-free code of `instrument-runtime`.
+//!
+//! The sources of the runtime are compiled here with loom's atomics, locks and threads in
+//! place of the standard library's. Each model is a small program. Loom explores its
+//! interleavings, up to a bound on preemptions, and the values that each load may return
+//! under the C11 memory model.
 //!
 //! ```text
 //! cargo test --release -p instrument-models
 //! ```
+//!
+//! The files:
+//!
+//! ```text
+//! models           runs each model as a test
+//! growing          models of the list and the trie
+//! recorder_models  models of thread numbers, shards, gauges and histograms
+//! lock_free        includes the runtime's `lock_free`
+//! recorder         includes the runtime's `recorder`
+//! sync             loom's types, in place of `lock_free::sync`
+//! ```
 
-// The unit tests beside the sources are for the standard library's types.
+// The unit tests in the included sources need the standard library's types.
 #![cfg(not(test))]
 
-/// In place of the standard library's, for the modules below.
+/// Replaces the standard library's macro in the modules below.
 macro_rules! thread_local {
     ($($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;)*) => {$(
         $(#[$meta])*
@@ -22,9 +34,9 @@ macro_rules! thread_local {
     )*};
 }
 
-#[allow(dead_code, reason = "a model uses a part of each file")]
+#[allow(dead_code, reason = "the models use only a part of each file")]
 mod lock_free;
-#[allow(dead_code, reason = "a model uses a part of each file")]
+#[allow(dead_code, reason = "the models use only a part of each file")]
 mod recorder;
 
 mod growing;

@@ -1,4 +1,4 @@
-//! The files of `lock_free`, with loom's types in place of the standard library's.
+//! Includes the runtime's `lock_free`, with loom's types in place of its `sync`.
 
 #[path = "../../instrument-runtime/src/lock_free/list.rs"]
 pub(crate) mod list;

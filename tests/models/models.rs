@@ -1,4 +1,4 @@
-//! Every model, as a test; see the library.
+//! Runs each model as a test. The library documents the models.
 
 macro_rules! models {
     ($($name:ident)*) => {$(

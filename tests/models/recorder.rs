@@ -1,4 +1,4 @@
-//! The files of the recorder that the models need.
+//! Includes the files of the runtime's `recorder` that the models need.
 
 #[path = "../../instrument-runtime/src/recorder/family.rs"]
 mod family;

@@ -1,4 +1,4 @@
-//! What calls write to: thread numbers, shards, gauges and histograms.
+//! Models of what calls write to: thread numbers, shards, gauges and histograms.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use super::shards::{Allocator, Words};
 use super::threads::Thread;
 use crate::lock_free::sync::{AtomicBool, Ordering, model, spawn};
 
-/// Shards of which no thread has one of its own.
+/// A number of shards that leaves no thread a shard of its own.
 const ALL_SHARED: usize = 1;
-/// Shards of which one thread has one of its own.
+/// A number of shards that leaves one thread a shard of its own.
 const ONE_OWN: usize = 5;
-/// Shards of which two threads have one of their own.
+/// A number of shards that leaves two threads a shard of their own.
 const TWO_OWN: usize = 6;
 
 fn words(of_series: usize, shards: usize) -> Words {
@@ -33,7 +33,7 @@ fn total(words: &Words) -> u64 {
         .sum()
 }
 
-/// Adds once more when its thread destroys it.
+/// Adds once more when the thread's thread-locals are destroyed.
 struct AddsAtTheEnd(Arc<Words>);
 
 impl Drop for AddsAtTheEnd {
@@ -46,8 +46,8 @@ thread_local! {
     static AT_THE_END: std::cell::RefCell<Option<AddsAtTheEnd>> = const { std::cell::RefCell::new(None) };
 }
 
-/// A thread's number passes to the next thread, while others record: no two threads
-/// write to one word of their own at a time, and the next one sees what the last one
+/// A thread's number passes to the next thread while other threads record. A word of an
+/// own shard has one writer at a time, and the next thread sees what the previous thread
 /// wrote.
 pub fn thread_leases() {
     model(9, || {
@@ -57,7 +57,7 @@ pub fn thread_leases() {
             spawn(move || {
                 add(&words);
                 if at_the_end {
-                    // Destroyed after the lease, which was used first.
+                    // Destroyed after the lease, because the lease was used first.
                     let adds = AddsAtTheEnd(Arc::clone(&words));
                     AT_THE_END.with(|at_the_end| at_the_end.replace(Some(adds)));
                 }
@@ -66,7 +66,7 @@ pub fn thread_leases() {
         };
         let (first, second) = (start(true), start(false));
         second.join().expect("no panic");
-        // It has the number of one that has ended, or one of its own.
+        // It leases the number of a thread that has ended, or a new one.
         let third = start(false);
         first.join().expect("no panic");
         third.join().expect("no panic");
@@ -74,7 +74,7 @@ pub fn thread_leases() {
     });
 }
 
-/// Threads without a shard of their own write to the same word.
+/// Two threads without a shard of their own write to the same word. No count is lost.
 pub fn shared_shard() {
     model(3, || {
         let words = Arc::new(words(1, ALL_SHARED));
@@ -93,8 +93,8 @@ pub fn shared_shard() {
     });
 }
 
-/// A call that starts on one thread and ends on another never takes the gauge below
-/// zero, nor above the calls that have started.
+/// A call starts on one thread and ends on another. The gauge is never below zero, and
+/// never above the number of calls that have started.
 pub fn gauge_order() {
     model(3, || {
         let gauge = Arc::new(Gauge::new(words(2, TWO_OWN), &()));
@@ -103,7 +103,7 @@ pub fn gauge_order() {
             let (gauge, has_started) = (Arc::clone(&gauge), Arc::clone(&has_started));
             spawn(move || {
                 gauge.up(Thread::current(), 1);
-                // As a runtime does that moves a task to another thread.
+                // A runtime that moves a task to another thread synchronizes likewise.
                 has_started.store(true, Ordering::Release);
             })
         };
@@ -125,11 +125,12 @@ pub fn gauge_order() {
     });
 }
 
-/// A quarter of what the sum's word holds.
+/// A quarter of the range of the low word of a sum.
 const QUARTER: u64 = 1 << 62;
 
-/// With three quarters in it, by a thread whose shard the next one takes over. What
-/// is added at the same time must stay below 2^64.
+/// Returns a histogram with a sum of three quarters, recorded by a thread that has ended
+/// and whose shard the next thread takes over. Models may add less than 2^64 ns while a
+/// reader reads.
 fn histogram(shards: usize) -> Arc<Histogram> {
     let buckets = Arc::new(Buckets::new(&[1.0]));
     let words = words(Histogram::words(&buckets), shards);
@@ -147,8 +148,8 @@ fn record(histogram: &Arc<Histogram>, times: usize) -> loom::thread::JoinHandle<
     })
 }
 
-/// Every sum that a reader sees is one that there was, and none is below the one
-/// before.
+/// Asserts that a concurrent reader sees only sums that existed, and that no sum is below
+/// the previous one.
 fn assert_sums_rise(histogram: &Histogram) {
     let mut before = 3;
     for _ in 0..2 {
@@ -160,7 +161,7 @@ fn assert_sums_rise(histogram: &Histogram) {
     }
 }
 
-/// The sum passes 2^64 ns on a shard of the thread's own.
+/// The sum passes 2^64 ns on an own shard.
 pub fn histogram_carry() {
     model(3, || {
         let histogram = histogram(ONE_OWN);
@@ -171,7 +172,7 @@ pub fn histogram_carry() {
     });
 }
 
-/// The same by two threads on a shard that they share.
+/// The sum passes 2^64 ns on a shard that two threads share.
 pub fn histogram_carry_of_two() {
     model(2, || {
         let histogram = histogram(ALL_SHARED);

@@ -1,4 +1,4 @@
-//! Loom's types under the names of `instrument-runtime`'s own module `sync`.
+//! Loom's types, under the names in the runtime's `lock_free::sync`.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -11,7 +11,7 @@ pub(crate) use loom::sync::atomic::Ordering;
 pub(crate) use loom::sync::{Mutex, MutexGuard};
 use loom::thread::{self, JoinHandle, ThreadId};
 
-/// Runs a model in all its interleavings with at most so many preemptions.
+/// Runs a model in all interleavings with at most `preemptions` preemptions.
 pub(crate) fn model(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
@@ -27,8 +27,8 @@ pub(crate) fn model(preemptions: usize, model: impl Fn() + Send + Sync + 'static
     println!("{} runs", runs.load(Ordering::Relaxed));
 }
 
-/// Starts a thread. Its thread-locals are destroyed before a `join` returns, as the
-/// standard library promises; loom's own are destroyed later.
+/// Starts a thread. Its thread-locals are destroyed before `join` returns, like the
+/// standard library's. Loom destroys its own thread-locals later.
 pub(crate) fn spawn<T: 'static>(run: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
     thread::spawn(|| {
         let value = run();
@@ -37,12 +37,13 @@ pub(crate) fn spawn<T: 'static>(run: impl FnOnce() -> T + 'static) -> JoinHandle
     })
 }
 
-/// Loom's atomics, with a companion that every access changes.
+/// Loom's atomics, each with a second atomic that every access modifies.
 ///
-/// To find the interleavings that matter, loom remembers the last access of each
-/// object. A thread that loads before it stores hides the loads of other threads that
-/// way, and loom never tries to let them see the store. Changes hide nothing. They are
-/// relaxed, so they order nothing between threads either.
+/// To select the interleavings to explore, loom remembers only the last access to each
+/// object. A thread that loads before it stores hides earlier loads of other threads, so
+/// loom never explores the interleavings in which those loads see the store. A
+/// modification does not hide accesses. The modifications are relaxed, so they do not
+/// order anything between threads.
 macro_rules! atomics {
     ($($name:ident: $value:ty),*) => {$(
         #[derive(Debug)]
@@ -51,7 +52,7 @@ macro_rules! atomics {
             accesses: atomic::AtomicUsize,
         }
 
-        #[allow(dead_code, reason = "for all of them alike")]
+        #[allow(dead_code, reason = "not every atomic uses every method")]
         impl $name {
             pub(crate) fn new(value: $value) -> Self {
                 Self {
@@ -90,8 +91,8 @@ impl AtomicUsize {
     }
 }
 
-/// `std::sync::OnceLock`, which loom has not. Loom sees the flag and the lock; the
-/// value itself is kept by the original.
+/// A `std::sync::OnceLock` for loom, which does not provide one. Loom explores the flag
+/// and the lock; the standard library's type holds the value.
 #[derive(Debug)]
 pub(crate) struct OnceLock<T> {
     value: std::sync::OnceLock<T>,
@@ -131,7 +132,7 @@ impl<T> OnceLock<T> {
     }
 }
 
-/// A static of each run.
+/// Declares a static that every run of a model initializes again.
 macro_rules! global {
     (static $name:ident: $type:ty = $value:expr;) => {
         loom::lazy_static! {
@@ -142,14 +143,15 @@ macro_rules! global {
 
 pub(crate) use global;
 
-/// The thread-locals of all threads of a run. Loom runs them on one thread of the
-/// operating system.
+/// The thread-locals of all threads of a run. Loom runs these threads on one thread of
+/// the operating system.
 type Locals = HashMap<(ThreadId, usize), Local>;
 
 struct Local {
-    /// `None` once it is destroyed.
+    /// `None` once the thread-local is destroyed.
     value: Option<Rc<dyn Any>>,
     needs_drop: bool,
+    /// Rises in the order of first use.
     number: usize,
 }
 
@@ -157,9 +159,10 @@ std::thread_local! {
     static LOCALS: RefCell<Locals> = RefCell::default();
 }
 
+/// `std::thread::LocalKey`, over [`LOCALS`].
 pub(crate) struct LocalKey<T: 'static> {
     pub(crate) init: fn() -> T,
-    /// Gives each key an address of its own.
+    /// Makes the type non-zero-sized, so that each key has a distinct address.
     pub(crate) _id: u8,
 }
 
@@ -194,8 +197,8 @@ impl<T: 'static> LocalKey<T> {
     }
 }
 
-/// Destroys the thread-locals of this thread, in the order in which they were first
-/// used. Those without a destructor stay, as on every platform with native ones.
+/// Destroys the thread-locals of this thread, in the order of their first use. Keeps
+/// those without a destructor, as every platform with native thread-locals does.
 fn end_thread() {
     let id = thread::current().id();
     loop {
