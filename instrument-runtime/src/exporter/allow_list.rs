@@ -1,4 +1,4 @@
-//! Who may read the page.
+//! The allow list: which client addresses may use the endpoint.
 
 use std::net::IpAddr;
 
@@ -6,11 +6,12 @@ use ipnet::IpNet;
 
 use crate::error::InitError;
 
-/// Empty: everybody.
+/// The allowed address ranges. An empty list allows every address.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AllowList(Vec<IpNet>);
 
 impl AllowList {
+    /// Parses IP addresses and CIDR ranges, of IPv4 or IPv6.
     pub(crate) fn parse(ranges: &[String]) -> Result<Self, InitError> {
         ranges
             .iter()
@@ -28,8 +29,10 @@ impl AllowList {
             .map(Self)
     }
 
-    /// `None` for a peer without an address, on a Unix socket: whoever may open
-    /// the file may read the page.
+    /// Returns whether `peer` may use the endpoint.
+    ///
+    /// `None` is a client on a Unix socket, which has no IP address. It is always
+    /// allowed: the permissions of the socket's file decide who may connect.
     pub(crate) fn allows(&self, peer: Option<IpAddr>) -> bool {
         let Some(peer) = peer else { return true };
         let peer = peer.to_canonical();
@@ -37,7 +40,10 @@ impl AllowList {
     }
 }
 
-/// `::ffff:10.0.0.0/104` is `10.0.0.0/8`: a v6 socket sees v4 peers that way.
+/// Converts a range of IPv4-mapped IPv6 addresses to the IPv4 range.
+///
+/// A dual-stack IPv6 socket reports IPv4 peers as IPv4-mapped addresses, so
+/// `::ffff:10.0.0.0/104` is treated as `10.0.0.0/8`.
 fn canonical(range: IpNet) -> IpNet {
     if let IpNet::V6(v6) = range
         && let (Some(addr), Some(len)) = (

@@ -1,6 +1,9 @@
-//! The bounds on open connections and on the pages they are being sent: who has
-//! nothing to be answered makes room first, so that a plain scrape gets through
-//! whoever else holds connections open.
+//! Limits on open connections and on the pages that slow readers keep in memory.
+//!
+//! At most [`MAX_CONNECTIONS`] connections are open. A new connection past that limit
+//! closes an existing one: the oldest idle connection, else the oldest whose peer has
+//! closed its side, else the oldest. An ordinary scrape therefore gets through while
+//! other clients hold connections open (slow loris).
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -17,11 +20,13 @@ use crate::discovery::departure::{Delivery, Scrape};
 use crate::exporter::joined_renders::Rendered;
 use crate::exporter::listener::Stream;
 
-/// More than any number of scrapers needs.
+/// The largest number of open connections, far more than scrapers need.
 pub(crate) const MAX_CONNECTIONS: usize = 128;
-/// Of all pages that slow readers keep in memory, beside the newest.
+/// The largest total size, in bytes, of the pages that are being sent. The newest page
+/// does not count.
 const MAX_HELD_BYTES: usize = 32 * 1024 * 1024;
 
+/// All open connections, the oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Connections(RefCell<Vec<Rc<Connection>>>);
 
@@ -31,22 +36,25 @@ pub(crate) struct Connection {
     /// `None` in unit tests.
     stream: RefCell<Option<Stream>>,
     state: RefCell<State>,
-    /// The scrape that was answered last, until the peer shows that it has the
-    /// answer: it asks again.
+    /// The scrape that was answered last, until the peer sends another request, which
+    /// proves that it has received the answer.
     delivery: RefCell<Option<Delivery>>,
+    /// Notified when this connection must close to make room.
     closed: Notify,
 }
 
 #[derive(Debug, Default)]
 enum State {
-    /// No request, or not all of one.
+    /// No complete request has arrived.
     #[default]
     Idle,
+    /// A complete request has arrived, and its response is not ready.
     Asked,
+    /// The response is being sent.
     Answering(Answer),
 }
 
-/// What is on its way out.
+/// A response that is being sent.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) page: Option<Rc<Rendered>>,
@@ -54,7 +62,7 @@ pub(crate) struct Answer {
 }
 
 impl Connections {
-    /// Registers a new connection, closing another where there are too many.
+    /// Registers a new connection. Closes an existing one if the limit is reached.
     pub(crate) fn open(&self, stream: impl Into<Option<Stream>>) -> Rc<Connection> {
         if self.0.borrow().len() >= MAX_CONNECTIONS
             && !self.close_idle(Duration::ZERO)
@@ -79,8 +87,8 @@ impl Connections {
             .retain(|other| !Rc::ptr_eq(other, connection));
     }
 
-    /// Closes the oldest idle connection, if it has had this long to ask.
-    /// `false` if there is none.
+    /// Closes the oldest idle connection that has been open for at least `least_age`.
+    /// Returns `false` if there is none.
     pub(crate) fn close_idle(&self, least_age: Duration) -> bool {
         let mut all = self.0.borrow_mut();
         let oldest = all
@@ -92,7 +100,7 @@ impl Connections {
     }
 
     /// Closes the oldest connection whose peer has closed its side: most such peers
-    /// have hung up. `false` if there is none.
+    /// have hung up. Returns `false` if there is none.
     fn close_half_closed(&self) -> bool {
         let mut all = self.0.borrow_mut();
         let oldest = all.iter().position(|other| other.is_half_closed());
@@ -101,7 +109,7 @@ impl Connections {
             .is_some()
     }
 
-    /// Closes the oldest connection, whatever it is at.
+    /// Closes the oldest connection, whatever its state.
     pub(crate) fn close_oldest(&self) {
         let mut all = self.0.borrow_mut();
         if !all.is_empty() {
@@ -109,7 +117,8 @@ impl Connections {
         }
     }
 
-    /// Closes whoever still reads the oldest pages, where too much is held.
+    /// Closes the connections that still read the oldest pages, if the pages take more
+    /// than [`MAX_HELD_BYTES`].
     pub(crate) fn bound_pages(&self) {
         let mut all = self.0.borrow_mut();
         let mut pages: Vec<Rc<Rendered>> = all.iter().filter_map(|other| other.page()).collect();
@@ -135,7 +144,7 @@ impl Connections {
 }
 
 impl Connection {
-    /// Resolves when this connection is to make room.
+    /// Completes when this connection must close to make room.
     pub(crate) async fn closed(&self) {
         self.closed.notified().await;
     }
@@ -144,26 +153,26 @@ impl Connection {
         matches!(*self.state.borrow(), State::Idle)
     }
 
-    /// A whole request has arrived.
+    /// Records that a complete request has arrived.
     pub(crate) fn asked(&self) {
         self.delivery.take();
         self.state.replace(State::Asked);
     }
 
-    /// The answer is there, and remains to be sent.
+    /// Records that the response is ready to be sent.
     pub(crate) fn answered(&self, answer: Answer) {
         self.state.replace(State::Answering(answer));
     }
 
-    /// All that was written has been handed to the operating system.
+    /// Records that everything written so far has been handed to the operating system.
     fn flushed(&self) {
         let state = self.state.take();
         let State::Answering(answer) = state else {
             self.state.replace(state);
             return;
         };
-        // A peer that has closed its side cannot be told from one that has hung up
-        // and reads nothing.
+        // A peer that has closed its side may still read the answer, or may have hung
+        // up: the two look the same.
         if let Some(scrape) = answer.scrape
             && !self.is_half_closed()
         {
@@ -171,8 +180,11 @@ impl Connection {
         }
     }
 
-    /// At the end. A peer that had hung up before the answer, unnoticed, has reset
-    /// the connection by now, behind the end of stream that was read.
+    /// Records that the connection has ended.
+    ///
+    /// A peer that hung up before the answer was sent has reset the connection by now.
+    /// Reading returned only the end of stream that came before the reset, so the
+    /// reset is taken from `SO_ERROR`.
     pub(crate) fn ended(&self) {
         let stream = self.stream.borrow();
         let error = stream.as_ref().map(Stream::take_error);
@@ -181,7 +193,8 @@ impl Connection {
         }
     }
 
-    /// The peer has reset the connection, or the like: it had not read everything.
+    /// Withdraws the delivery of the last scrape: the connection failed, for example
+    /// with a reset, so the peer may not have read the whole answer.
     fn broke_off(&self) {
         if let Some(delivery) = self.delivery.take() {
             delivery.lost();
@@ -193,6 +206,7 @@ impl Connection {
         stream.as_ref().is_some_and(Stream::is_read_closed)
     }
 
+    /// Returns the page that is being sent.
     fn page(&self) -> Option<Rc<Rendered>> {
         match &*self.state.borrow() {
             State::Answering(answer) => answer.page.clone(),
@@ -201,8 +215,8 @@ impl Connection {
     }
 }
 
-/// A connection's stream, which tells the connection when an answer is out: the
-/// server flushes it only once its own buffers are empty.
+/// Wraps the stream of a connection and tells the connection when an answer has been
+/// sent: hyper flushes the stream only after its own write buffer is empty.
 pub(crate) struct Watched(pub(crate) Rc<Connection>);
 
 impl Watched {
@@ -335,7 +349,7 @@ mod tests {
         assert!(connection.is_idle());
     }
 
-    /// One of which the runtime has had no time to learn that its peer has hung up.
+    /// The runtime has not yet polled for the event that reports the hang-up.
     #[tokio::test]
     async fn a_scrape_that_is_reset_is_not_delivered() {
         use crate::discovery::departure;

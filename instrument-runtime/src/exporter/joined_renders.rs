@@ -1,4 +1,4 @@
-//! Joined renders: however many scrapers wait, the page is made once.
+//! Request coalescing: one render of the page answers all scrapers that wait for it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -14,10 +14,10 @@ use crate::page::health::{self, Health};
 use crate::page::panics::{self, Panicked};
 use crate::page::{Page, rest_after};
 
-/// One page, and its compressed form if a scraper asked for it.
+/// One rendered page, and its gzip encoding if a scraper accepts it.
 #[derive(Debug)]
 pub(crate) struct Rendered {
-    /// Rises from page to page.
+    /// Increases from page to page.
     number: u64,
     plain: Bytes,
     gzip: Option<Bytes>,
@@ -37,7 +37,7 @@ impl Rendered {
         self.number
     }
 
-    /// In bytes.
+    /// Returns the size of both encodings together, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.plain.len() + self.gzip.as_ref().map_or(0, Bytes::len)
     }
@@ -46,13 +46,14 @@ impl Rendered {
         self.plain.clone()
     }
 
-    /// For a scraper that asked for it.
+    /// Returns the gzip encoding, if a scraper that waited for this page accepts gzip.
     pub(crate) fn gzip(&self) -> Option<Bytes> {
         self.gzip.clone()
     }
 }
 
-/// Lives on the exporter's thread alone.
+/// The scrapers that wait for the next page, and the loop that renders it. It never
+/// leaves the exporter's thread.
 pub(crate) struct JoinedRenders {
     page: Page,
     health: RefCell<Health>,
@@ -72,18 +73,20 @@ struct Waiting {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The last page was made, or none was asked for yet.
+    /// The last render succeeded, or there was none yet.
     Good,
+    /// The last render panicked.
     LastPanicked,
-    /// No page will be made any more.
+    /// The render loop has ended, and no further page will be rendered.
     Ended,
 }
 
-/// Why there is no page.
+/// The reason why a scraper gets no page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoPage {
+    /// The render panicked.
     Panicked,
-    /// The exporter stops.
+    /// The exporter is shutting down.
     Ended,
 }
 
@@ -106,12 +109,12 @@ impl JoinedRenders {
         &self.page
     }
 
-    /// Whether the last page could be made, and the next one will be tried.
+    /// Returns `false` if the last render panicked, or if the render loop has ended.
     pub(crate) fn is_healthy(&self) -> bool {
         self.state.get() == State::Good
     }
 
-    /// A page that is made after this call.
+    /// Waits for a page whose render begins after this call.
     pub(crate) async fn next(&self, accepts_gzip: bool) -> Result<Rc<Rendered>, NoPage> {
         if self.state.get() == State::Ended {
             return Err(NoPage::Ended);
@@ -129,9 +132,12 @@ impl JoinedRenders {
         }
     }
 
-    /// Makes pages for as long as it is polled.
+    /// Renders pages on demand. Never completes.
+    ///
+    /// Each render is followed by a pause (see [`rest_after`]). Rendering and
+    /// compression block the exporter's thread.
     pub(crate) async fn run(&self) {
-        /// However it ends, nobody waits for a page that does not come.
+        /// Fails the waiting scrapers when the loop is dropped or unwinds.
         struct End<'a>(&'a JoinedRenders);
         impl Drop for End<'_> {
             fn drop(&mut self) {
@@ -144,7 +150,7 @@ impl JoinedRenders {
         let mut rested = Instant::now();
         for number in 0_u64.. {
             self.asked.notified().await;
-            // Lets the requests that have arrived by now join in.
+            // Requests that have arrived in the meantime join this render.
             sleep_until(rested).await;
             tokio::task::yield_now().await;
             let waiting = self.waiting.take();
@@ -157,7 +163,7 @@ impl JoinedRenders {
             });
             let rendered = rendered.map(Rc::new);
             for Waiting { scraper, .. } in waiting {
-                // A scraper that has hung up needs no page.
+                // Sending fails only if the scraper has hung up.
                 let _ = scraper.send(rendered.clone());
             }
         }
@@ -190,7 +196,7 @@ mod tests {
     use crate::recorder::Recorder;
     use crate::settings::Settings;
 
-    /// Which takes much longer than the page.
+    /// Much longer than rendering the page takes.
     const COMPRESSION: Duration = Duration::from_millis(200);
 
     #[tokio::test]

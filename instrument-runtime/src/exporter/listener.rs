@@ -1,5 +1,7 @@
-//! Where the page is served: bound before anything else is set up, so that a
-//! taken port changes nothing.
+//! The listening socket: TCP, Unix domain, or none.
+//!
+//! The builder binds it before it sets up anything else, so an `install` that finds
+//! the port taken leaves nothing behind.
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
@@ -20,23 +22,26 @@ use crate::error::InitError;
 #[cfg(unix)]
 use crate::exporter::socket_file::{self, SocketFile};
 
+/// Where to listen.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
-    /// The addresses of one host; the first that can be bound is taken.
+    /// The addresses of one host. The first address that can be bound is used.
     Tcp(Vec<SocketAddr>),
     #[cfg(unix)]
     Unix(PathBuf),
     None,
 }
 
+/// A bound, non-blocking socket.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(std::net::TcpListener),
     #[cfg(unix)]
-    // The file goes first: while the socket is open, no other file can have its
-    // inode.
+    // Fields are dropped in order: the file is removed before the socket is closed.
+    // The inode number of an open socket is not reused, so `SocketFile` cannot mistake
+    // another process's file for its own.
     Unix(
-        #[expect(dead_code, reason = "it is dropped")] SocketFile,
+        #[expect(dead_code, reason = "only its `Drop` is used")] SocketFile,
         std::os::unix::net::UnixListener,
     ),
     None,
@@ -81,8 +86,10 @@ fn bind_tcp(addrs: &[SocketAddr]) -> Result<std::net::TcpListener, InitError> {
     }))
 }
 
-/// What is open. It is kept beside the exporter's thread and not on it, since a
-/// forked child has no such thread, and must be able to close its copies.
+/// The open sockets, shared by the exporter's thread and its handle.
+///
+/// A forked child inherits the descriptors but not the thread, so the handle must be
+/// able to close them.
 #[cfg(unix)]
 #[derive(Clone, Debug)]
 pub(crate) struct Sockets(Arc<Mutex<Open>>);
@@ -91,8 +98,8 @@ pub(crate) struct Sockets(Arc<Mutex<Open>>);
 #[derive(Debug)]
 struct Open {
     listener: Listener,
-    /// Further descriptors of the same socket, which are kept to be given up, so
-    /// that one connection at least can be accepted when the process has none left.
+    /// Duplicates of the listener's descriptor. Closing one lets a connection be
+    /// accepted when the process has no descriptors left (`EMFILE`).
     reserves: Vec<OwnedFd>,
 }
 
@@ -115,9 +122,10 @@ impl Sockets {
         open.reserves.clear();
     }
 
-    /// In a forked child: gives the port up there. The parent keeps it.
+    /// Closes a forked child's copies of the descriptors. The parent keeps the port.
     pub(crate) fn close_in_child(&self) {
-        // The parent's thread may have held the lock, and never lets go of it here.
+        // A thread of the parent may have held the lock during the fork. That thread
+        // does not exist in the child, so the lock is never released: do not wait.
         if let Ok(mut open) = self.0.try_lock() {
             open.listener = Listener::None;
             open.reserves.clear();
@@ -143,10 +151,11 @@ impl Sockets {
     }
 }
 
-/// The listener within the exporter's runtime. Dropping it closes the sockets.
+/// The listener, registered with the exporter's runtime. Dropping it closes the
+/// sockets.
 #[cfg(unix)]
 pub(crate) struct AsyncListener {
-    // Ends its interest in the descriptor before that is closed.
+    // Fields are dropped in order: the descriptor is deregistered before it is closed.
     readiness: Option<AsyncFd<Descriptor>>,
     sockets: ClosedOnDrop,
 }
@@ -161,7 +170,7 @@ impl Drop for ClosedOnDrop {
     }
 }
 
-/// The number of the listener's descriptor, which the [`Sockets`] own.
+/// The listener's raw descriptor, which [`Sockets`] owns.
 #[cfg(unix)]
 struct Descriptor(RawFd);
 
@@ -181,11 +190,13 @@ impl AsyncListener {
             Listener::None => None,
         };
         let sockets = ClosedOnDrop(sockets);
-        // tokio warns of closing the descriptor first. It is closed after this: by the
-        // field order here, or in a forked child, where nobody asks.
+        // The safe constructors of `AsyncFd` are deprecated because the descriptor must
+        // stay open while it is registered (https://github.com/tokio-rs/tokio/pull/8587).
+        // It does: the field order above closes it later. A forked child closes its
+        // copy earlier, but never polls the runtime.
         #[allow(
             deprecated,
-            reason = "the other constructors are unsafe or as deprecated"
+            reason = "every other constructor is unsafe or also deprecated"
         )]
         let readiness = descriptor
             .map(|descriptor| AsyncFd::with_interest(Descriptor(descriptor), Interest::READABLE))
@@ -193,7 +204,8 @@ impl AsyncListener {
         Ok(Self { readiness, sockets })
     }
 
-    /// Takes another descriptor of the socket, unless there are this many already.
+    /// Adds one duplicate of the listener's descriptor to the reserves, unless there
+    /// are `most` already.
     pub(crate) fn keep_reserves(&self, most: usize) {
         let mut open = self.sockets.0.open();
         if open.reserves.len() < most {
@@ -206,19 +218,21 @@ impl AsyncListener {
         }
     }
 
-    /// `false` if there is none.
+    /// Closes one reserved descriptor. Returns `false` if there is none.
     pub(crate) fn give_up_reserve(&self) -> bool {
         self.sockets.0.open().reserves.pop().is_some()
     }
 
-    /// The next connection and, over TCP, who opened it.
+    /// Accepts the next connection. Returns it with the peer's address, which is `None`
+    /// on a Unix socket.
     pub(crate) async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         let Some(readiness) = &self.readiness else {
             return std::future::pending().await;
         };
         loop {
             let mut ready = readiness.readable().await?;
-            // An error of another kind leaves it ready, and the next call finds out.
+            // `try_io` clears the readiness only on `WouldBlock`. After another error
+            // the listener stays ready, so the next call tries again at once.
             if let Ok(accepted) = ready.try_io(|_| self.sockets.0.accept()) {
                 return accepted;
             }
@@ -226,7 +240,7 @@ impl AsyncListener {
     }
 }
 
-/// Elsewhere no process forks.
+/// Other platforms do not fork, so the listener is not shared with the handle.
 #[cfg(not(unix))]
 pub(crate) type Sockets = Listener;
 
@@ -258,7 +272,7 @@ impl AsyncListener {
         false
     }
 
-    /// The next connection and who opened it.
+    /// Accepts the next connection. Returns it with the peer's address.
     pub(crate) async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match self {
             Self::Tcp(listener) => {
@@ -270,6 +284,7 @@ impl AsyncListener {
     }
 }
 
+/// An accepted connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(tokio::net::TcpStream),
@@ -278,7 +293,8 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Whether the peer has closed its side, as far as the runtime knows.
+    /// Returns whether the peer has closed its side, as far as tokio's I/O driver has
+    /// seen.
     pub(crate) fn is_read_closed(&self) -> bool {
         async fn ready(stream: &Stream) -> io::Result<Ready> {
             match stream {
@@ -294,6 +310,7 @@ impl Stream {
         )
     }
 
+    /// Returns and clears the socket's pending error (`SO_ERROR`).
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
         match self {
             Self::Tcp(stream) => stream.take_error(),
@@ -303,7 +320,7 @@ impl Stream {
     }
 }
 
-/// One body for whichever transport it is.
+/// Calls the same method on whichever transport `$self` is.
 macro_rules! delegate {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {
@@ -339,8 +356,7 @@ impl AsyncWrite for Stream {
         delegate!(self, stream => stream.poll_write(cx, buf))
     }
 
-    /// With it the server sends a page from where it is, and copies it for no
-    /// connection.
+    /// Lets hyper send the shared page without copying it into a buffer per connection.
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

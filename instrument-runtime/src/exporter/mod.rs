@@ -1,5 +1,19 @@
-//! The page's server, on a thread of its own: it answers however busy the
-//! application's own runtime is.
+//! The HTTP server of the page, on its own thread, so that a busy application runtime
+//! does not delay scrapes.
+//!
+//! - `mod`: [`Exporter`], the public handle, and the start and end of the thread.
+//! - [`listener`]: the listening socket and the accepted streams.
+//! - `socket_file`: the file of a Unix socket, and how a stale one is replaced.
+//! - `server`: the accept loop, the timeouts and the shutdown.
+//! - `connections`: limits on open connections and on the pages being sent.
+//! - [`allow_list`]: which client addresses may use the endpoint.
+//! - `respond`: the response to each request.
+//! - [`joined_renders`]: one render of the page for all waiting scrapers.
+//!
+//! What may block: binding a Unix socket waits up to one second for a lock, on the
+//! thread that installs. `Exporter::start` waits until the exporter's thread runs.
+//! [`Exporter::blocking_shutdown`] blocks its caller. Rendering blocks the exporter's
+//! thread. [`Exporter::render`] renders on the caller's thread.
 
 pub(crate) mod allow_list;
 mod connections;
@@ -32,33 +46,35 @@ use crate::page::pushes;
 use crate::page::{Page, panics};
 use crate::push;
 
-/// An installation: where its page is, what it shows, and its end.
+/// A handle to the installed exporter: its address, its page, and its shutdown.
 ///
-/// Dropping it stops nothing; clones are the same exporter.
+/// Dropping the handle does not stop the exporter. Clones refer to the same exporter.
 ///
 /// # The endpoint
 ///
 /// | request | answer |
 /// |---|---|
-/// | `GET /metrics` | 200 and the page, compressed if the request accepts gzip; 500 if a panic kept the page from being made; 503 once the exporter stops |
-/// | `GET /health` | 200, or 503 if the last page could not be made |
-/// | `HEAD` of either | the same without a body |
+/// | `GET /metrics` | 200 and the page, compressed if the request accepts gzip; 500 if rendering the page panicked; 503 once the exporter shuts down |
+/// | `GET /health` | 200, or 503 if the last page could not be rendered |
+/// | `HEAD` of either | the same response without a body |
 /// | another method | 405 with `Allow: GET, HEAD` |
 /// | another path | 404 |
-/// | anything, from an address that [`allow`](crate::Builder::allow) does not list | 403 |
+/// | any request from an address that [`allow`](crate::Builder::allow) does not list | 403 |
 ///
-/// A panic costs one page. The exporter goes on, and
-/// `instrument_render_panics_total` on the next page counts the pages that were
-/// lost. With `panic = "abort"` a panic ends the process, as everywhere.
+/// A panic while the page is rendered loses that page only: the exporter keeps
+/// running, and `instrument_render_panics_total` on the next page counts the lost
+/// pages. With `panic = "abort"`, a panic aborts the process, as anywhere else.
 ///
 /// # After a fork
 ///
-/// Call [`init`](crate::init) after the process has forked, if it forks at all: a
-/// child has a copy of the listening socket and no thread that answers on it, and
-/// keeps the port taken for as long as it lives. [`shutdown`](Self::shutdown) in
-/// the child gives up the child's copy and returns at once; the parent serves on.
-/// A program that the process runs (`fork` and `exec`, as
-/// [`std::process::Command`] does) has no copy.
+/// If the process forks, call [`init`](crate::init) after the fork. A child that is
+/// forked later inherits the listening socket but not the thread that serves it: it
+/// keeps the port in use for as long as it lives, and answers nothing. To close its
+/// copy of the socket, call [`shutdown`](Self::shutdown) in the child. It returns at
+/// once, and the parent keeps serving. A program started with `fork` and `exec`, as
+/// [`std::process::Command`] does, does not inherit the socket.
+///
+/// # Examples
 ///
 /// ```no_run
 /// # async fn serve() {}
@@ -74,17 +90,17 @@ pub struct Exporter {
     page: Page,
     local_addr: Option<SocketAddr>,
     stop: watch::Sender<bool>,
-    /// Closed when the thread has nothing bound any more.
+    /// Closed when the thread has ended and nothing is bound any more.
     running: watch::Receiver<()>,
     #[cfg(unix)]
     sockets: Sockets,
-    /// The id of the process that has the thread.
+    /// The id of the process that runs the thread.
     process: u32,
 }
 
-// Stated here because tokio's channels are unwind-safe only without tokio's feature
-// `parking_lot`, which another crate may turn on. A panic cannot leave a channel half
-// changed: it holds a flag or nothing.
+// Implemented by hand: tokio's channels lose these auto traits with tokio's feature
+// `parking_lot`, which any crate in the dependency graph may enable. They are safe to
+// use after a panic: a channel holds a flag or nothing, so it is never half changed.
 impl UnwindSafe for Exporter {}
 impl RefUnwindSafe for Exporter {}
 
@@ -97,7 +113,7 @@ impl fmt::Debug for Exporter {
 }
 
 impl Exporter {
-    /// Starts the thread; it serves by the time this returns.
+    /// Starts the exporter's thread and waits until it accepts connections.
     pub(crate) fn start(
         listener: Listener,
         allow: AllowList,
@@ -129,16 +145,19 @@ impl Exporter {
         Ok(exporter)
     }
 
-    /// Where the page is served, with the port that was taken for port 0.
-    /// `None` on a Unix socket and without a listener.
+    /// Returns the address on which the page is served. If port 0 was asked for, this
+    /// is the port that the operating system chose.
+    ///
+    /// Returns `None` on a Unix socket and without a listener.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local_addr
     }
 
-    /// The page, in Prometheus's text format 0.0.4: these metrics and whatever
-    /// else the application recorded through the `metrics` facade. What the
-    /// exporter tells of its own scrapes is on the page that it serves only.
+    /// Renders the page in Prometheus' text format 0.0.4: the metrics of this crate and
+    /// everything else that the application recorded through the `metrics` facade.
+    ///
+    /// The exporter's own scrape metrics appear only on the page it serves.
     #[must_use]
     pub fn render(&self) -> String {
         panics::counted(|| self.page.render())
@@ -149,18 +168,18 @@ impl Exporter {
         self.page.clone()
     }
 
-    /// Takes no more connections, answers the scrapes under way (for 5 seconds
-    /// at most) and stops; then the port is free.
+    /// Stops the exporter: accepts no more connections, answers the scrapes in progress
+    /// (for at most 5 seconds), and frees the port.
     ///
-    /// Before that, an instance of a fleet waits for its
-    /// [`wait_for_last_scrape`](crate::Builder::wait_for_last_scrape) and takes away the target that
-    /// [`file_sd`](crate::Builder#method.file_sd) wrote.
-    /// With the feature `push`, what was counted by now is pushed once more, in 5
-    /// seconds at most, and as many for a push that is under way.
+    /// Before that, the exporter waits for the
+    /// [`wait_for_last_scrape`](crate::Builder::wait_for_last_scrape) if one is set, and removes the
+    /// target that [`file_sd`](crate::Builder#method.file_sd) wrote. With the feature
+    /// `push`, the final counts are pushed once more (at most 5 seconds, plus up to 5
+    /// seconds for a push already in progress).
     ///
-    /// Calls are counted as before, and [`render`](Self::render) shows them.
-    /// Works in any async runtime; a second call waits for the first. In a forked
-    /// child it returns at once, see [After a fork](Self#after-a-fork).
+    /// Calls are still counted after the shutdown, and [`render`](Self::render) shows
+    /// them. The future works in any async runtime. A second call waits for the first.
+    /// In a forked child it returns at once, see [After a fork](Self#after-a-fork).
     pub async fn shutdown(&self) {
         if std::process::id() != self.process {
             self.leave_to_parent();
@@ -168,12 +187,15 @@ impl Exporter {
         }
         self.stop.send_replace(true);
         let mut running = self.running.clone();
-        // Nothing is ever sent: the channel closes when the thread ends.
+        // Nothing is ever sent. The channel closes when the thread ends.
         while running.changed().await.is_ok() {}
     }
 
-    /// [`shutdown`](Self::shutdown) for a `main` that is not async: waits on this
-    /// thread, which should be none of an async runtime's.
+    /// Does the same as [`shutdown`](Self::shutdown), for a `main` that is not async.
+    ///
+    /// It blocks the calling thread, so do not call it on a thread of an async runtime.
+    ///
+    /// # Examples
     ///
     /// ```no_run
     /// fn main() -> Result<(), instrument_runtime::InitError> {
@@ -209,15 +231,16 @@ impl Exporter {
         pushes::last_error()
     }
 
-    /// In a forked child, which has copies of the parent's descriptors and none of
-    /// its threads.
+    /// Closes what a forked child inherited: the parent's descriptors, without the
+    /// threads that use them.
     fn leave_to_parent(&self) {
         #[cfg(unix)]
         self.sockets.close_in_child();
         departure::leave_to_parent();
     }
 
-    /// Undoes a start; only for one that nobody has seen yet.
+    /// Undoes [`start`](Self::start) and waits for the thread to end. Only for an
+    /// installation that fails before anyone has seen its handle.
     pub(crate) fn abort(&self) {
         self.stop.send_replace(true);
         while self.running.has_changed().is_ok() {
@@ -226,7 +249,7 @@ impl Exporter {
     }
 }
 
-/// The thread's whole life.
+/// Runs the exporter's thread, from start to end.
 fn serve(
     sockets: Sockets,
     allow: AllowList,
@@ -245,7 +268,7 @@ fn serve(
             };
             Ok((runtime, listener))
         });
-    // Whoever started the thread waits for this.
+    // `Exporter::start` waits for this message.
     match started {
         Ok((runtime, listener)) => {
             let _ = ready.send(Ok(()));
@@ -253,9 +276,11 @@ fn serve(
             let pushing = runtime.spawn(push::run(installed, page.clone(), stop.clone()));
             runtime.spawn(departure::take_leave(stop, left));
             runtime.block_on(server::run(listener, allow, page, stop_server));
-            // It does not panic; if it did, nothing would be left to push.
+            // The task catches panics of the render. If it failed anyway, there would be
+            // nothing left to push.
             let _ = runtime.block_on(pushing);
-            // A look-up of the gateway's name may still hang.
+            // A DNS lookup of the gateway's name may still block a thread of the
+            // runtime's pool: do not wait for it.
             runtime.shutdown_background();
         }
         Err(error) => {

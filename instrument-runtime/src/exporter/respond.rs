@@ -1,4 +1,4 @@
-//! What the endpoint answers.
+//! The endpoint's response to each request.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use crate::page::panics::PANICKED;
 
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
-/// The response, and what has to be known of it until it is sent.
+/// Returns the response, and the page and the scrape to keep until it is sent.
 pub(crate) async fn respond(
     request: &Request<Incoming>,
     peer: Option<IpAddr>,
@@ -29,12 +29,18 @@ pub(crate) async fn respond(
     let response = if !allow.allows(peer) {
         text(
             StatusCode::FORBIDDEN,
-            "403: this address is not on the allow list\n",
+            "403: the client's address is not on the allow list\n",
         )
     } else if path != "/metrics" && path != "/health" {
-        text(StatusCode::NOT_FOUND, "404: the page is /metrics\n")
+        text(
+            StatusCode::NOT_FOUND,
+            "404: not found; the metrics are at /metrics\n",
+        )
     } else if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "405: GET or HEAD\n");
+        let mut response = text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "405: method not allowed; use GET or HEAD\n",
+        );
         response
             .headers_mut()
             .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -45,7 +51,8 @@ pub(crate) async fn respond(
         } else {
             text(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "503: the last page could not be made\n",
+                "503: the last page could not be rendered; the cause is where the process logs \
+                 panics\n",
             )
         }
     } else {
@@ -62,8 +69,8 @@ async fn scraped(
     let accepts_gzip = accepts_gzip(request.headers());
     let response = match renders.next(accepts_gzip).await {
         Ok(rendered) => {
-            // The runtime looks at its sockets, to know of a peer that has hung up
-            // meanwhile.
+            // Lets the runtime poll for I/O events, so that a peer that hung up during
+            // the render is noticed.
             yield_now().await;
             let answer = Answer {
                 page: Some(Rc::clone(&rendered)),
@@ -72,7 +79,10 @@ async fn scraped(
             return (page(accepts_gzip, &rendered), answer);
         }
         Err(NoPage::Panicked) => text(StatusCode::INTERNAL_SERVER_ERROR, PANICKED),
-        Err(NoPage::Ended) => text(StatusCode::SERVICE_UNAVAILABLE, "503: shutting down\n"),
+        Err(NoPage::Ended) => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "503: the exporter is shutting down\n",
+        ),
     };
     (response, Answer::default())
 }

@@ -1,4 +1,5 @@
-//! The accept loop and the connections, on the exporter's own thread.
+//! The accept loop, the timeouts of each connection, and the shutdown. Everything here
+//! runs on the exporter's thread.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -26,24 +27,27 @@ use crate::page::Page;
 use crate::page::panics;
 use crate::stop::stopped;
 
-/// For a whole request head, and for a connection to be idle.
+/// The time limit for a complete request head, and for an idle connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
-/// From a request to the end of its answer; a reader slower than that is left.
+/// The time limit from a request to the end of its response. A slower reader is
+/// disconnected.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a shutdown waits for the answers under way.
+/// How long a shutdown waits for the responses in progress.
 const GRACE: Duration = Duration::from_secs(5);
-/// Of a request's head, in bytes.
+/// The largest request head, in bytes.
 const MAX_HEADER: usize = 16 * 1024;
-/// How long a shutdown waits for a request that may be on its way.
+/// How long a shutdown waits for a request on an idle connection: it may be in transit.
 const LAST_REQUEST: Duration = Duration::from_millis(100);
-/// Descriptors that are kept for when there is none left.
+/// The number of descriptors held in reserve for `EMFILE`.
 const RESERVES: usize = 2;
-/// After a failed accept that nothing can be done about; also what a new
-/// connection has, then, to send its request.
+/// The pause after a failed accept that leaves nothing to close. Also the minimum age of
+/// an idle connection that is closed to free a descriptor: a new connection gets this
+/// time to send its request.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
-/// Of these, before an answer under way is broken off: a second.
+/// The number of pauses (one second in total) before the oldest connection is closed
+/// although its response is in progress.
 const MOST_PAUSES: u32 = 100;
-/// Between two rounds of upkeep.
+/// The interval at which the recorder's upkeep runs.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Serves until `stop` changes.
@@ -80,16 +84,18 @@ async fn run_with(
         .await;
 }
 
+/// Runs the recorder's upkeep at the interval [`UPKEEP`]. Never completes.
 async fn keep_up(renders: &JoinedRenders) {
     let mut ticks = interval(UPKEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        // What could not be done now is done by the next page, or not.
+        // The panic is counted. Rendering the next page does the same work again.
         let _ = panics::caught(|| renders.page().run_upkeep());
     }
 }
 
+/// Accepts connections until `stop` changes, then waits for the open ones.
 async fn serve(
     listener: AsyncListener,
     allow: &Rc<AllowList>,
@@ -118,7 +124,8 @@ async fn serve(
             }
             while let Poll::Ready(Some(_)) = tasks.poll_join_next(context) {}
             let accepted = accept.as_mut().poll(context);
-            // Only while nobody waits: one who does may need what it takes.
+            // Refill the reserves only while no connection is pending: a pending
+            // connection may need the last free descriptor.
             if accepted.is_pending() {
                 listener.keep_reserves(RESERVES);
             }
@@ -129,17 +136,17 @@ async fn serve(
             Some(Ok(stream)) => {
                 pauses = 0;
                 tasks.spawn_local(accepted(stream));
-                // Its request is read before others, who may be many, can make
-                // it look idle.
+                // Lets the new connection read its request before others are accepted.
+                // Otherwise a burst of connections could close it as idle.
                 yield_now().await;
             }
-            // The peer was gone before we came to it.
+            // The peer hung up before its connection was accepted.
             Some(Err(error)) if is_of_the_peer(&error) => {}
             // Probably `EMFILE`. Linux reports it even when no connection is pending:
             // closing one reserved descriptor lets a pending connection in, closing
             // the second shows whether more are waiting.
             Some(Err(_)) if listener.give_up_reserve() => {}
-            // What follows the yield finds it closed.
+            // The connection's task closes the descriptor during the yield.
             Some(Err(_)) if connections.close_idle(ACCEPT_PAUSE) => yield_now().await,
             Some(Err(_)) => {
                 sleep(ACCEPT_PAUSE).await;
@@ -152,9 +159,10 @@ async fn serve(
             }
         }
     }
-    // Who has connected by now may have asked already.
+    // Connections in the listen backlog may have sent their requests already: accept
+    // them too.
     for _ in 0..MAX_CONNECTIONS {
-        // The runtime looks at its sockets in between.
+        // Lets the runtime poll for I/O events.
         yield_now().await;
         let mut accept = pin!(listener.accept());
         let next = poll_fn(|context| Poll::Ready(accept.as_mut().poll(context)));
@@ -176,6 +184,7 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     )
 }
 
+/// Serves one connection until it ends, is closed to make room, or times out.
 async fn connection(
     peer: Option<IpAddr>,
     connection: Rc<Connection>,
@@ -203,11 +212,11 @@ async fn connection(
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(MAX_HEADER)
-            // A peer may close its side once it has asked (`nc -N`, some proxies).
+            // Some clients close their side after the request (`nc -N`, some proxies).
             .half_close(true)
             .serve_connection(TokioIo::new(watched), service)
     );
-    /// Also if a panic ends the task.
+    /// Removes the connection, also if the task panics.
     struct Leave<'a>(&'a Connections, &'a Rc<Connection>);
     impl Drop for Leave<'_> {
         fn drop(&mut self) {
@@ -225,7 +234,7 @@ async fn connection(
     });
     let mut last = false;
     poll_fn(|context| {
-        // How a peer broke off is the connection's to know.
+        // `Watched` has already passed an I/O error to the connection.
         if served.as_mut().poll(context).is_ready() || closed.as_mut().poll(context).is_ready() {
             return Poll::Ready(());
         }
@@ -239,7 +248,7 @@ async fn connection(
                 return Poll::Ready(());
             }
         }
-        // A request may have brought it forward as well as put it off.
+        // A request may have moved the deadline in either direction.
         if expired.deadline() != deadline.get() {
             expired.as_mut().reset(deadline.get());
         }
@@ -330,7 +339,7 @@ mod tests {
         tokio::join!(serving, asking);
     }
 
-    /// Should a page not be made for another reason, nobody waits for it.
+    /// A render loop that ends without a panic leaves no scraper waiting either.
     #[tokio::test]
     async fn without_a_renderer_nobody_waits() {
         let renders = renders();

@@ -1,4 +1,5 @@
-//! A Unix socket and its file, which outlives a process that is killed.
+//! A Unix domain socket and its file. The file stays behind when the process is killed,
+//! so [`bind`] replaces the file of a socket that nobody listens on.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -12,12 +13,13 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use crate::discovery::lock;
 
-/// How long to wait for others that bind in the same folder; each takes well under
-/// a millisecond.
+/// How long to wait for other processes that bind a socket in the same folder. Each
+/// takes well under a millisecond.
 const OTHERS: Duration = Duration::from_secs(1);
 
-/// Removes the socket's file when it is dropped, if the path still is this
-/// socket's, but in a forked child: there it is the parent's.
+/// The file of a bound socket. Dropping it removes the file, with two exceptions: a
+/// file by another process that now has the path, and any file in a forked child,
+/// because the parent still listens on it.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
@@ -25,7 +27,7 @@ pub(crate) struct SocketFile {
     identity: Option<Identity>,
 }
 
-/// Which file it is, whatever its path.
+/// Identifies a file independently of its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -52,13 +54,20 @@ impl Drop for SocketFile {
         }
         let _alone = lock_folder(&self.path);
         if self.identity.is_some() && Identity::at(&self.path) == self.identity {
-            // Gone already is as good.
+            // The file may already be gone.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Binds a socket at `path`, in place of one that nobody listens on.
+/// Binds a socket at `path`, replacing the file of a socket that nobody listens on.
+///
+/// Blocks for at most [`OTHERS`].
+///
+/// # Errors
+///
+/// If another process listens on `path`, if the file there is not a socket, or if the
+/// socket cannot be bound.
 pub(crate) fn bind(path: &Path) -> io::Result<(SocketFile, UnixListener)> {
     let _alone = lock_folder(path);
     let listener = match UnixListener::bind(path) {
@@ -78,7 +87,7 @@ pub(crate) fn bind(path: &Path) -> io::Result<(SocketFile, UnixListener)> {
     Ok((file, listener))
 }
 
-/// Removes the socket at `path` if the process that listened on it is dead.
+/// Removes the socket's file at `path` if no process listens on it.
 fn remove_dead(path: &Path) -> io::Result<()> {
     let in_use = |problem: String| Err(io::Error::new(ErrorKind::AddrInUse, problem));
     let metadata = match fs::symlink_metadata(path) {
@@ -91,7 +100,7 @@ fn remove_dead(path: &Path) -> io::Result<()> {
         );
     }
     match connect(path) {
-        // Without a listener. (On the BSDs also with one whose backlog is full.)
+        // `ECONNREFUSED`: no process listens. (On the BSDs, also if the backlog is full.)
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
             if Identity::at(path) == Some(Identity::of(&metadata)) {
                 fs::remove_file(path)?;
@@ -102,7 +111,7 @@ fn remove_dead(path: &Path) -> io::Result<()> {
         // `EAGAIN`: the backlog is full.
         Ok(()) => in_use("another process listens on it; choose another path".to_owned()),
         Err(error) if error.kind() == ErrorKind::WouldBlock => in_use(
-            "another process listens on it, and is too busy to answer; choose another path"
+            "another process listens on it, and its backlog is full; choose another path"
                 .to_owned(),
         ),
         Err(error) => in_use(format!(
@@ -111,16 +120,16 @@ fn remove_dead(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Connects without waiting for room in a full backlog.
+/// Connects without blocking, also if the backlog is full.
 fn connect(path: &Path) -> io::Result<()> {
     let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     rustix::io::ioctl_fionbio(&socket, true)?;
     Ok(rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?)
 }
 
-/// Keeps other instances from binding in this folder meanwhile: one that has bound
-/// and does not listen yet looks dead. Where no lock can be had, that moment stays
-/// unguarded.
+/// Locks the folder of `path`, so that other instances do not bind a socket in it at the
+/// same time: between `bind` and `listen`, a socket looks like one that nobody listens
+/// on. If the lock cannot be had within [`OTHERS`], the caller goes on without it.
 fn lock_folder(path: &Path) -> Option<File> {
     let folder = match path.parent()? {
         folder if folder.as_os_str().is_empty() => Path::new("."),
@@ -165,7 +174,7 @@ mod tests {
         }
     }
 
-    /// They all find a dead socket, and must not take each other's for it.
+    /// All of them find a stale socket, and none may mistake another's for it.
     #[test]
     fn one_of_many_has_the_path() {
         let folder = Folder::new("many");
