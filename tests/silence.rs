@@ -266,7 +266,7 @@ fn a_route_that_the_layer_does_not_see_is_mentioned() {
 fn a_handler_without_a_route_is_mentioned() {
     is_said_once(
         "a route attribute above",
-        &["below", "above a route attribute"],
+        &["below", "above the route attribute"],
     );
 }
 

@@ -1,22 +1,23 @@
-//! Says on stderr, once, what keeps an application from seeing its metrics.
+//! Messages on stderr about mistakes that keep an application from seeing its metrics.
 //!
-//! A library that annotates its functions must not make its users' programs talk:
-//! without `init` its calls are to count nothing, silently. So a message needs a
-//! sign that the application itself wants metrics: a layer that counts requests, or
-//! a page that is asked for. What lacks that sign is said only if it is asked for
-//! (`INSTRUMENT_DIAGNOSTICS=verbose`).
+//! A library that annotates its functions must not make the programs that use it write
+//! to stderr: without `init`, its calls count nothing, silently. A message therefore
+//! needs evidence that the application itself wants metrics: a layer counts requests,
+//! or the page is requested. Messages without that evidence are written only with
+//! `INSTRUMENT_DIAGNOSTICS=verbose`.
 //!
-//! Everything here is asked on cold paths: when a series is new, or when there is no
-//! recorder to record in.
+//! All callers are on cold paths: a series is new, or no recorder is installed.
 
 use std::fmt;
 use std::io::Write;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The switch: `off`, or `verbose`. Anything else is as if it were not set.
+/// The environment variable that sets the level: `off` (or `0`, `false`, `none`) or
+/// `verbose`. Any other value has no effect.
 const VARIABLE: &str = "INSTRUMENT_DIAGNOSTICS";
 
+/// Which messages are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
     Off,
@@ -24,9 +25,10 @@ enum Level {
     Verbose,
 }
 
-/// By the builder, once there is an installation.
+/// Set by the builder once the installation has succeeded.
 static SILENCED: AtomicBool = AtomicBool::new(false);
 
+/// Turns all messages off for the rest of the process.
 pub(crate) fn silence() {
     SILENCED.store(true, Ordering::Relaxed);
 }
@@ -47,25 +49,26 @@ fn of_variable(value: Option<&str>) -> Level {
     }
 }
 
-/// Says something of which the caller knows that it is said seldom.
+/// Writes a message to stderr unless messages are off. The caller makes sure that the
+/// message is rare.
 pub(crate) fn say(message: fmt::Arguments<'_>) {
     if level() != Level::Off {
-        // A closed stderr must not end the program, as it would with `eprintln!`.
+        // `eprintln!` would panic if stderr is closed.
         let _ = writeln!(
             std::io::stderr(),
-            "instrument_runtime: {message} ({VARIABLE}=off silences this)"
+            "instrument_runtime: {message} (set {VARIABLE}=off to silence this)"
         );
     }
 }
 
-/// A message that is written once in a process.
+/// A message that is written at most once per process.
 pub(crate) struct Message {
     is_written: AtomicBool,
     level: Level,
 }
 
 impl Message {
-    /// Written unless messages are off.
+    /// Creates a message that is written unless messages are off.
     pub(crate) const fn new() -> Self {
         Self {
             is_written: AtomicBool::new(false),
@@ -73,7 +76,7 @@ impl Message {
         }
     }
 
-    /// Written only with `INSTRUMENT_DIAGNOSTICS=verbose`.
+    /// Creates a message that is written only with `INSTRUMENT_DIAGNOSTICS=verbose`.
     pub(crate) const fn verbose() -> Self {
         Self {
             is_written: AtomicBool::new(false),
@@ -81,12 +84,13 @@ impl Message {
         }
     }
 
-    /// Whether the message is still to be written.
+    /// Returns whether [`write`](Self::write) would write the message.
     pub(crate) fn is_due(&self) -> bool {
         let level = level();
         !self.is_written.load(Ordering::Relaxed) && (level == Level::Verbose || level == self.level)
     }
 
+    /// Writes the message, unless it has been written or its level is off.
     pub(crate) fn write(&self, message: fmt::Arguments<'_>) {
         if self.is_due() && !self.is_written.swap(true, Ordering::Relaxed) {
             say(message);

@@ -1,8 +1,10 @@
-//! What the calls notice that keeps an application from seeing its metrics. Each
-//! message is written once. See [Silence](crate#silence) for when.
+//! The messages that calls and layers write to stderr about mistakes in the setup: a
+//! missing recorder, a route outside the layer, a handler without a route, a function
+//! that may or may not be a handler.
 //!
-//! Everything here runs on cold paths: when a series is new, or when there is no
-//! recorder to record in.
+//! Each message is written at most once per process. See [Silence](crate#silence) for
+//! when. Everything here runs on cold paths: a series is new, or no recorder is
+//! installed.
 
 use std::fmt::Display;
 use std::sync::OnceLock;
@@ -11,36 +13,37 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::call::global;
 use crate::diagnostics::Message;
 
-/// A function, as a message names it.
+/// The name of a function in a message.
 pub(super) type Name = &'static (dyn Display + Sync);
 
-/// A call is recorded by another recorder than ours, or by none.
+/// Reports a call that finds no recorder, if no recorder is installed at all: a foreign
+/// recorder takes calls too. Written only at the level `verbose`.
 #[cold]
 pub(super) fn call_elsewhere(function: &dyn Display) {
     static NO_RECORDER: Message = Message::verbose();
     if NO_RECORDER.is_due() && global::is_none() {
         NO_RECORDER.write(format_args!(
-            "`{function}` was called, and no recorder is installed that could count it. Call \
-             `instrument_runtime::init(\"…\")` early in `main`."
+            "`{function}` was called but not counted, because no recorder is installed. Call \
+             `instrument_runtime::init(\"…\")` early in `main`"
         ));
     }
 }
 
 /// Whether a layer has counted a request in this process.
 static LAYERED: AtomicBool = AtomicBool::new(false);
-/// A function that looked like a handler outside of all requests, before then.
+/// A function that ran outside any request and looked like a handler, before a layer had
+/// counted a request.
 static OUTSIDE: OnceLock<Name> = OnceLock::new();
 
-/// A layer counts a request: the first request of its series, or one that no
-/// recorder takes.
+/// Called when a layer counts the first request of a series, or a request that no
+/// recorder takes. Reports a missing recorder, and the handler kept in [`OUTSIDE`].
 #[cold]
 pub(super) fn layer_counts() {
     static NO_RECORDER: Message = Message::new();
     if NO_RECORDER.is_due() && global::is_none() {
         NO_RECORDER.write(format_args!(
-            "a layer counts requests, and no recorder is installed, so nothing is recorded. \
-             Call `instrument_runtime::init(\"…\")` early in `main`, before requests are \
-             served"
+            "a layer handled a request but did not count it, because no recorder is installed. \
+             Call `instrument_runtime::init(\"…\")` early in `main`, before the server starts"
         ));
     }
     if !LAYERED.swap(true, Ordering::Relaxed)
@@ -50,14 +53,14 @@ pub(super) fn layer_counts() {
     }
 }
 
-/// A function that looks like a handler is called outside of all requests.
-/// `is_named`: its attribute gives it a method or an endpoint.
+/// Called when a function that looks like a handler runs outside any request.
+/// `is_named` says whether its attribute gives it a method or an endpoint.
 #[cold]
 pub(super) fn handler_without_request(handler: Name, is_named: bool) {
     if LAYERED.load(Ordering::Relaxed) {
         outside(handler);
     } else if is_named {
-        // One is enough.
+        // The first one is enough: the message is written once.
         let _ = OUTSIDE.set(handler);
     } else {
         unnamed(handler);
@@ -67,31 +70,33 @@ pub(super) fn handler_without_request(handler: Name, is_named: bool) {
 fn outside(handler: Name) {
     static OUTSIDE: Message = Message::new();
     OUTSIDE.write(format_args!(
-        "the handler `{handler}` ran outside of the requests that the layer counts, so its \
-         requests are not counted as such. In axum, add the layer after all routes: a route \
-         that is added after `.layer(…)` is not in it. If the function is not a handler, say \
-         so: `#[instrumented(handler = false)]`"
+        "the handler `{handler}` ran outside the requests that the layer counts, so its requests \
+         are counted only as calls of this function. In axum, add the layer after all routes: \
+         `.layer(…)` does not cover routes that are added later. If the function is not a \
+         handler, write `#[instrumented(handler = false)]`"
     ));
 }
 
 fn unnamed(handler: Name) {
     static UNNAMED: Message = Message::new();
     UNNAMED.write(format_args!(
-        "the handler `{handler}` is counted without a method, and with its path for an endpoint, \
-         because neither its attribute nor a layer knows the route. Put `#[instrumented]` \
-         above a route attribute such as `#[get(…)]`, add the framework's layer outside of all \
-         routes, or give `endpoint` and `method`. If the function is not a handler, say so: \
-         `#[instrumented(handler = false)]`"
+        "the handler `{handler}` is counted without the label `method`, and its `endpoint` is the \
+         path of the function, because neither its attribute nor a layer knows the route. Put \
+         `#[instrumented]` above the route attribute, such as `#[get(…)]`; or add the \
+         framework's layer around all routes; or set `endpoint` and `method`. If the function is \
+         not a handler, write `#[instrumented(handler = false)]`"
     ));
 }
 
-/// A function with labels of its own may be a request's handler, but nothing proves it.
+/// Reports a function with its own labels that may be a request's handler, although
+/// nothing proves that it is.
 #[cold]
 pub(super) fn labels_in_doubt(function: &dyn Display) {
     static IN_DOUBT: Message = Message::new();
     IN_DOUBT.write(format_args!(
-        "`{function}` may be the handler of the request in which it ran, and nothing proves it: \
-         it is counted by itself, and the request without the function's labels. Say which it \
-         is: `#[instrumented(handler, …)]`, or `#[instrumented(handler = false, …)]`"
+        "`{function}` may be the handler of the request in which it ran, but nothing proves it. \
+         Its call is counted by itself, and the request lacks the labels of the function. Write \
+         `#[instrumented(handler, …)]` if it is the handler, else \
+         `#[instrumented(handler = false, …)]`"
     ));
 }

@@ -1,5 +1,6 @@
-//! The end of an instance, in the order that loses nothing: a last scrape, no
-//! target any more, no page any more.
+//! The graceful shutdown of an instance: it waits for a last scrape, removes its target
+//! file, then stops the server. In this order no count is lost, and Prometheus never
+//! scrapes a target whose page is gone.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,19 +12,21 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::discovery::Presence;
 use crate::stop::stopped;
 
-/// Between the answer to the last scrape and the target's end: the scraper may
-/// drop what it is still reading of a target that is gone.
+/// The pause between the last scrape's answer and the removal of the target file: when
+/// a target disappears, a scraper may discard the answer that it is still reading.
 const TAKE_IN: Duration = Duration::from_millis(500);
 
-/// What an installation leaves behind. A process has one, and it outlives the
-/// exporter's handle, whose drop is to stop nothing.
+/// What the installation has to do when the exporter stops. It is a `static`, because
+/// a process has one installation, and dropping the exporter's handle must not remove
+/// the target file.
 static DEPARTURE: Mutex<Departure> = Mutex::new(Departure {
     presence: None,
     last_scrape: Duration::ZERO,
 });
 
+/// Whether the shutdown has begun: scrapes that begin from now on are complete.
 static LEAVING: AtomicBool = AtomicBool::new(false);
-/// Scrapes that show all and, as far as is known, have arrived.
+/// The number of complete scrapes that have arrived, as far as is known.
 static DELIVERED: AtomicUsize = AtomicUsize::new(0);
 static NEWLY_DELIVERED: Notify = Notify::const_new();
 
@@ -32,7 +35,7 @@ struct Departure {
     last_scrape: Duration,
 }
 
-/// Keeps the target until the exporter stops.
+/// Stores what the exporter does when it stops.
 pub(crate) fn prepare(presence: Option<Presence>, last_scrape: Duration) {
     *DEPARTURE.lock().unwrap_or_else(PoisonError::into_inner) = Departure {
         presence,
@@ -40,15 +43,18 @@ pub(crate) fn prepare(presence: Option<Presence>, last_scrape: Duration) {
     };
 }
 
-/// In a forked child: keeps nothing that would make a dead parent look alive.
+/// Closes a forked child's copy of the target file. An open copy would hold the lock,
+/// and make the parent look alive after its death.
 pub(crate) fn leave_to_parent() {
-    // Another thread of the parent may have held the lock, for ever in this process.
+    // A thread of the parent may have held the lock during the fork. That thread does
+    // not exist in the child, so the lock is never released: do not wait.
     if let Ok(mut departure) = DEPARTURE.try_lock() {
         departure.presence = None;
     }
 }
 
-/// Waits for the word to stop and passes it on when the time has come.
+/// Waits until `told` is set, waits for the last scrape, removes the target file, then
+/// sets `stop`.
 pub(crate) async fn take_leave(told: watch::Receiver<bool>, stop: watch::Sender<bool>) {
     stopped(told).await;
     let departure = {
@@ -65,19 +71,20 @@ pub(crate) async fn take_leave(told: watch::Receiver<bool>, stop: watch::Sender<
         LEAVING.store(true, Ordering::Relaxed);
         last_scrape(Instant::now() + departure.last_scrape).await;
     }
-    // The target goes first, so that nobody finds a page that is not there.
+    // The target file goes first, so that Prometheus finds no target without a page.
     drop(departure.presence);
     stop.send_replace(true);
 }
 
-/// Waits for a scrape that shows all and arrives, but no longer than this for it
-/// to be answered.
+/// Waits until a complete scrape has been answered and has arrived, or until `deadline`
+/// without an answer.
 async fn last_scrape(deadline: Instant) {
     while timeout_at(deadline, NEWLY_DELIVERED.notified())
         .await
         .is_ok()
     {
-        // Each has its time, those that are lost later as well.
+        // Waits for `TAKE_IN` after each answered scrape: within that time, a scrape may
+        // turn out to be lost.
         while timeout(TAKE_IN, NEWLY_DELIVERED.notified()).await.is_ok()
             && Instant::now() < deadline
         {}
@@ -87,8 +94,8 @@ async fn last_scrape(deadline: Instant) {
     }
 }
 
-/// A scrape (a `GET`) that has begun; one that began after the last call ended
-/// shows all.
+/// A scrape (a `GET`) in progress. It is complete (it shows every call) if it began
+/// after the shutdown did.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Scrape {
@@ -102,13 +109,16 @@ impl Scrape {
         }
     }
 
+    /// Returns a complete scrape.
     #[cfg(test)]
     pub(crate) fn of_all() -> Self {
         Self { shows_all: true }
     }
 
-    /// The whole answer was sent. Whether the scraper takes it in shows a little
-    /// later, if at all.
+    /// Records that the whole answer was sent. Returns `None` unless the scrape is
+    /// complete.
+    ///
+    /// Sent does not mean received: call [`Delivery::lost`] if the connection fails.
     pub(crate) fn delivered(self) -> Option<Delivery> {
         self.shows_all.then(|| {
             DELIVERED.fetch_add(1, Ordering::Relaxed);
@@ -123,12 +133,12 @@ pub(crate) fn delivered() -> usize {
     DELIVERED.load(Ordering::Relaxed)
 }
 
-/// A scrape that shows all and was sent. Dropping it leaves it at that.
+/// A complete scrape that was sent. Dropping it counts the scrape as received.
 #[derive(Debug)]
 pub(crate) struct Delivery(());
 
 impl Delivery {
-    /// The scraper broke off after all.
+    /// Records that the scraper has not received the answer.
     pub(crate) fn lost(self) {
         DELIVERED.fetch_sub(1, Ordering::Relaxed);
     }

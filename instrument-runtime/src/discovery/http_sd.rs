@@ -1,4 +1,4 @@
-//! A folder of targets as Prometheus's HTTP discovery has it.
+//! Prometheus' HTTP service discovery, answered from a folder of target files.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,14 +6,24 @@ use std::path::Path;
 
 use crate::discovery::{lock, target_file};
 
-/// What Prometheus's HTTP discovery is to be answered from a folder that
-/// instances write themselves into with
-/// [`file_sd`](crate::Builder::file_sd): the JSON of those that are alive.
+/// Returns the JSON answer for Prometheus' [HTTP service discovery]: the targets of all
+/// live instances that wrote themselves into `folder` with
+/// [`file_sd`](crate::Builder::file_sd).
 ///
-/// Serve it as `application/json` on a route of your own, in an instance or in a
-/// small registry, where Prometheus cannot read the folder itself. The file of
-/// an instance that was killed is left out at once, and stays in the folder
-/// until the next one starts.
+/// Use it where Prometheus cannot read the folder itself. Serve the JSON as
+/// `application/json` on a route of your own, in an instance or in a small registry.
+/// An instance that was killed is left out at once, although its file stays in the
+/// folder until the next instance starts.
+///
+/// It reads files, so it may block. Unix only.
+///
+/// [HTTP service discovery]: https://prometheus.io/docs/prometheus/latest/http_sd/
+///
+/// # Errors
+///
+/// If the folder cannot be read.
+///
+/// # Examples
 ///
 /// ```no_run
 /// # #[cfg(feature = "axum")]
@@ -25,7 +35,7 @@ use crate::discovery::{lock, target_file};
 /// async fn targets() -> Response {
 ///     match instrument_runtime::http_sd("targets/") {
 ///         Ok(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
-///         // Prometheus keeps the targets it has.
+///         // After an error, Prometheus keeps the targets that it has.
 ///         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
 ///     }
 /// }
@@ -44,21 +54,17 @@ use crate::discovery::{lock, target_file};
 ///       - url: http://registry:9465/targets
 ///         refresh_interval: 5s
 /// ```
-///
-/// Unix only.
-///
-/// # Errors
-///
-/// When the folder cannot be read.
 pub fn http_sd(folder: impl AsRef<Path>) -> io::Result<String> {
     let groups: Vec<String> = target_file::all(folder.as_ref())?
         .iter()
-        // One that cannot be read has gone meanwhile, or is no target.
+        // A file that cannot be read has been removed in the meantime, or is not a
+        // target file.
         .filter_map(|path| live_group(path).ok().flatten())
         .collect();
     Ok(format!("[{}]\n", groups.join(",\n")))
 }
 
+/// Returns the target group in this file, or `None` if its instance is dead.
 fn live_group(path: &Path) -> io::Result<Option<String>> {
     let mut file = File::open(path)?;
     if lock::is_abandoned(&file) {

@@ -1,19 +1,29 @@
-//! Who is alive: a live instance holds a lock on its file, and the kernel lets
-//! go of it however the process ends. A process id would not do: in containers
-//! that share a folder everybody is process 1.
+//! Advisory locks (`flock`) that show which instances are alive.
+//!
+//! A live instance holds an exclusive lock on its file. The kernel releases the lock
+//! however the process ends. A process id would not work: in containers that share a
+//! folder, every instance is process 1.
+//!
+//! None of these calls waits for a lock.
 
 use std::fs::File;
 use std::io;
 
 use rustix::fs::{FlockOperation, flock};
 
-/// Takes the lock for as long as the file is open.
+/// Takes an exclusive lock, held for as long as the file is open.
+///
+/// # Errors
+///
+/// `WouldBlock` if another process holds a lock on the file.
 pub(crate) fn hold(file: &File) -> io::Result<()> {
     Ok(flock(file, FlockOperation::NonBlockingLockExclusive)?)
 }
 
-/// Whether the writer of this file has ended. Those who ask do not disturb each
-/// other; a lock that cannot be had for another reason proves nothing.
+/// Returns whether the process that wrote this file has ended.
+///
+/// It asks with a shared lock, so readers that ask at the same time do not exclude each
+/// other. If locking fails for another reason, the file does not count as abandoned.
 pub(crate) fn is_abandoned(file: &File) -> bool {
     flock(file, FlockOperation::NonBlockingLockShared).is_ok()
 }

@@ -1,5 +1,15 @@
-//! How Prometheus finds this instance, and how the instance takes its leave:
-//! one file a live instance in a folder, and the same folder over HTTP.
+//! Service discovery: how Prometheus finds this instance, and how the instance leaves.
+//!
+//! - `mod`: [`Discovery`], the builder's settings.
+//! - `target`: the advertised address and the JSON of one target.
+//! - `target_file`: the file of one live instance in a shared folder (`file_sd`).
+//! - [`lock`](self::lock): the file lock that shows whether an instance is alive.
+//! - [`http_sd()`]: the live targets of a folder as the answer to HTTP discovery.
+//! - [`departure`]: the graceful shutdown, which waits for a last scrape.
+//!
+//! What may block: everything that reads or writes the folder, which happens on the
+//! thread that installs or that calls `http_sd`. Removing the target file blocks the
+//! exporter's thread. `departure` waits asynchronously.
 
 pub(crate) mod departure;
 #[cfg(unix)]
@@ -19,24 +29,27 @@ pub use http_sd::http_sd;
 
 use crate::error::InitError;
 
-/// What the builder was told of this instance's place among the others.
+/// The builder's discovery settings, not yet checked.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Discovery {
+    /// From `.file_sd(…)`.
     pub(crate) folder: Option<PathBuf>,
+    /// From `.advertise(…)`.
     pub(crate) advertise: Option<String>,
+    /// The `version` label of the target.
     pub(crate) version: Option<String>,
 }
 
-/// The file of this instance, for as long as it is to be found.
+/// The target file of this instance. Dropping it removes the file.
 #[cfg(unix)]
 pub(crate) type Presence = target_file::TargetFile;
-/// Elsewhere no builder asks for one.
+/// Other platforms have no target files, so the type has no value.
 #[cfg(not(unix))]
 pub(crate) type Presence = std::convert::Infallible;
 
 impl Discovery {
-    /// Checks the settings and, where a folder is set, writes this instance's
-    /// target into it. Dropping what is returned takes it away again.
+    /// Checks the settings and, if a folder is set, writes this instance's target file
+    /// into it. Dropping the returned [`Presence`] removes the file.
     #[cfg(unix)]
     pub(crate) fn publish(
         self,

@@ -1,4 +1,4 @@
-//! One target as Prometheus's file-based discovery has it.
+//! One target in the format of Prometheus' file-based service discovery.
 
 use std::fmt::Write;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::error::InitError;
 
-/// Whether this is an address that Prometheus can scrape.
+/// Checks that `advertise` is a `host:port` that Prometheus can scrape.
 pub(crate) fn check(advertise: &str) -> Result<(), InitError> {
     let refuse = |problem: &'static str| {
         Err(InitError::Advertise {
@@ -15,13 +15,13 @@ pub(crate) fn check(advertise: &str) -> Result<(), InitError> {
         })
     };
     if advertise.contains('/') {
-        return refuse("has a `/`: give a host and a port, without `http://` and a path");
+        return refuse("contains a `/`: give `host:port`, without `http://` and without a path");
     }
     let Some((host, port)) = advertise.rsplit_once(':') else {
         return refuse("has no port: give `host:port`");
     };
     if !port.parse::<u16>().is_ok_and(|port| port > 0) {
-        return refuse("ends in no port: give a number from 1 to 65535 after the `:`");
+        return refuse("has no valid port: give a number from 1 to 65535 after the `:`");
     }
     let bracketed = host
         .strip_prefix('[')
@@ -45,7 +45,12 @@ pub(crate) fn check(advertise: &str) -> Result<(), InitError> {
     }
 }
 
-/// The listener's own address, where others can use it.
+/// Returns the listener's address, if other hosts can use it to reach this instance.
+///
+/// # Errors
+///
+/// If the listener is bound to the unspecified address (`0.0.0.0` or `::`), or if there
+/// is no TCP listener.
 pub(crate) fn of_listener(
     local_addr: Option<SocketAddr>,
     folder: &Path,
@@ -59,13 +64,14 @@ pub(crate) fn of_listener(
     }
 }
 
-/// A file's whole contents: a list of one group.
+/// Returns the contents of a target file: a list of one target group.
 pub(crate) fn json(address: &str, app_name: &str, version: Option<&str>) -> String {
     let mut labels = vec![("app_name", app_name), ("instance", address)];
     labels.extend(version.map(|version| ("version", version)));
     let process = std::process::id().to_string();
-    // For relabelling and the page of targets only. As a label it would give
-    // each start series of its own, and a reset would no longer be one.
+    // A `__meta_` label, which only relabelling and the page of targets see. As a
+    // series label, it would create new series at each restart, and a counter reset
+    // would no longer be seen as one.
     labels.push(("__meta_pid", &process));
     let mut json = String::from("[{\"targets\": [");
     write_string(&mut json, address);
@@ -88,7 +94,8 @@ fn write_string(json: &mut String, text: &str) {
         match c {
             '"' | '\\' => json.extend(['\\', c]),
             c if c.is_control() => {
-                // Control characters are below U+FFFF; writing does not fail.
+                // Control characters are below U+FFFF, so four digits suffice. Writing to a
+                // string does not fail.
                 let _ = write!(json, "\\u{:04x}", u32::from(c));
             }
             c => json.push(c),
@@ -109,9 +116,9 @@ mod tests {
         for (wrong, why) in [
             ("", "no port"),
             ("web", "no port"),
-            ("web:", "ends in no port"),
-            ("web:0", "ends in no port"),
-            ("web:65536", "ends in no port"),
+            ("web:", "has no valid port"),
+            ("web:0", "has no valid port"),
+            ("web:65536", "has no valid port"),
             (":9464", "no host"),
             ("a b:1", "no host"),
             ("[web]:1", "no host"),

@@ -1,5 +1,5 @@
-//! One instance's file: there, whole, and locked from the moment it has its
-//! name until the instance goes.
+//! The target file of one instance. From the moment the file has its final name until
+//! the instance ends, it is complete and locked.
 
 use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions};
@@ -11,10 +11,12 @@ use crate::discovery::lock;
 
 const PREFIX: &str = "instrumented-";
 const SUFFIX: &str = ".json";
-/// Under this one a file is being written; Prometheus's `*.json` skips it.
+/// The additional suffix while a file is being written. Prometheus reads `*.json` and
+/// skips such a file.
 const UNFINISHED: &str = ".tmp";
 
-/// Dropping it removes the file, but in a forked child: there it is the parent's.
+/// The target file of this instance. Dropping it removes the file, except in a forked
+/// child: the file belongs to the parent.
 #[derive(Debug)]
 pub(crate) struct TargetFile {
     path: PathBuf,
@@ -24,14 +26,15 @@ pub(crate) struct TargetFile {
 }
 
 impl TargetFile {
-    /// Clears the folder of instances that were killed, and adds this one.
+    /// Removes the files of killed instances from the folder, then writes this
+    /// instance's file.
     pub(crate) fn write(folder: &Path, app_name: &str, contents: &str) -> io::Result<Self> {
         // The process may change its working directory before it ends.
         let folder = folder.canonicalize()?;
         sweep(&folder)?;
         loop {
-            // None: another instance came by before the lock was held, and took
-            // the unfinished file for a dead one's.
+            // `None`: another instance swept the folder before the lock was held, and
+            // took the unfinished file for one of a dead instance.
             if let Some(written) = Self::try_write(&folder, app_name, contents)? {
                 return Ok(written);
             }
@@ -55,9 +58,9 @@ impl TargetFile {
                 process: std::process::id(),
                 _file: file,
             })),
-            // Held by whoever is about to remove it, or removed.
+            // Another instance has locked the file to remove it, or has removed it.
             Err(error) if is_taken(&error) && folder.exists() => {
-                // Gone already is as good.
+                // The file may already be gone.
                 let _ = fs::remove_file(&unfinished);
                 Ok(None)
             }
@@ -72,7 +75,7 @@ impl TargetFile {
 impl Drop for TargetFile {
     fn drop(&mut self) {
         if self.process == std::process::id() {
-            // Gone already is as good; the lock goes after the file.
+            // The file may already be gone. The lock is released after the removal.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -85,8 +88,8 @@ fn is_taken(error: &io::Error) -> bool {
     )
 }
 
-/// Never the same twice, so that whoever removes a dead instance's file cannot
-/// hit that of a live one.
+/// Returns a new, random file name. Names are never reused, so that removing a dead
+/// instance's file cannot remove the file of a live one.
 fn file_name(app_name: &str) -> String {
     let readable: String = app_name
         .chars()
@@ -102,8 +105,8 @@ fn file_name(app_name: &str) -> String {
     format!("{PREFIX}{readable}-{process}-{random:016x}{SUFFIX}")
 }
 
-/// Whether [`file_name`] makes such names. A folder holds other people's files
-/// too, and one that merely begins alike is not ours to remove.
+/// Returns whether [`file_name`] could have made this name. The folder may hold files of
+/// others, and a file that only has the same prefix must not be removed.
 fn is_file_name(name: &str) -> bool {
     let parts = || {
         let name = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
@@ -120,11 +123,13 @@ fn is_file_name(name: &str) -> bool {
     })
 }
 
-/// The finished files of instances in this folder, live or dead, by name.
+/// Returns the finished target files in this folder, of live and dead instances, sorted
+/// by name.
 pub(crate) fn all(folder: &Path) -> io::Result<Vec<PathBuf>> {
     ours(folder, is_file_name)
 }
 
+/// Returns the regular files in this folder whose names match, sorted by name.
 fn ours(folder: &Path, is_ours: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -138,13 +143,13 @@ fn ours(folder: &Path, is_ours: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf
     Ok(found)
 }
 
-/// Removes what killed instances have left.
+/// Removes the files that killed instances have left.
 fn sweep(folder: &Path) -> io::Result<()> {
     let left = ours(folder, |name| {
         is_file_name(name.strip_suffix(UNFINISHED).unwrap_or(name))
     })?;
     for path in left {
-        // One that is gone, or that belongs to somebody else, is no matter of ours.
+        // The file has been removed, or this process may not read it.
         let Ok(file) = File::open(&path) else {
             continue;
         };
@@ -195,8 +200,8 @@ mod tests {
     fn only_the_dead_are_swept() {
         let folder = folder("swept");
         let live = TargetFile::write(&folder, "live", "[]\n").expect("written");
-        // As a killed process leaves it: there, whole or not, and locked by nobody.
-        // The process id may be a living one's by now.
+        // What a killed process leaves: a file, complete or not, that nobody locks. Its
+        // process id may have been reused.
         let own = std::process::id();
         for (dead, contents) in [
             ("instrumented-x-4000000000-0123456789abcdef.json", "[]\n"),
@@ -222,7 +227,7 @@ mod tests {
         for name in others {
             fs::write(folder.join(name), "[]\n").expect("written");
         }
-        // Not even where somebody gave a folder or a link such a name.
+        // A folder or a link with a matching name is not removed either.
         let named_alike = [
             "instrumented-x-2-0123456789abcdef.json",
             "instrumented-x-3-0123456789abcdef.json",
@@ -253,7 +258,7 @@ mod tests {
         }
     }
 
-    /// Prometheus reads `*.json`: what it finds under such a name must be whole.
+    /// Prometheus reads `*.json`, so a file with such a name must be complete.
     #[test]
     fn it_never_shows_half() {
         use std::sync::atomic::{AtomicUsize, Ordering};
@@ -265,7 +270,7 @@ mod tests {
             let reader = scope.spawn(|| {
                 while seen.load(Ordering::Relaxed) < 20 {
                     for path in all(&folder).expect("read") {
-                        // It may have gone since.
+                        // The file may have been removed since.
                         if let Ok(found) = fs::read(path) {
                             assert_eq!(found.len(), contents.len());
                             seen.fetch_add(1, Ordering::Relaxed);
@@ -313,7 +318,7 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
-    /// There, and nothing can be made in it: not even by root.
+    /// A folder that exists, and in which not even root can create a file.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_folder_that_takes_no_file_is_an_error() {

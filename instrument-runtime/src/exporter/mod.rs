@@ -10,8 +10,9 @@
 //! - `respond`: the response to each request.
 //! - [`joined_renders`]: one render of the page for all waiting scrapers.
 //!
-//! What may block: binding a Unix socket waits up to one second for a lock, on the
-//! thread that installs. `Exporter::start` waits until the exporter's thread runs.
+//! What may block: binding a Unix socket waits up to one second for a lock on its
+//! folder, and so does removing its file. `Exporter::start` waits until the exporter's
+//! thread runs, `Exporter::abort` until it has ended.
 //! [`Exporter::blocking_shutdown`] blocks its caller. Rendering blocks the exporter's
 //! thread. [`Exporter::render`] renders on the caller's thread.
 

@@ -17,9 +17,8 @@ use crate::discovery::lock;
 /// takes well under a millisecond.
 const OTHERS: Duration = Duration::from_secs(1);
 
-/// The file of a bound socket. Dropping it removes the file, with two exceptions: a
-/// file by another process that now has the path, and any file in a forked child,
-/// because the parent still listens on it.
+/// The file of a bound socket. Dropping it removes the file, unless another file has
+/// the path by now, or the drop happens in a forked child: the parent still listens.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,

@@ -1,4 +1,4 @@
-//! Where the gateway is, from its URL.
+//! The address of the Pushgateway, parsed from its URL.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use std::fmt;
@@ -6,19 +6,21 @@ use std::fmt;
 use http::HeaderValue;
 use http::uri::{Authority, Uri};
 
+/// The parts of the gateway's URL that a push needs.
 #[derive(Clone)]
 pub(crate) struct Gateway {
     /// Without the brackets of an IPv6 address.
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// The `Host` header.
+    /// The value of the `Host` header.
     pub(crate) host_header: HeaderValue,
-    /// Before `/metrics`; a gateway may be served under a prefix.
+    /// The path before `/metrics`, if the gateway is served under a prefix.
     pub(crate) prefix: String,
+    /// The value of the `Authorization` header, if the URL has a user name.
     pub(crate) authorization: Option<HeaderValue>,
 }
 
-/// Without the password.
+/// Writes the URL without user name and password.
 impl fmt::Display for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = self.host_header.to_str().unwrap_or(&self.host);
@@ -33,27 +35,31 @@ impl fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// The error is what is wrong with the URL, and the way out.
+    /// Parses the gateway's URL.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with the URL and how to correct it.
     pub(crate) fn parse(url: &str) -> Result<Self, &'static str> {
-        const NONE: &str = "is no URL; give one such as http://pushgateway:9091";
+        const INVALID: &str = "is not a valid URL; give a URL such as http://pushgateway:9091";
         let (scheme, _) = url
             .split_once("://")
             .ok_or("has no scheme; give a URL such as http://pushgateway:9091")?;
         if scheme.eq_ignore_ascii_case("https") {
             return Err(
-                "asks for TLS, which a push does not speak; give an `http://` URL, of the gateway \
-                 or of a proxy beside the job that does",
+                "uses TLS, which a push does not support; give the `http://` URL of the gateway, or \
+                 of a local proxy that adds TLS",
             );
         }
         if !scheme.eq_ignore_ascii_case("http") {
-            return Err("is neither http nor anything else that a push speaks; begin with http://");
+            return Err("has a scheme that a push does not support; give an `http://` URL");
         }
-        // The type below would leave it out without a word.
+        // `Uri` would drop a fragment silently.
         if url.contains(['?', '#']) {
-            return Err("has a query or a fragment, which a gateway does not know; leave it out");
+            return Err("has a query or a fragment, which a gateway does not use; remove it");
         }
-        let uri: Uri = url.parse().map_err(|_| NONE)?;
-        let authority = uri.authority().ok_or(NONE)?;
+        let uri: Uri = url.parse().map_err(|_| INVALID)?;
+        let authority = uri.authority().ok_or(INVALID)?;
         let host = authority.host();
         if host.is_empty() {
             return Err("has no host; give a URL such as http://pushgateway:9091");
@@ -61,14 +67,14 @@ impl Gateway {
         let prefix = uri.path().trim_end_matches('/');
         if format!("{prefix}/").contains("/metrics/job/") || prefix.contains("/metrics/job@") {
             return Err(
-                "holds the group; give the gateway's own URL, and the group with `.push_job(…)` and \
-                 `.push_group(…)`",
+                "contains the path of a group; give the gateway's own URL, and set the group with \
+                 `.push_job(…)` and `.push_group(…)`",
             );
         }
         let authorization = match authority.as_str().rsplit_once('@') {
             Some((user, _)) => Some(basic(user).ok_or(
-                "has a user name or a password that is not percent-encoded; encode what is no \
-                 letter and no digit",
+                "has a user name or a password that is not percent-encoded; encode every character \
+                 that is not a letter or a digit",
             )?),
             None => None,
         };
@@ -78,14 +84,16 @@ impl Gateway {
             .and_then(|host| host.strip_suffix(']'));
         Ok(Self {
             host: bare.unwrap_or(host).to_owned(),
-            port: port(authority, address).ok_or("has no port after the `:`; give 1 to 65535")?,
-            host_header: HeaderValue::try_from(address).map_err(|_| NONE)?,
+            port: port(authority, address)
+                .ok_or("has no valid port after the `:`; give a number from 1 to 65535")?,
+            host_header: HeaderValue::try_from(address).map_err(|_| INVALID)?,
             prefix: prefix.to_owned(),
             authorization,
         })
     }
 }
 
+/// Returns the port, 80 by default, or `None` if the port is not valid.
 fn port(authority: &Authority, address: &str) -> Option<u16> {
     match authority.port_u16() {
         None if address == authority.host() => Some(80),
@@ -93,8 +101,10 @@ fn port(authority: &Authority, address: &str) -> Option<u16> {
     }
 }
 
+/// Returns the `Authorization` header for HTTP basic authentication, or `None` if
+/// `user_info` is not percent-encoded.
 fn basic(user_info: &str) -> Option<HeaderValue> {
-    // A colon in a user name is encoded; without a password it is an empty one.
+    // A colon in the user name is percent-encoded. A missing password counts as empty.
     let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
     let mut credentials = decoded(user)?;
     credentials.push(b':');
@@ -105,7 +115,7 @@ fn basic(user_info: &str) -> Option<HeaderValue> {
     Some(header)
 }
 
-/// Percent-decoded.
+/// Decodes percent-encoded text. Returns `None` for an invalid `%` sequence.
 fn decoded(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -121,11 +131,11 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The URL as one may show it: without what signs in.
+/// Returns the URL with user name and password replaced by `…`, safe for messages.
 pub(crate) fn without_password(url: &str) -> String {
     let begin = url.find("://").map_or(0, |scheme| scheme + 3);
     let (scheme, rest) = url.split_at(begin);
-    // Where the password holds a `/` the URL is wrong, and still not to be shown.
+    // A password with an unencoded `/` makes the URL invalid, but must not be shown either.
     match rest.rsplit_once('@') {
         Some((_, address)) => format!("{scheme}…@{address}"),
         None => url.to_owned(),
@@ -164,19 +174,22 @@ mod tests {
             ("push", "no scheme"),
             ("https://push:9091", "TLS"),
             ("HTTPS://push", "TLS"),
-            ("unix:///run/push", "neither http"),
-            ("http://", "no URL"),
-            ("http:///metrics", "no URL"),
+            (
+                "unix:///run/push",
+                "has a scheme that a push does not support",
+            ),
+            ("http://", "not a valid URL"),
+            ("http:///metrics", "not a valid URL"),
             ("http://:9091", "no host"),
-            ("http://push:", "no port"),
-            ("http://push:0", "no port"),
-            ("http://push:65536", "no port"),
-            ("http://push:http", "no port"),
-            ("http://pu sh", "no URL"),
+            ("http://push:", "no valid port"),
+            ("http://push:0", "no valid port"),
+            ("http://push:65536", "no valid port"),
+            ("http://push:http", "no valid port"),
+            ("http://pu sh", "not a valid URL"),
             ("http://push/?a=b", "query"),
             ("http://push/#a", "fragment"),
-            ("http://push/metrics/job/nightly", "holds the group"),
-            ("http://push/metrics/job@base64/YS9i", "holds the group"),
+            ("http://push/metrics/job/nightly", "path of a group"),
+            ("http://push/metrics/job@base64/YS9i", "path of a group"),
             ("http://a%zz:b@push", "percent-encoded"),
         ] {
             let problem = Gateway::parse(url).expect_err(url);

@@ -1,8 +1,12 @@
-//! A group of the gateway as a path: the job and the labels beside it.
+//! The URL path of a Pushgateway group: the job and the grouping labels.
 
 use base64::prelude::{BASE64_URL_SAFE, Engine as _};
 
-/// What follows the gateway's own URL.
+/// Returns the path of the group, to be appended to the gateway's URL.
+///
+/// A value that is not safe as a path segment is written in base64, see [Pushgateway].
+///
+/// [Pushgateway]: https://github.com/prometheus/pushgateway#url
 pub(crate) fn path(job: &str, labels: &[(String, String)]) -> String {
     let labels = labels.iter().map(|(name, value)| (&**name, &**value));
     let mut path = String::from("/metrics");
@@ -14,7 +18,7 @@ pub(crate) fn path(job: &str, labels: &[(String, String)]) -> String {
             path.push_str(value);
         } else {
             path.push_str("@base64/");
-            // A segment may not be empty; padding alone stands for nothing.
+            // A segment must not be empty. A single `=` (padding) encodes an empty value.
             let encoded = BASE64_URL_SAFE.encode(value);
             path.push_str(if encoded.is_empty() { "=" } else { &encoded });
         }
@@ -22,8 +26,10 @@ pub(crate) fn path(job: &str, labels: &[(String, String)]) -> String {
     path
 }
 
-/// Whether every server and every proxy takes it for what it is. `%2E%2E` would
-/// still be a step up to some, the gateway among them.
+/// Returns whether servers and proxies leave this path segment unchanged.
+///
+/// Percent-encoding would not help with `..`: some servers, the Pushgateway among them,
+/// resolve `%2E%2E` like `..`.
 fn is_segment(value: &str) -> bool {
     let unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
     !value.is_empty() && value.chars().all(unreserved) && value != "." && value != ".."

@@ -1,4 +1,4 @@
-//! One push: a connection, a request, an answer.
+//! One push: it connects, sends the request, and reads the response.
 
 use std::error::Error;
 use std::time::Duration;
@@ -17,18 +17,23 @@ use crate::error::PushError;
 use crate::page::encoding::PAGE_TYPE;
 use crate::push::gateway::Gateway;
 
-/// From the look-up of the gateway's name to the end of its answer.
+/// The time limit for one push, from the DNS lookup to the end of the response.
 pub(crate) const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Of what a gateway says of a refusal, in bytes; it goes on with whole series.
+/// The longest part, in bytes, of a refusal's body that is reported. A gateway may quote
+/// whole series in it.
 const MOST_REASON: usize = 1024;
 
-/// Replaces the group at `path` by this page. The error says what failed.
+/// Replaces the group at `path` with this page.
+///
+/// # Errors
+///
+/// Names the gateway and the group, and says what failed.
 pub(crate) async fn put(gateway: &Gateway, path: &str, page: String) -> Result<(), PushError> {
     let answer = timeout(PUSH_TIMEOUT, answered(gateway, path, page)).await;
     answer
         .unwrap_or_else(|_| {
             Err(Failed::without_answer(format!(
-                "no answer in {PUSH_TIMEOUT:?}"
+                "no answer within {PUSH_TIMEOUT:?}"
             )))
         })
         .map_err(|Failed { problem, status }| {
@@ -67,8 +72,9 @@ async fn answered(gateway: &Gateway, path: &str, page: String) -> Result<(), Fai
         stream.map_err(|error| Failed::without_answer(format!("cannot connect: {error}")))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
+    // Dropping the set aborts the task, so the connection is closed when this push ends,
+    // also when it is cancelled by the timeout.
         .map_err(|error| Failed::without_answer(chain(&error)))?;
-    // It is closed with this push, however that ends.
     let mut driver = JoinSet::new();
     driver.spawn(connection);
     let response = sender.send_request(request).await;
@@ -83,7 +89,7 @@ async fn answered(gateway: &Gateway, path: &str, page: String) -> Result<(), Fai
     }
 }
 
-/// The status and what the gateway says of it.
+/// Returns the status of a refusal, and the reason in its body.
 async fn refusal(response: Response<Incoming>) -> String {
     let status = response.status();
     let mut body = response.into_body();
@@ -101,6 +107,7 @@ async fn refusal(response: Response<Incoming>) -> String {
     }
 }
 
+/// Returns the error followed by its sources.
 fn chain(error: &dyn Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", chain(source)),
