@@ -1,4 +1,4 @@
-//! The application on actix-web.
+//! The random application on actix-web.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -22,7 +22,7 @@ const HANDLER: About = About {
     labels: "",
 };
 
-/// By its arguments it could be anything.
+/// A handler without arguments: nothing shows that it is a handler.
 static NOTHING: About = About {
     alone: "endpoint=actix_app::nothing kind=nothing",
     handler: Handler::Never,
@@ -46,7 +46,7 @@ async fn path(id: web::Path<u32>) -> Result<String, Problem> {
     handle(&PATH).await
 }
 
-/// A helper may have been given it as well.
+/// A handler that takes the whole request. A helper may take it too, so it proves nothing.
 static WHOLE: About = About {
     alone: "endpoint=actix_app::whole kind=whole",
     handler: Handler::Never,

@@ -1,4 +1,4 @@
-//! The application on axum.
+//! The random application on axum.
 
 use axum::Router;
 use axum::body::Body;
@@ -59,7 +59,7 @@ async fn body(Json(_numbers): Json<Vec<u8>>) -> Result<String, Problem> {
     handle(&BODY).await
 }
 
-/// By its arguments it could be anything.
+/// A handler whose arguments any function could have: nothing shows that it is one.
 static TEXT: About = About {
     alone: "endpoint=axum_app::text kind=text",
     handler: Handler::Never,
@@ -166,7 +166,7 @@ fn router() -> Router {
         .route("/denied", get(denied))
         .route("/contradicted", get(elsewhere))
         .route("/quiet", get(quiet))
-        // For what the middleware moves to another task.
+        // The inner layer is for requests that the middleware moves to another task.
         .layer(layer())
         .layer(from_fn(middle))
         .layer(layer())

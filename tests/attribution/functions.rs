@@ -1,4 +1,4 @@
-//! The annotated functions that are not handlers, and how plans are acted out.
+//! The annotated functions that are not handlers, and the execution of plans.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -20,7 +20,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use crate::plan::{End, Helper, Request, Step, Way, What};
 use crate::truth::{self, About, Handler, Protocol, track};
 
-/// An error that every framework can answer with.
+/// An error that every framework can turn into a response.
 #[derive(Debug)]
 pub(crate) struct Problem(pub(crate) u16);
 
@@ -50,17 +50,17 @@ impl axum::response::IntoResponse for Problem {
     }
 }
 
-/// The panics of a plan, which need no backtrace.
+/// The payload of a plan's panics, for which no backtrace is printed.
 #[derive(Debug)]
 pub(crate) struct OnPurpose;
 
 thread_local! {
-    /// The helper whose function is polled for the first time next.
+    /// The helper whose function will be polled for the first time next.
     static NEXT: RefCell<Option<Arc<Helper>>> = const { RefCell::new(None) };
     static SPAWNED: RefCell<Vec<JoinHandle<()>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Waits for every task that was spawned; no task waits for ever.
+/// Waits for every spawned task. All of them end.
 pub(crate) async fn join_spawned() {
     loop {
         let spawned = SPAWNED.take();
@@ -68,18 +68,18 @@ pub(crate) async fn join_spawned() {
             break;
         }
         for task in spawned {
-            // Some panic on purpose.
+            // Some tasks panic on purpose.
             let _ = task.await;
         }
     }
 }
 
-/// Has [`join_spawned`] wait for this one too.
+/// Adds a task that [`join_spawned`] waits for.
 pub(crate) fn spawned(task: JoinHandle<()>) {
     SPAWNED.with_borrow_mut(|tasks| tasks.push(task));
 }
 
-/// Polls at most so often; `None` where that was not enough.
+/// Polls the future at most `at_most` times. Returns `None` if it is not ready by then.
 pub(crate) async fn polls<F: Future + Unpin>(at_most: u8, future: &mut F) -> Option<F::Output> {
     let mut left = at_most;
     poll_fn(|context| {
@@ -94,7 +94,7 @@ pub(crate) async fn polls<F: Future + Unpin>(at_most: u8, future: &mut F) -> Opt
     .await
 }
 
-/// Acts steps out, one after the other.
+/// Executes steps, one after the other.
 pub(crate) fn run(steps: &[Step]) -> BoxFuture<'_, ()> {
     Box::pin(async move {
         for step in steps {
@@ -125,7 +125,7 @@ async fn call(helper: &Arc<Helper>, way: Way) {
     }
 }
 
-/// The annotated function's call, as a future that says beforehand what it does.
+/// Returns a future that calls the annotated function and stores its plan beforehand.
 fn start(helper: Arc<Helper>) -> BoxFuture<'static, ()> {
     Box::pin(async move {
         let what = helper.what;
@@ -164,7 +164,7 @@ pub(crate) async fn end(end: End) -> Result<(), Problem> {
 
 async fn text_of(about: &'static About) -> String {
     track(about, |_| truth::End::Ok, async {
-        // It has no way to say so.
+        // This return type cannot report an error.
         let _ = act().await;
         String::new()
     })
@@ -285,7 +285,7 @@ impl Store {
     }
 }
 
-/// A request in the course of a request: counted by its own layer.
+/// A request sent during another request. Its own layer counts it.
 static ASK: About = About {
     alone: "method=GET endpoint=/other",
     ok: "outcome=ok http_status=200",
@@ -317,7 +317,7 @@ async fn ask(yields: u8, at_most: Option<u8>) {
 /// A handler that is not annotated.
 pub(crate) static QUIET: About = HELPER;
 
-/// What a handler does, whatever its framework.
+/// The body of every handler, on every framework.
 pub(crate) async fn handle(about: &'static About) -> Result<String, Problem> {
     let ended = |result: &Result<String, Problem>| match result {
         Ok(_) => truth::End::Ok,
@@ -331,7 +331,7 @@ pub(crate) async fn handle(about: &'static About) -> Result<String, Problem> {
     track(about, ended, body).await
 }
 
-/// Runs a handler in a task of its own, whose panic comes back.
+/// Runs a handler in its own task, and resumes its panic.
 pub(crate) async fn in_a_task<T: Send + 'static>(
     handler: impl Future<Output = T> + Send + 'static,
 ) -> T {
@@ -350,7 +350,7 @@ pub(crate) async fn in_a_task<T: Send + 'static>(
     }
 }
 
-/// What the middleware does around a handler that is not in a task of its own.
+/// The middleware around a handler that does not run in its own task.
 pub(crate) async fn around<R>(handler: impl Future<Output = R>, answer: impl Fn(u16) -> R) -> R {
     let plan = Request::current().plan;
     let mut handler = Some(Box::pin(handler));
@@ -358,7 +358,7 @@ pub(crate) async fn around<R>(handler: impl Future<Output = R>, answer: impl Fn(
     let answered = match handler.take() {
         Some(_) if plan.is_refused => Err(401),
         Some(handler) => {
-            // A panic is met here, where there is a handler to have it.
+            // A refused request calls no handler, so only this branch can catch a panic.
             let mut handler = Box::pin(AssertUnwindSafe(handler).catch_unwind());
             let answered = match plan.deadline {
                 Some(at_most) => polls(at_most, &mut handler).await.ok_or(408),

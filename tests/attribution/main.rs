@@ -1,7 +1,13 @@
-//! Who takes the request: random applications and random requests on each
-//! framework, and the page beside what the functions themselves noted.
+//! Property test of the attribution of requests to handlers: random applications get
+//! random requests on each framework, and the page is compared with what the functions
+//! themselves recorded.
 //!
-//! Some 1,500 cases for each framework; `PROPTEST_CASES=1000000` runs for hours.
+//! It runs about 1,500 cases per framework. `PROPTEST_CASES=1000000` runs for hours.
+//!
+//! - `plan`: random plans for one request.
+//! - `functions`: the annotated helpers, and the execution of plans.
+//! - `truth`: what each function records about its own calls.
+//! - `axum_app`, `actix_app`, `tower_app`, `tonic_app`: the applications.
 
 mod actix_app;
 mod axum_app;
@@ -32,17 +38,17 @@ use truth::{About, Call, Handler, Protocol};
 pub(crate) struct App {
     method: &'static str,
     protocol: Protocol,
-    /// Whether the route is known before the middleware runs.
+    /// Whether routing happens before the middleware runs.
     is_routed_first: bool,
-    /// Whether a layer within the middleware sees the panics of every handler.
+    /// Whether a layer inside the middleware sees the panics of every handler.
     has_inner_layer: bool,
-    /// The path to ask for, the route that matches it, and its handler.
+    /// For each handler: the path of the request, the route that matches it, the handler.
     handlers: &'static [(&'static str, &'static str, &'static About)],
-    /// Sends a request, and gives the status that went out.
+    /// Sends a request and returns the status of the response.
     send: fn(&'static str) -> LocalBoxFuture<'static, u16>,
 }
 
-/// What became of a request, from outside the layer.
+/// How a request ended, seen from outside the layer.
 #[derive(Clone, Copy, Debug)]
 enum Seen {
     Answered(u16),
@@ -50,17 +56,17 @@ enum Seen {
     Panicked,
 }
 
-/// The end of a request, between two events.
+/// The end of a request, and the two events around it.
 #[derive(Clone, Copy, Debug)]
 struct Ended {
     seen: Seen,
-    /// Of what came before it.
+    /// The number of an event before the end.
     after: u32,
-    /// Of what came later than the drop of its future.
+    /// The number of an event after the request's future was dropped.
     before: u32,
 }
 
-/// Polls a request to its end, or until its client leaves.
+/// Polls a request to its end, or until its client hangs up.
 async fn drive(request: LocalBoxFuture<'static, u16>, hang_up: Option<u8>) -> Ended {
     let mut request = Some(request);
     let mut left = hang_up.map_or(u32::MAX, u32::from);
@@ -91,12 +97,13 @@ async fn drive(request: LocalBoxFuture<'static, u16>, hang_up: Option<u8>) -> En
     .await
 }
 
-/// Whether the request has this call's labels, as far as the library can know.
+/// Returns whether the request must carry the labels of this call, given what the library
+/// can know.
 fn joins(call: &Call, request: Ended) -> bool {
     match (call.about.handler, call.end) {
         (Handler::Never, _) | (Handler::Inferred, None) => false,
         (Handler::Certain, _) => call.started < request.before,
-        // With the request, not by a decision of the middleware.
+        // Cancelled together with the request, not by the middleware.
         (Handler::Inferred, Some(truth::End::Cancelled)) => {
             matches!(request.seen, Seen::Dropped)
                 && (request.after..request.before).contains(&call.ended)
@@ -118,7 +125,7 @@ fn request_line(app: &App, route: &str, call: Option<&Call>, seen: Seen, panicke
     format!("method={} endpoint={endpoint} {labels} {end}", app.method)
 }
 
-/// The labels in the order of their names.
+/// Sorts the labels of a line by name.
 fn sorted(line: &str) -> String {
     let mut labels: Vec<&str> = line.split_whitespace().collect();
     labels.sort_unstable();
@@ -133,8 +140,8 @@ fn add(counts: &mut Counts, line: &str, count: u64) {
     }
 }
 
-/// What the three metrics came to: requests, latencies by the same labels without a
-/// status, and whatever is still in progress.
+/// Returns the values of the three metrics: requests, latencies (by the same labels
+/// without a status), and calls still in progress.
 fn recorded(lines: &[String]) -> (Counts, Counts, Counts) {
     let mut of = <[Counts; 3]>::default();
     for line in lines {
@@ -167,7 +174,7 @@ fn without_status(requests: &Counts) -> Counts {
     latencies
 }
 
-/// Sends requests at once, and compares.
+/// Sends the requests concurrently and compares the counts.
 fn hold(app: &'static App, plans: &[Plan]) -> Result<(), TestCaseError> {
     truth::calls();
     let (ended, lines) = Recorded::during_async(async |recorded| {
@@ -191,7 +198,7 @@ fn hold(app: &'static App, plans: &[Plan]) -> Result<(), TestCaseError> {
     for (number, (plan, &request)) in plans.iter().zip(&ended).enumerate() {
         let (_, route, about) = app.handlers[plan.handler];
         let calls = || calls.iter().filter(|call| call.request == number);
-        // Of several tries the last one is what the client sees.
+        // After a retry, the client sees the result of the last attempt.
         let handler =
             calls().rfind(|call| std::ptr::eq(call.about, about) && call.started < request.before);
         let joined = handler.filter(|call| joins(call, request));
@@ -230,10 +237,9 @@ fn hold(app: &'static App, plans: &[Plan]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Takes out of a plan what the library's documentation calls doubtful: there the way
-/// out that it names is taken, `handler = false`. `may_be_handler` says which helpers
-/// the library may take for a handler, and whether it also does so once the handler
-/// that was called before has waited.
+/// Removes from a plan what the library's documentation calls doubtful, by the documented
+/// remedy `handler = false`. `may_be_handler` says which helpers the library may take for
+/// a handler, and whether it does so even after an earlier handler has yielded.
 fn settle(app: &App, plan: &mut Plan, may_be_handler: &impl Fn(What, bool) -> bool) {
     let (.., about) = app.handlers[plan.handler];
     let deny = |steps: &mut [Step], mut has_waited: bool| {
@@ -259,8 +265,8 @@ fn settle(app: &App, plan: &mut Plan, may_be_handler: &impl Fn(What, bool) -> bo
         );
     }
     if about.handler == Handler::Inferred {
-        // Nothing is inferred while something else may be the handler, nor of a handler
-        // that is not alone.
+        // The library infers nothing while another function may be the handler, or while
+        // other functions run beside the handler.
         plan::each_way(&mut plan.before, &|way| {
             if let Way::Spawn(_) = way {
                 *way = Way::Await;
@@ -270,11 +276,11 @@ fn settle(app: &App, plan: &mut Plan, may_be_handler: &impl Fn(What, bool) -> bo
             plan.after.clear();
         }
     }
-    // Nobody would end it.
+    // Nothing drops a handler in its own task, so it would run forever.
     if plan.is_moved && plan.end == End::Never {
         plan.end = End::Ok;
     }
-    // Of two tries neither may be the one that counts.
+    // With a deadline and a retry, possibly neither attempt would decide the answer.
     if plan.deadline.is_some() {
         plan.is_retried = false;
     }
@@ -329,7 +335,7 @@ fn on_actix_web() {
 
 #[test]
 fn on_tonic() {
-    // A path is known once something has answered there.
+    // The layer knows a path only after a request to it has been answered.
     for (path, ..) in tonic_app::APP.handlers {
         let plan = Arc::new(Plan::plain());
         let request = plan::Request { number: 0, plan };

@@ -1,6 +1,6 @@
-//! A random application and its request: what runs where, how it goes on, how it
-//! ends. Plans are data, so that proptest can shrink them; the functions of
-//! [`functions`](crate::functions) act them out.
+//! A random application and its request: what runs where and in which order, and how it
+//! ends. Plans are data, so that proptest can shrink them. The module
+//! [`functions`](crate::functions) executes them.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -12,34 +12,34 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 
-/// One request.
+/// The plan of one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// Which of the application's handlers is asked for.
+    /// The index of the handler that the request is for.
     pub(crate) handler: usize,
-    /// In the middleware, before the handler.
+    /// What the middleware does before the handler.
     pub(crate) before: Vec<Step>,
-    /// The middleware answers 401 in the handler's place.
+    /// The middleware answers 401 instead of calling the handler.
     pub(crate) is_refused: bool,
-    /// The middleware runs the handler in a task of its own.
+    /// The middleware runs the handler in its own task.
     pub(crate) is_moved: bool,
-    /// The middleware calls the handler once more where it fails. Only where the
-    /// framework's requests can be cloned.
+    /// The middleware calls the handler once more if it fails. Only on frameworks whose
+    /// requests can be cloned.
     pub(crate) is_retried: bool,
-    /// The middleware answers 500 where the handler panics.
+    /// The middleware answers 500 if the handler panics.
     pub(crate) is_caught: bool,
-    /// The middleware answers 408 after so many polls.
+    /// The middleware answers 408 after this many polls.
     pub(crate) deadline: Option<u8>,
     pub(crate) inside: Vec<Step>,
     pub(crate) end: End,
-    /// In the middleware, after the handler.
+    /// What the middleware does after the handler.
     pub(crate) after: Vec<Step>,
-    /// The client leaves after so many polls.
+    /// The client hangs up after this many polls.
     pub(crate) hang_up: Option<u8>,
 }
 
 impl Plan {
-    /// The first handler's, and nothing around it.
+    /// A request for the first handler, with nothing around it.
     pub(crate) fn plain() -> Self {
         Self {
             handler: 0,
@@ -61,8 +61,8 @@ impl Plan {
 pub(crate) enum Step {
     Yield,
     Call(Arc<Helper>, Way),
-    /// A request to another service of this process, which has a layer too.
-    /// It is given up after so many polls.
+    /// A request to another service in this process, which has a layer too. Dropped after
+    /// this many polls.
     Ask {
         yields: u8,
         at_most: Option<u8>,
@@ -73,11 +73,11 @@ pub(crate) enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Await,
-    /// A panic of it is caught.
+    /// Awaited; a panic is caught.
     Catch,
-    /// It is given up after so many polls.
+    /// Dropped after this many polls.
     GiveUp(u8),
-    /// It goes on in a task of its own after so many polls.
+    /// Moved to its own task after this many polls.
     Spawn(u8),
 }
 
@@ -89,24 +89,24 @@ pub(crate) struct Helper {
     pub(crate) end: End,
 }
 
-/// Which annotated function.
+/// Which annotated function a helper calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// `fn() -> String`: a handler could look so.
+    /// `fn() -> String`: could be a handler.
     Zero,
-    /// `fn(String) -> Result<String, Problem>`: a handler could look so.
+    /// `fn(String) -> Result<String, Problem>`: could be a handler.
     Text,
     /// `handler = false`.
     Denied,
-    /// Borrows.
+    /// Has a borrowed argument.
     Borrow,
-    /// Takes what no framework extracts.
+    /// Has an argument that no framework extracts.
     List,
     /// An outbound call with another method.
     Post,
     /// An outbound call with the request's method and another endpoint.
     Get,
-    /// A gRPC method's helper.
+    /// A helper of a gRPC method.
     Load,
 }
 
@@ -115,7 +115,7 @@ pub(crate) enum End {
     Ok,
     Status(u16),
     Panic,
-    /// Waits for ever; only where somebody gives it up.
+    /// Waits forever. Used only where the future is dropped.
     Never,
 }
 
@@ -174,7 +174,7 @@ fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     )
 }
 
-/// Plans for an application of so many handlers.
+/// Generates plans for an application with `handlers` handlers.
 pub(crate) fn plan(handlers: usize) -> impl Strategy<Value = Plan> {
     let around = (
         steps(2),
@@ -220,7 +220,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Request>> = const { RefCell::new(None) };
 }
 
-/// A plan that is being acted out, among others.
+/// A plan that is being executed, among others.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) number: usize,
@@ -228,12 +228,12 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// The one that is being polled on this thread.
+    /// Returns the request that is being polled on this thread.
     pub(crate) fn current() -> Self {
         CURRENT.with_borrow(|current| current.clone().expect("a request"))
     }
 
-    /// A future in which it is the current one.
+    /// Runs `future` with this request as the current one.
     pub(crate) async fn within<T>(self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
         poll_fn(|context| {
@@ -246,7 +246,7 @@ impl Request {
     }
 }
 
-/// Changes each helper, at any depth.
+/// Applies `change` to each helper, at any depth.
 pub(crate) fn each_helper(steps: &mut [Step], change: &impl Fn(&mut Helper)) {
     for step in steps {
         if let Step::Call(helper, _) = step {
@@ -257,7 +257,7 @@ pub(crate) fn each_helper(steps: &mut [Step], change: &impl Fn(&mut Helper)) {
     }
 }
 
-/// Changes how each helper is called, at any depth.
+/// Applies `change` to the way each helper is called, at any depth.
 pub(crate) fn each_way(steps: &mut [Step], change: &impl Fn(&mut Way)) {
     for step in steps {
         if let Step::Call(helper, way) = step {

@@ -1,4 +1,4 @@
-//! The application on tonic.
+//! The random application on tonic.
 
 use std::convert::Infallible;
 
@@ -18,7 +18,7 @@ use crate::functions::{self, Problem, QUIET, around, handle};
 use crate::plan;
 use crate::truth::{About, Handler, Protocol};
 
-/// Messages that are their own text.
+/// A codec whose messages are plain text.
 #[derive(Clone, Copy, Debug)]
 struct Text;
 
@@ -128,7 +128,7 @@ impl Greeter {
     }
 }
 
-/// A method of the service.
+/// A unary method of the service.
 struct Unary(fn(Request<String>) -> BoxFuture<'static, Answer>);
 
 impl UnaryService<String> for Unary {
@@ -165,7 +165,7 @@ async fn route(request: http::Request<Body>) -> Result<http::Response<Body>, Inf
 }
 
 async fn middle(request: http::Request<Body>) -> Result<http::Response<Body>, Infallible> {
-    // The inner layer is for what is moved to another task.
+    // The inner layer is for requests that are moved to another task.
     let router = layer().layer(service_fn(route));
     let is_moved = plan::Request::current().plan.is_moved;
     let handler = async move {
@@ -181,7 +181,7 @@ async fn middle(request: http::Request<Body>) -> Result<http::Response<Body>, In
 }
 
 async fn send(uri: &'static str) -> u16 {
-    // One message, "you", in gRPC's frame.
+    // One message, "you", in gRPC's framing.
     let frame = Full::new(Bytes::from_static(b"\0\0\0\0\x03you"));
     let request = http::Request::post(uri)
         .header("content-type", "application/grpc")

@@ -1,4 +1,4 @@
-//! The application on tower alone, with a router of a few lines.
+//! The random application on plain tower, with a router of a few lines.
 
 use std::convert::Infallible;
 
@@ -21,7 +21,7 @@ const HANDLER: About = About {
     labels: "",
 };
 
-/// Nothing leads from it to the request.
+/// A handler that nothing connects with the request.
 static ROUTED: About = About {
     alone: "endpoint=tower_app::routed kind=routed",
     handler: Handler::Never,
@@ -122,7 +122,7 @@ async fn route(request: Request<()>) -> Result<Response<()>, Infallible> {
 }
 
 async fn middle(request: Request<()>) -> Result<Response<()>, Infallible> {
-    // The inner layer is for what is moved to another task.
+    // The inner layer is for requests that are moved to another task.
     let router = layer().layer(service_fn(route));
     let plan = plan::Request::current().plan;
     let handler = async move {

@@ -1,5 +1,5 @@
-//! What really happened: each annotated function notes its own start and its own
-//! end, without a word from the library under test.
+//! The ground truth: each annotated function records its own start and end, independently
+//! of the library under test.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -12,13 +12,13 @@ use crate::plan::Request;
 pub(crate) struct About {
     /// The labels of a call that is counted by itself.
     pub(crate) alone: &'static str,
-    /// What a call that returned well adds to them.
+    /// The labels that a call adds to them if it returns successfully.
     pub(crate) ok: &'static str,
     pub(crate) protocol: Protocol,
     pub(crate) handler: Handler,
-    /// The labels of a request whose handler this is, in place of its route.
+    /// The endpoint of a request that this function handles, instead of its route.
     pub(crate) endpoint: Option<&'static str>,
-    /// The labels that it adds to such a request.
+    /// The labels that the function adds to such a request.
     pub(crate) labels: &'static str,
 }
 
@@ -33,11 +33,11 @@ pub(crate) enum Protocol {
 /// How the library can know that a function is the handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handler {
-    /// It is not, or it says that it is not, or it stays in doubt.
+    /// It is not the handler, or says that it is not, or remains in doubt.
     Never,
-    /// By evidence: only if it has ended by the time the head goes out.
+    /// From evidence: only if the call has ended when the response head is sent.
     Inferred,
-    /// It says so, or its method and endpoint do.
+    /// By its attribute, or by its method and endpoint.
     Certain,
 }
 
@@ -53,10 +53,10 @@ pub(crate) enum End {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     pub(crate) about: &'static About,
-    /// In the course of which request.
+    /// The number of the request during which the call ran.
     pub(crate) request: usize,
     pub(crate) end: Option<End>,
-    /// When it started, as a number that rises with each event.
+    /// The number of the event at which the call started.
     pub(crate) started: u32,
     pub(crate) ended: u32,
 }
@@ -66,18 +66,19 @@ thread_local! {
     static EVENTS: Cell<u32> = const { Cell::new(0) };
 }
 
-/// The number of the next event.
+/// Returns the number of the next event. Numbers increase.
 pub(crate) fn event() -> u32 {
     EVENTS.set(EVENTS.get() + 1);
     EVENTS.get()
 }
 
-/// All calls since the last look, in the order in which they started.
+/// Returns the recorded calls in the order in which they started, and clears them.
 pub(crate) fn calls() -> Vec<Call> {
     CALLS.take()
 }
 
-/// A call that has started; its end is noted when it is known, or when it is dropped.
+/// A call that has started. Its end is recorded when it is known, or when the note is
+/// dropped.
 struct Note {
     index: usize,
     is_polled: bool,
@@ -123,14 +124,14 @@ impl Drop for Note {
     }
 }
 
-/// Runs `body`, which is all of an annotated function.
+/// Runs `body`, the whole body of an annotated function, and records its call.
 pub(crate) async fn track<T>(
     about: &'static About,
     end: impl FnOnce(&T) -> End,
     body: impl Future<Output = T>,
 ) -> T {
     let mut note = Note::start(about);
-    // Dropped before the note.
+    // `body` is declared after `note`, so it is dropped before it.
     let mut body = pin!(body);
     let value = poll_fn(|context| {
         note.is_polled = true;
@@ -144,7 +145,7 @@ pub(crate) async fn track<T>(
 }
 
 impl About {
-    /// The line of `requests_total` for a call that is counted by itself.
+    /// Returns the line of `requests_total` for a call that is counted by itself.
     pub(crate) fn line(&self, end: End) -> String {
         let end = match end {
             End::Ok => self.ok.to_owned(),
@@ -165,7 +166,7 @@ impl Protocol {
         }
     }
 
-    /// The outcome and the status of an answer.
+    /// Returns the outcome and the status labels of an answer.
     pub(crate) fn status(self, status: u16) -> String {
         match self {
             Self::None => "outcome=error".to_owned(),
@@ -184,13 +185,13 @@ impl Protocol {
         }
     }
 
-    /// What a request has instead of a status that went out.
+    /// Returns the labels of a request whose response was not sent.
     pub(crate) fn request(self, seen: &str, status: u16) -> String {
         format!("outcome={seen}{}", self.unanswered(status))
     }
 }
 
-/// The gRPC codes that stand for the statuses of a plan, by their names.
+/// Returns the outcome and the name of the gRPC code for an HTTP status of a plan.
 fn grpc_code(status: u16) -> (&'static str, &'static str) {
     match status {
         200 => ("ok", "OK"),

@@ -1,4 +1,4 @@
-//! The application on actix-web.
+//! The test application on actix-web.
 
 use std::net::SocketAddr;
 
@@ -93,7 +93,7 @@ macro_rules! configure {
                 config.service(
                     web::resource($path)
                         .route(web::get().to(handlers::$handler))
-                        // axum answers HEAD where it answers GET.
+                        // axum routes HEAD to GET handlers; actix-web does not.
                         .route(web::head().to(handlers::$handler)),
                 );
             )*
@@ -103,7 +103,7 @@ macro_rules! configure {
 
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
-        // Answered as axum does, as is another method on a resource.
+        // The same status as with axum; likewise for a wrong method on a resource.
         .app_data(web::PathConfig::default().error_handler(|error, _| ErrorBadRequest(error)))
         .app_data(web::PayloadConfig::new(2 * handlers::LARGE))
         .configure(routes!(configure))
@@ -142,7 +142,7 @@ pub(crate) async fn middle(
     .await
 }
 
-/// Serves until the process ends.
+/// Serves the application until the process ends.
 pub(crate) fn serve(tell: impl FnOnce(SocketAddr)) {
     actix_web::rt::System::new().block_on(async {
         let server = HttpServer::new(|| {
@@ -152,7 +152,7 @@ pub(crate) fn serve(tell: impl FnOnce(SocketAddr)) {
                 .wrap(middleware())
         })
         .workers(2)
-        // By default a handler runs on when its client has hung up.
+        // By default, a handler keeps running after its client has hung up.
         .h1_allow_half_closed(false)
         .disable_signals()
         .bind("127.0.0.1:0")

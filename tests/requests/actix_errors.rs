@@ -1,4 +1,5 @@
-//! What actix-web answers errors with, and when it notices that a client has gone.
+//! How actix-web turns errors into responses, and when it notices that a client has
+//! hung up.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,12 +19,12 @@ use tokio::sync::Semaphore;
 use crate::client::Client;
 use crate::counted::Counted;
 
-/// Tells its status by its response only, as in actix-web's own example of error
-/// handling.
+/// An error that implements only `error_response`, not `status_code`, as in actix-web's
+/// own example of error handling.
 #[derive(Debug)]
 struct ByResponse(u16);
 
-/// How often such an error was asked.
+/// How often `error_response` was called.
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
 impl std::fmt::Display for ByResponse {
@@ -65,7 +66,8 @@ async fn prepared(status: web::Path<u16>) -> Result<HttpResponse, Error> {
     Err(with_response(*status))
 }
 
-/// Gives its response away when it is asked for the first time.
+/// An error whose response can be taken only once: the first call of `error_response`
+/// takes it.
 fn with_response(status: u16) -> Error {
     let response = HttpResponse::build(code(status)).body("prepared");
     InternalError::from_response("", response).into()
@@ -75,7 +77,7 @@ async fn ok() -> &'static str {
     "ok"
 }
 
-/// Middleware that fails, within the layer.
+/// Middleware inside the layer that fails.
 async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -89,17 +91,17 @@ async fn guard(
     next.call(request).await
 }
 
-/// Middleware outside of the layer, which makes responses of errors itself.
+/// Middleware outside the layer that turns errors into responses.
 async fn outside(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    // Not of every request: a router takes a request that nobody else has.
+    // Keeps a clone only for these requests: routing needs the request to be unshared.
     let caught = request.path().starts_with("/caught");
     let http_request = caught.then(|| request.request().clone());
     match (next.call(request).await, http_request) {
         (Err(error), Some(http_request)) => {
-            // It finds the error as the middleware within made it.
+            // The error is the one that the inner middleware made.
             assert!(error.as_error::<ByResponse>().is_some());
             let response = ServiceResponse::from_err(error, http_request);
             Ok(response.map_into_right_body())
@@ -214,7 +216,7 @@ fn an_error_is_counted_with_what_it_is_answered_with() {
                 );
             }
         }
-        // The layer is not outside of all others, so all it has is `status_code()`.
+        // The layer is not the outermost middleware, so it sees only `status_code()`.
         let mut client = Client::connect(addr);
         client.request("GET /caught/guarded/403", None);
         let head = client.head().expect("a head");
@@ -242,7 +244,7 @@ fn a_client_that_hangs_up_is_noticed_where_actix_web_is_set_to() {
             });
             drop(client);
             if setting != Some(false) {
-                // Nobody reads what the handler answers, once it may.
+                // Lets the handler answer, although nobody reads the response.
                 RELEASED.add_permits(1);
             }
             requests.counted(line);
@@ -257,7 +259,8 @@ fn a_client_that_shuts_its_end_is_answered_where_actix_web_is_set_to() {
         let mut requests = Requests::new();
         for (setting, status, line) in [
             (true, Some(200), "GET /slow 200 ok"),
-            // The price: who says that nothing more will come has gone.
+            // The cost: a client that closes its side of the connection after the request
+            // counts as gone.
             (false, None, "GET /slow 499 cancelled"),
         ] {
             let addr = serve(Some(setting));

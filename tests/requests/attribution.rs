@@ -1,5 +1,5 @@
-//! Who takes the request on axum and on tower: the handler, and no function that
-//! only looks like one.
+//! Which function a request is attributed to on axum and on tower: the handler, never a
+//! function that only looks like a handler.
 
 use std::convert::Infallible;
 use std::future::{Ready, pending};
@@ -36,8 +36,8 @@ fn request(method: &str, path: &str) -> Request {
         .expect("a request")
 }
 
-/// One request to `app`, and what was counted of it. Whatever it spawned ends
-/// before.
+/// Sends one request to `app` and checks what was counted. Tasks that the request spawned
+/// end before the check.
 fn ask(app: Router, method: &str, path: &str, expected: &[&str]) {
     Recorded::during_async(async |recorded| {
         let Ok(response) = app.oneshot(request(method, path)).await;
@@ -61,7 +61,7 @@ async fn quiet() -> &'static str {
     "quiet"
 }
 
-/// By its types it could be a handler.
+/// By its types, this function could be a handler.
 #[instrumented(labels(kind = "audit"))]
 async fn audit(text: String) -> Result<String, StatusCode> {
     Ok(text)
@@ -276,7 +276,7 @@ async fn work() -> String {
     "done".to_owned()
 }
 
-/// An answer before the work is done.
+/// Answers before the work is done.
 async fn accepts() -> StatusCode {
     let mut work = Box::pin(work());
     match tokio::time::timeout(Duration::from_millis(10), &mut work).await {
@@ -330,7 +330,7 @@ async fn other() -> http::Response<()> {
     pending().await
 }
 
-/// A layered service of its own, asked and given up within a handler.
+/// Sends a request to another layered service and drops it before it ends.
 async fn asks_and_gives_up() {
     let other = on_tower::layer().layer(service_fn(async |_: http::Request<()>| {
         Ok::<_, Infallible>(other().await)
@@ -360,7 +360,7 @@ fn another_request_that_is_given_up_leaves_the_handler_its_own() {
 
 type Work = Shared<BoxFuture<'static, String>>;
 
-/// Starts in one request, ends in another.
+/// The future starts in one request and ends in another.
 #[test]
 fn a_future_that_requests_share_is_counted_by_itself() {
     async fn joins(Extension(shared): Extension<Arc<Mutex<Option<Work>>>>) -> String {
@@ -495,7 +495,7 @@ fn a_candidate_that_is_given_up_within_its_request_is_counted_by_itself() {
 #[derive(Clone)]
 struct AppState;
 
-/// An extractor for the state of this application alone.
+/// An extractor that works only with the state of this application.
 struct User(&'static str);
 
 impl FromRequestParts<AppState> for User {
@@ -507,7 +507,7 @@ impl FromRequestParts<AppState> for User {
     }
 }
 
-/// Each handler says by its label that the request is its own.
+/// The label of each handler shows that the request was attributed to it.
 #[test]
 fn handlers_without_a_word_are_known_by_their_arguments() {
     #[instrumented(labels(kind = "handler"))]
@@ -584,7 +584,7 @@ fn handlers_without_a_word_are_known_by_their_arguments() {
         "/maybe",
     ] {
         Recorded::during_async(async |recorded| {
-            // Its body comes in several polls.
+            // The body arrives over several polls.
             let body = stream::iter(["1", "2"]).then(async |part| {
                 tokio::task::yield_now().await;
                 Ok::<_, Infallible>(part)
@@ -789,7 +789,7 @@ fn a_function_that_says_so_is_not_the_handler() {
     );
 }
 
-/// The last attempt has the request.
+/// The request is attributed to the last attempt.
 #[test]
 fn attempts_are_counted_each() {
     async fn tries(request: Request, next: Next) -> Response {
@@ -870,7 +870,7 @@ fn a_second_layer_finds_a_request_on_another_task() {
         "/quiet",
         &["method=GET endpoint=/quiet outcome=ok http_status=200 1"],
     );
-    // What panics is seen there, annotated or not.
+    // The inner layer sees the panic, whether or not the handler is annotated.
     async fn panics() {
         panic!("on purpose")
     }
@@ -880,7 +880,7 @@ fn a_second_layer_finds_a_request_on_another_task() {
         "/panics",
         &["method=GET endpoint=/panics outcome=panicked http_status=500 1"],
     );
-    // Without one, the request is counted once all the same, and the function too.
+    // Without an inner layer, the request and the function are still counted once each.
     ask(
         app("/own/{tenant}", get(own))
             .layer(from_fn(spawns))
@@ -915,7 +915,8 @@ fn a_handler_that_outlives_its_client_on_another_task_is_counted_by_itself() {
     });
 }
 
-/// As a service that checks its input before it makes a future.
+/// A service that panics in `call`, as one that checks its input before it returns a
+/// future may.
 struct PanicsAtOnce;
 
 impl Service<Request> for PanicsAtOnce {
@@ -945,7 +946,7 @@ fn a_panic_in_the_services_call_is_counted() {
     });
 }
 
-/// One that is never polled has not started.
+/// A response future that is never polled has not started.
 #[test]
 fn a_response_that_nobody_polls_leaves_no_trace() {
     Recorded::during(|recorded| {
@@ -1037,7 +1038,7 @@ fn what_an_unannotated_handler_calls_next_takes_nothing() {
     );
 }
 
-/// Layers poll one request on two threads.
+/// One request is polled by layers on two threads.
 #[test]
 fn a_second_layer_finds_requests_on_other_threads() {
     const REQUESTS: usize = 1_000;

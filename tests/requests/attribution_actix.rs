@@ -1,5 +1,6 @@
-//! Who takes the request on actix-web, where nothing tells when a request is handed
-//! over: the one whose names or arguments are a handler's.
+//! Which function a request is attributed to on actix-web. No event marks the moment when
+//! the request is passed to the handler, so the handler is recognized by its method and
+//! endpoint or by its arguments.
 
 use std::future::{Future, pending};
 use std::panic::AssertUnwindSafe;
@@ -21,8 +22,8 @@ use instrument_tests::recorded::Recorded;
 
 use crate::within::counted;
 
-/// One request to what `configure` makes, within `around` and the middleware, and
-/// what was counted of it.
+/// Sends one request to the application made by `configure`, inside `around` and the
+/// middleware, and checks what was counted.
 macro_rules! ask {
     ($configure:expr, around $around:expr, $method:ident $path:expr => $($expected:expr),+ $(,)?) => {
         Recorded::during_async(async |recorded| {
@@ -286,12 +287,12 @@ fn handlers_are_known_by_their_names_or_their_arguments() {
     ask!(config, get "/said" => line("/said"));
 }
 
-/// As the documentation says: nothing tells it from a helper.
+/// As documented: nothing distinguishes such a handler from a helper function.
 #[test]
 fn what_any_function_may_take_leaves_it_in_doubt() {
     #[instrumented(labels(kind = "plain"))]
     async fn plain(_data: Option<Data<u8>>, request: HttpRequest) -> String {
-        // It may be the handler, so that it calls another one is no evidence.
+        // `plain` may be the handler, so its call of `inner` proves nothing.
         inner(Path::from(7)).await;
         request.path().to_owned()
     }

@@ -1,4 +1,4 @@
-//! The application on axum.
+//! The test application on axum.
 
 use std::net::SocketAddr;
 
@@ -113,7 +113,7 @@ async fn middle(request: Request, next: Next) -> Response {
     .await
 }
 
-/// Serves until the process ends.
+/// Serves the application until the process ends.
 pub(crate) fn serve(tell: impl FnOnce(SocketAddr)) {
     crate::runtime().block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")

@@ -1,11 +1,11 @@
-//! A client that sends what it is told to, byte for byte.
+//! An HTTP client that controls every byte it sends.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use instrument_tests::DEADLINE;
 
-/// One connection.
+/// One connection to the server.
 #[derive(Debug)]
 pub(crate) struct Client(BufReader<TcpStream>);
 
@@ -26,13 +26,13 @@ impl Client {
         self.0.get_mut().write_all(bytes.as_bytes()).expect("sends");
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the client's side of the connection.
     pub(crate) fn shut(&mut self) {
         let stream = self.0.get_mut();
         stream.shutdown(Shutdown::Write).expect("shuts");
     }
 
-    /// `line` is the method and the path.
+    /// Sends a request. `line` is the method and the path.
     pub(crate) fn request(&mut self, line: &str, body: Option<&str>) {
         self.send(&match body {
             None => format!("{line} HTTP/1.1\r\nhost: x\r\n\r\n"),
@@ -44,7 +44,7 @@ impl Client {
         });
     }
 
-    /// `None` when the connection ends instead.
+    /// Reads a response head. Returns `None` if the connection ends instead.
     pub(crate) fn head(&mut self) -> Option<Response> {
         let status = self.line()?.split(' ').nth(1)?.parse().ok()?;
         let mut headers = Vec::new();
@@ -67,7 +67,7 @@ impl Client {
         }
     }
 
-    /// The body of a response that says its length.
+    /// Reads the body of a response that has a `content-length`.
     pub(crate) fn body(&mut self, head: &Response) -> String {
         let length = head
             .header("content-length")
@@ -81,7 +81,7 @@ impl Client {
         String::from_utf8(body).expect("text")
     }
 
-    /// Reads until `text` has come.
+    /// Reads until `text` has arrived.
     pub(crate) fn read_to(&mut self, text: &str) {
         let mut seen = String::new();
         while !seen.ends_with(text) {

@@ -1,4 +1,4 @@
-//! What the three metrics say, and what they should.
+//! Compares the values of the three metrics with the expected values.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use instrument_tests::page::Page;
 
 type Labels = BTreeMap<String, String>;
 
-/// The samples of `requests_total`, but for the zeros from before any request.
+/// The samples of the metrics, without the zeros from before the first request.
 #[derive(Debug, Default)]
 pub(crate) struct Counted {
     requests: BTreeMap<Labels, f64>,
-    /// By the labels without the status, which the latency does not have.
+    /// By the labels without the status, because the latency has no status label.
     latencies: BTreeMap<Labels, f64>,
     in_progress: Vec<(Labels, f64)>,
 }
@@ -31,7 +31,7 @@ impl Counted {
         }
     }
 
-    /// One more request for each line: method, endpoint, status, outcome, and other
+    /// Adds one request for each line: method, endpoint, status, outcome, then other
     /// labels with their names.
     pub(crate) fn add(&mut self, lines: &[&str]) {
         for line in lines {

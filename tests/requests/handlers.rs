@@ -1,5 +1,5 @@
-//! What the three applications have in common: the handlers that take nothing
-//! of a framework's, and what happens around every handler.
+//! What the three applications share: the handlers whose arguments do not depend on a
+//! framework, and the middleware around every handler.
 
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
@@ -9,7 +9,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use instrument_runtime::{HttpStatus, Outcome, instrumented};
 
-/// The handlers by their paths, for `GET` and `HEAD`; `$with` makes routes of them.
+/// Lists the handlers with their paths, for `GET` and `HEAD`. The macro `$with` turns
+/// them into routes.
 macro_rules! routes {
     ($with:ident) => {
         $with! {
@@ -52,7 +53,7 @@ macro_rules! routes {
 }
 pub(crate) use routes;
 
-/// A response in no framework's terms.
+/// A response that is independent of the framework.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -63,7 +64,7 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) enum Body {
     Text(String),
-    /// Its first chunk comes at once, no other ever.
+    /// The first chunk is sent at once. The body never ends.
     Endless(&'static str),
 }
 
@@ -100,7 +101,7 @@ impl HttpStatus for Problem {
     }
 }
 
-/// An error that every framework answers with 500, and that tells nobody.
+/// An error that every framework answers with 500, and whose type tells no status.
 #[derive(Debug)]
 pub(crate) struct Opaque;
 
@@ -179,7 +180,7 @@ pub(crate) async fn checked_named() -> Answer {
     Answer::text("checked")
 }
 
-/// Looks like a handler: by what it takes and returns, a framework can call it.
+/// Looks like a handler: its arguments and its return type let a framework call it.
 #[instrumented(labels(kind = kind))]
 async fn check(kind: String) -> Result<String, Problem> {
     tokio::task::yield_now().await;
@@ -193,7 +194,7 @@ pub(crate) async fn helped() -> Answer {
     Answer::text(format!("{one} {two}"))
 }
 
-/// Not the handler of a request, since no framework has something to borrow to it.
+/// Cannot be the handler of a request, because no framework passes a borrowed argument.
 #[instrumented]
 async fn price(item: &str) -> String {
     tokio::task::yield_now().await;
@@ -309,7 +310,7 @@ pub(crate) async fn large() -> Answer {
     Answer::text("x".repeat(LARGE))
 }
 
-/// Answers 200 whatever happens, as some protocols do.
+/// Always answers 200, also for errors, as some protocols do.
 #[instrumented(handler, outcome = |_: &Answer| Outcome::Error)]
 pub(crate) async fn judged() -> Answer {
     Answer::text("sorry")
@@ -320,13 +321,13 @@ pub(crate) async fn judged_missing() -> Answer {
     Answer::status(404)
 }
 
-/// Of what a nested router does not know.
+/// The fallback for paths that a nested router does not match.
 #[instrumented(handler)]
 pub(crate) async fn fallback() -> Answer {
     Answer::status(404)
 }
 
-/// Under a layer within the layer.
+/// Runs under two layers, one inside the other.
 #[instrumented(handler)]
 pub(crate) async fn twice() -> Answer {
     Answer::text("twice")
@@ -336,15 +337,15 @@ pub(crate) async fn twice_quiet() -> Answer {
     Answer::text("twice")
 }
 
-/// How many requests have come to a place where their client is to hang up.
+/// The number of requests that have reached the point where their client hangs up.
 pub(crate) static REACHED: AtomicUsize = AtomicUsize::new(0);
 
 fn reached() {
     REACHED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// What is around every handler and within the layer: middleware that may answer
-/// in its place, or change what it answered.
+/// The middleware around every handler, inside the layer. It may answer instead of the
+/// handler, or change the handler's answer.
 pub(crate) async fn around<R>(
     path: &str,
     handler: impl Future<Output = R>,

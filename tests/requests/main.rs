@@ -1,5 +1,15 @@
-//! The same requests to the same application on axum, on actix-web and on hyper
-//! alone: each is counted exactly once, with the same labels, in all three metrics.
+//! Sends the same requests to the same application on axum, on actix-web and on plain
+//! hyper. Each request is counted exactly once, with the same labels, in all three
+//! metrics.
+//!
+//! - `table`: the requests and their expected counts.
+//! - `handlers`: the handlers and middleware that the applications share.
+//! - `axum_app`, `actix_app`, `tower_app`: the applications.
+//! - `client`, `counted`: the HTTP client, and the comparison of counts.
+//! - `attribution`, `attribution_actix`: which function a request is attributed to.
+//! - `within`: requests inside requests, and nested routers.
+//! - `actix_errors`: how actix-web's errors are counted.
+//! - `series_bound`: the number of series stays bounded for arbitrary requests.
 
 mod actix_app;
 mod actix_errors;
@@ -32,7 +42,7 @@ pub(crate) enum Framework {
     Tower,
 }
 
-/// An application that runs in this process, and what it has counted.
+/// An application that runs in this process, and the counts it should have.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
@@ -61,7 +71,7 @@ impl Server {
         Counted::of(&self.exporter.render())
     }
 
-    /// Waits until all that was sent is counted and nothing is in progress.
+    /// Waits until every request is counted and none is in progress.
     fn wait_until_counted(&self) {
         let mut last = self.page();
         let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -111,7 +121,7 @@ fn every_kind_is_counted_once(framework: Framework) {
     }
 }
 
-/// Runs `test`, whose name is `name`, in a process with a recorder of its own.
+/// Runs the test `name` in a separate process, which has its own global recorder.
 fn alone(name: &str, test: impl FnOnce()) {
     const ALONE: &str = "REQUESTS_ALONE";
     if std::env::var(ALONE).as_deref() == Ok(name) {

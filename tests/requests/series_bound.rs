@@ -1,4 +1,5 @@
-//! However wild the requests are, the page does not grow with them.
+//! Arbitrary methods and paths do not increase the number of series on the page
+//! (bounded cardinality).
 
 use std::convert::Infallible;
 
@@ -17,7 +18,7 @@ const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
 ];
 
-/// What every client can make up: a method and a path.
+/// A generator of what any client can invent: methods and paths.
 struct Wild(u64);
 
 impl Wild {
@@ -55,12 +56,12 @@ impl Wild {
                 _ => path += &self.word(b"abcxyz0189-._~{}*:$%25"),
             }
         }
-        // A `%` must be followed by two digits in an address.
+        // In a URL, two hexadecimal digits must follow a `%`.
         path.replace('%', "%25").replace(['{', '}'], "'")
     }
 }
 
-/// First each route with each method, then what nobody thought of.
+/// Sends every route with every method first, then random requests.
 async fn sends(mut send: impl AsyncFnMut(String, String)) {
     const ROUTES: [&str; 14] = [
         "/plain",

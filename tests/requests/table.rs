@@ -1,4 +1,4 @@
-//! The requests, and what is to be counted of each.
+//! The table of requests, each with the counts it must produce.
 
 use crate::Server;
 use crate::client::Client;
@@ -8,15 +8,14 @@ use crate::handlers::LARGE;
 #[derive(Debug)]
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
-    /// Sends it, and checks what the client sees.
+    /// Sends the request and checks the response.
     pub(crate) send: fn(&Server),
-    /// What it adds to `requests_total`: method, endpoint, status and outcome (`-`
-    /// for a label that is not there), then the other labels. A line for each one
-    /// counted.
+    /// What the request adds to `requests_total`, one line per count: method, endpoint,
+    /// status and outcome (`-` for an absent label), then the other labels.
     pub(crate) counted: &'static [&'static str],
 }
 
-/// A request that is answered.
+/// Defines a request that is answered.
 macro_rules! answered {
     ($name:literal, $line:literal => $status:literal, $($counted:literal),+) => {
         Kind {
@@ -34,7 +33,7 @@ macro_rules! answered {
     };
 }
 
-/// A request whose client hangs up once it has come to a certain place.
+/// Defines a request whose client hangs up when the request has reached a given point.
 macro_rules! gone {
     ($name:literal, $line:literal, $($counted:literal),+) => {
         Kind {
@@ -56,7 +55,7 @@ macro_rules! special {
 }
 
 pub(crate) static KINDS: &[Kind] = &[
-    // Who takes the request.
+    // Which function the request is attributed to.
     answered!("a bare handler", "GET /plain" => 200, "GET /plain 200 ok"),
     answered!("an endpoint of its own", "GET /named" => 200, "GET /a/name 200 ok"),
     answered!("no annotated handler", "GET /quiet" => 200, "GET /quiet 200 ok"),
@@ -78,7 +77,7 @@ pub(crate) static KINDS: &[Kind] = &[
         "GET /own/{tenant} 403 client_error tenant=nobody plan=free"
     ),
     answered!("a nested route", "GET /api/items/7" => 200, "GET /api/items/{id} 200 ok"),
-    // How the handler answers.
+    // The handler's answers.
     answered!("an error with a status", "GET /missing" => 404, "GET /missing 404 client_error"),
     answered!("an error without a status", "GET /broken" => 500, "GET /broken 500 error"),
     answered!("an error mapped to another", "GET /mapped" => 502, "GET /mapped 502 error"),
@@ -118,7 +117,7 @@ pub(crate) static KINDS: &[Kind] = &[
         "OPTIONS *" => 404,
         "OPTIONS unmatched 404 client_error"
     ),
-    // Nobody takes it.
+    // No handler takes the request.
     answered!(
         "a slash too many",
         "GET /plain/" => 404,
@@ -138,7 +137,7 @@ pub(crate) static KINDS: &[Kind] = &[
     answered!("a bad parameter", "GET /users/x" => 400, "GET /users/{id} 400 client_error"),
     answered!("a bad body", "POST /create" "{" => 400, "POST /create 400 client_error"),
     answered!("refused before the handler", "GET /guarded" => 401, "GET /guarded 401 client_error"),
-    // In its place.
+    // Middleware answers instead of the handler.
     answered!("a time-out", "GET /slow" => 408, "GET /slow 408 client_error"),
     answered!(
         "a time-out and labels of the handler's own",
@@ -150,7 +149,7 @@ pub(crate) static KINDS: &[Kind] = &[
         "GET /slow/quiet" => 408,
         "GET /slow/quiet 408 client_error"
     ),
-    // Annotated functions on the way.
+    // Annotated functions that are called during the request.
     answered!(
         "one before the handler",
         "GET /checked" => 200,
@@ -183,7 +182,7 @@ pub(crate) static KINDS: &[Kind] = &[
         "- handlers::audit - ok",
         "GET /audited 200 ok"
     ),
-    // A layer within the layer.
+    // A layer inside the layer.
     answered!("two layers", "GET /twice/bare" => 200, "GET /twice/bare 200 ok"),
     answered!(
         "two layers without an annotated handler",
@@ -193,7 +192,7 @@ pub(crate) static KINDS: &[Kind] = &[
     // Panics.
     answered!("a panic that is caught", "GET /caught" => 500, "GET /caught 500 panicked"),
     answered!(
-        // Nobody sees one that is caught before it comes to anything annotated.
+        // The panic is caught before it reaches anything annotated, so it is not seen.
         "a panic that is caught, without an annotated handler",
         "GET /caught/quiet" => 500,
         "GET /caught/quiet 500 error"
@@ -249,7 +248,7 @@ pub(crate) static KINDS: &[Kind] = &[
             client.request("GET /stream", None);
             assert_eq!(client.head().expect("a head").status, 200);
             client.read_to("first");
-            // While the body goes on.
+            // The body is still being sent.
             server.wait_until_counted();
         },
         "GET /stream 200 ok"

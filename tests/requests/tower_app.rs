@@ -1,4 +1,4 @@
-//! The application on hyper alone, with a router written by hand.
+//! The test application on plain hyper, with a hand-written router.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::handlers::{self, Answer, Body, Opaque, Problem, around, routes};
 
 type BoxBody = UnsyncBoxBody<Bytes, Infallible>;
 
-/// What a handler returned, as an answer.
+/// Converts a handler's return value into an answer.
 trait Answers {
     fn answer(self) -> Answer;
 }
@@ -99,7 +99,7 @@ async fn upload(body: Bytes) -> String {
 
 macro_rules! fixed_routes {
     ($($path:literal => $handler:ident;)*) => {
-        /// Answers at the routes without parameters.
+        /// Answers requests for the routes without parameters.
         async fn fixed(path: &str) -> Option<Answer> {
             match path {
                 $($path => Some(handlers::$handler().await.answer()),)*
@@ -112,7 +112,7 @@ macro_rules! fixed_routes {
 }
 routes!(fixed_routes);
 
-/// The route that a path matches.
+/// Returns the route that a path matches.
 fn route(path: &str) -> Option<&'static str> {
     if let Some(fixed) = FIXED.iter().find(|fixed| **fixed == path) {
         return Some(fixed);
@@ -175,7 +175,7 @@ where
     }
 }
 
-/// A layer within the layer.
+/// Applies a second layer inside the layer.
 async fn twice(route: &'static str, parts: http::request::Parts) -> Answer {
     let inner = service_fn(async |_request: Request<()>| {
         set_matched_route("/not/the/first/word");
@@ -204,7 +204,7 @@ where
     Ok(response(answer.await))
 }
 
-/// Serves until the process ends.
+/// Serves the application until the process ends.
 pub(crate) fn serve(tell: impl FnOnce(SocketAddr)) {
     crate::runtime().block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
@@ -218,7 +218,7 @@ pub(crate) fn serve(tell: impl FnOnce(SocketAddr)) {
                 .service(service_fn(answer::<hyper::body::Incoming>));
             let connection = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-            // One that fails is its client's matter.
+            // A failed connection concerns only its client.
             tokio::spawn(async move { drop(connection.await) });
         }
     });

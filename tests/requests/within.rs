@@ -1,4 +1,4 @@
-//! Requests within requests, and routers within layers.
+//! Requests inside requests, and routers inside layers.
 
 use std::convert::Infallible;
 
@@ -12,7 +12,7 @@ fn request(path: &str) -> Request<()> {
     Request::get(path).body(()).expect("a request")
 }
 
-/// `requests_total`'s lines.
+/// Returns the lines of `requests_total`.
 pub(crate) fn counted(recorded: &Recorded) -> Vec<String> {
     let lines = recorded.lines();
     for line in &lines {
@@ -27,7 +27,7 @@ pub(crate) fn counted(recorded: &Recorded) -> Vec<String> {
     of_requests.map(str::to_owned).collect()
 }
 
-/// Some other service, with a layer of its own.
+/// Another service, with its own layer.
 fn other() -> impl Service<Request<()>, Response = Response<()>, Error = Infallible> + Clone {
     layer().layer(service_fn(async |request: Request<()>| {
         tokio::task::yield_now().await;
@@ -105,7 +105,7 @@ async fn handler() -> Response<()> {
     Response::new(())
 }
 
-/// What ran before the router is no handler of its routes.
+/// A function that runs before the router is not the handler of a route.
 #[test]
 fn a_function_before_the_router_does_not_take_the_request() {
     for is_annotated in [false, true] {

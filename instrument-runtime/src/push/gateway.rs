@@ -135,7 +135,7 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
 pub(crate) fn without_password(url: &str) -> String {
     let begin = url.find("://").map_or(0, |scheme| scheme + 3);
     let (scheme, rest) = url.split_at(begin);
-    // A password with an unencoded `/` makes the URL invalid, but must not be shown either.
+    // An unencoded `/` in the password makes the URL invalid, but is not shown either.
     match rest.rsplit_once('@') {
         Some((_, address)) => format!("{scheme}…@{address}"),
         None => url.to_owned(),
