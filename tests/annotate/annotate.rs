@@ -1,4 +1,4 @@
-//! The annotating program on a small package.
+//! Runs the annotating program on a small package.
 
 use std::fs;
 

@@ -1,9 +1,12 @@
-//! Puts `#[instrumented]` on every function of a package that it goes on.
+//! Puts `#[instrumented]` on every function of a package that supports it.
 //!
-//! The text is changed where the attribute is inserted and nowhere else, and no
-//! line moves, so that the compiler's messages before and after can be compared.
-//! Functions that a macro makes are left alone, and so are `const fn`s and, unless
-//! they are asked for, tests.
+//! Only the attribute is inserted, and no line moves, so the compiler's messages before
+//! and after can be compared. Functions made by macros and `const fn`s are left alone.
+//! Tests are left alone unless the options include them.
+//!
+//! - `lib`: finds the functions and inserts the attribute.
+//! - `main`: the command line.
+//! - `annotate`: the test.
 
 use std::fs;
 use std::ops::Range;
@@ -17,7 +20,7 @@ use syn::{
     ReturnType, Signature, TraitItemFn, Type, TypeParamBound,
 };
 
-/// What is inserted, on the line of the function's first attribute.
+/// The text that is inserted on the line of the function's first attribute.
 const ATTRIBUTE: &str = "#[::instrument_runtime::instrumented] ";
 
 /// What to do to a package.
@@ -81,14 +84,15 @@ fn sources(folder: &Path, tests: bool) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The source with the attribute on every function it goes on, and their number.
+/// Returns the source with the attribute on every function that supports it, and the
+/// number of these functions.
 ///
 /// # Errors
 ///
-/// If it is not Rust.
+/// If the source cannot be parsed as Rust.
 pub fn annotate(source: &str, tests: bool) -> anyhow::Result<(String, usize)> {
     let file = syn::parse_file(source)?;
-    // The parser leaves out what stands before the first token of a file.
+    // `syn` skips a byte order mark, so its offsets do not include it.
     let skipped = if source.starts_with('\u{feff}') { 3 } else { 0 };
     let mut places = Places {
         tests,
@@ -109,14 +113,14 @@ pub fn annotate(source: &str, tests: bool) -> anyhow::Result<(String, usize)> {
     Ok((annotated, places.len()))
 }
 
-/// Where the attribute is to be inserted, in bytes.
+/// The byte offsets where the attribute is inserted.
 struct Places {
     tests: bool,
     found: Vec<usize>,
 }
 
 impl Places {
-    /// `start` is where the function begins if it has no attributes but docs.
+    /// Adds a function. `start` is where it begins if it has no attributes except docs.
     fn function(&mut self, attrs: &[Attribute], start: Range<usize>, sig: &Signature) {
         let is_annotated = attrs.iter().any(|attr| is_called(attr, "instrumented"));
         let is_test = attrs
@@ -125,8 +129,8 @@ impl Places {
         if is_annotated || (is_test && !self.tests) || !is_measurable(sig) {
             return;
         }
-        // Above every attribute, because it reads route attributes below it, and
-        // because `#[tokio::main]` takes the `async` away.
+        // Above all other attributes, because it reads route attributes below it, and
+        // because `#[tokio::main]` removes the `async`.
         let first = attrs
             .iter()
             .find(|attr| !attr.path().is_ident("doc"))
@@ -169,7 +173,7 @@ impl<'ast> Visit<'ast> for Places {
     }
 }
 
-/// A visibility that is not written has an empty span.
+/// Returns where the function begins. A visibility that is not written has an empty span.
 fn start(visibility: proc_macro2::Span, sig: &Signature) -> Range<usize> {
     let visibility = visibility.byte_range();
     if visibility.is_empty() {
@@ -198,7 +202,7 @@ fn is_cfg_test(attr: &Attribute) -> bool {
             .any(|word| word == "test")
 }
 
-/// As the attribute itself judges it.
+/// Returns whether the attribute accepts a function with this signature.
 fn is_measurable(sig: &Signature) -> bool {
     if sig.constness.is_some() {
         return false;
@@ -259,7 +263,7 @@ fn argument(arguments: &PathArguments) -> Option<&Type> {
     })
 }
 
-/// The manifest with the dependency, behind the line `[dependencies]`.
+/// Returns the manifest with the dependency added after the line `[dependencies]`.
 fn with_dependency(manifest: &str, options: &Options) -> anyhow::Result<String> {
     if manifest
         .lines()

@@ -1,4 +1,4 @@
-//! `annotate [--features a,b] [--tests] [--runtime folder] package-folder…`
+//! Usage: `annotate [--features a,b] [--tests] [--runtime folder] package-folder…`
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -46,7 +46,8 @@ async fn path(id: web::Path<u32>) -> Result<String, Problem> {
     handle(&PATH).await
 }
 
-/// A handler that takes the whole request. A helper may take it too, so it proves nothing.
+/// A handler that takes the whole request. A helper may take it too, so this proves
+/// nothing.
 static WHOLE: About = About {
     alone: "endpoint=actix_app::whole kind=whole",
     handler: Handler::Never,

@@ -1,9 +1,9 @@
-//! The arguments, and what a body can do with the names that they bind.
+//! The arguments, and what a body can do with the variables that they bind.
 
 use crate::dimension;
 
 dimension!(
-    /// How the function takes its object.
+    /// The receiver (`self`) of the function.
     Receiver {
         None,
         Value,
@@ -58,7 +58,7 @@ dimension!(
     }
 );
 
-/// What a name stands for.
+/// The kind of value that a variable holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An owned `Tracker`.
@@ -75,7 +75,7 @@ pub enum Kind {
     Str,
     /// `&[u32]`
     Slice,
-    /// An owned value of which only `Speak` is known.
+    /// An owned value of a type that is only known to implement `Speak`.
     Speaker,
     /// `Box<Tracker>`
     Boxed,
@@ -107,12 +107,12 @@ pub enum Kind {
     MutUnknownSelf,
 }
 
-/// A name that the body can use.
+/// A variable that the body can use.
 #[derive(Clone, Debug)]
 pub struct Variable {
     /// The name.
     pub name: String,
-    /// What it stands for.
+    /// The kind of its value.
     pub kind: Kind,
     /// Whether it is declared `mut`.
     pub is_mut: bool,
@@ -127,7 +127,7 @@ impl Variable {
         }
     }
 
-    /// A `u32` read from it.
+    /// Returns an expression that reads a `u32` from the variable.
     #[must_use]
     pub fn read(&self) -> String {
         let name = &self.name;
@@ -156,7 +156,7 @@ impl Variable {
         }
     }
 
-    /// The place of its `Copy` state, if it can be changed there.
+    /// Returns the place expression of its `Copy` state, if that can be assigned to.
     #[must_use]
     pub fn place(&self) -> Option<String> {
         let name = &self.name;
@@ -171,7 +171,7 @@ impl Variable {
         }
     }
 
-    /// A statement that changes it.
+    /// Returns a statement that changes the value.
     #[must_use]
     pub fn change(&self) -> Option<String> {
         let name = &self.name;
@@ -190,7 +190,7 @@ impl Variable {
         }
     }
 
-    /// A statement that unsets a flag which only `Drop` reads.
+    /// Returns a statement that clears a flag which only `Drop` reads.
     #[must_use]
     pub fn disarm(&self) -> Option<String> {
         let name = &self.name;
@@ -204,7 +204,7 @@ impl Variable {
         }
     }
 
-    /// A statement that puts another value in its place.
+    /// Returns a statement that replaces the value.
     #[must_use]
     pub fn replace(&self) -> Option<String> {
         let name = &self.name;
@@ -221,7 +221,7 @@ impl Variable {
         }
     }
 
-    /// Whether it can be given to `drop`.
+    /// Returns whether the variable can be passed to `drop`.
     #[must_use]
     pub fn is_owned(&self) -> bool {
         matches!(
@@ -239,7 +239,7 @@ impl Variable {
         )
     }
 
-    /// A statement that moves a part out of it, after which it is not whole.
+    /// Returns a statement that moves a part out of the value (a partial move).
     #[must_use]
     pub fn part(&self) -> Option<String> {
         let name = &self.name;
@@ -255,7 +255,7 @@ impl Variable {
         }
     }
 
-    /// A `&'a str` that outlives the function.
+    /// Returns an expression of type `&'a str` that outlives the function.
     #[must_use]
     pub fn text(&self) -> Option<String> {
         let name = &self.name;
@@ -267,33 +267,33 @@ impl Variable {
     }
 }
 
-/// How an argument stands in a signature and where it comes from.
+/// How an argument is declared in a signature, and the value that is passed for it.
 #[derive(Clone, Debug)]
 pub struct Declared {
-    /// Attributes, with a space after.
+    /// Attributes, followed by a space.
     pub attribute: &'static str,
     /// The pattern.
     pub pattern: String,
     /// The type.
     pub ty: String,
-    /// A name and bounds among the generics.
+    /// The generic parameter with its bounds.
     pub generic: Option<String>,
-    /// What has to live outside of the call.
+    /// A statement before the call, for a value that must outlive the call.
     pub setup: Option<String>,
-    /// The value given.
+    /// The value that is passed.
     pub value: String,
-    /// The names bound.
+    /// The variables that the pattern binds.
     pub variables: Vec<Variable>,
 }
 
 impl Argument {
-    /// Whether it makes the future stay on one thread.
+    /// Returns whether it makes the future not `Send`.
     #[must_use]
     pub fn is_local(self) -> bool {
         matches!(self, Self::Shared)
     }
 
-    /// Whether it borrows.
+    /// Returns whether it borrows.
     #[must_use]
     pub fn borrows(self) -> bool {
         matches!(
@@ -302,7 +302,7 @@ impl Argument {
         )
     }
 
-    /// Whether its type needs a generic parameter.
+    /// Returns whether its type needs a generic parameter.
     #[must_use]
     pub fn is_generic(self) -> bool {
         matches!(
@@ -316,7 +316,8 @@ impl Argument {
         )
     }
 
-    /// `name` is unique in the function; `lifetime` is empty or `'a ` with a space.
+    /// Returns the declaration. `name` is unique in the function; `lifetime` is empty or
+    /// `'a ` with a space.
     #[must_use]
     pub fn declared(self, name: &str, lifetime: &str) -> Declared {
         let bound = if lifetime.is_empty() { "" } else { " + 'a" };
@@ -502,13 +503,13 @@ impl Argument {
 }
 
 impl Receiver {
-    /// Whether it makes the future stay on one thread.
+    /// Returns whether it makes the future not `Send`.
     #[must_use]
     pub fn is_local(self) -> bool {
         self == Self::Rc
     }
 
-    /// Whether it borrows.
+    /// Returns whether it borrows.
     #[must_use]
     pub fn borrows(self) -> bool {
         matches!(
@@ -517,7 +518,7 @@ impl Receiver {
         )
     }
 
-    /// Whether a trait's default method can have it, and do something with it.
+    /// Returns whether a default method of a trait can have this receiver and use it.
     #[must_use]
     pub fn is_simple(self) -> bool {
         matches!(
@@ -526,7 +527,7 @@ impl Receiver {
         )
     }
 
-    /// As it stands in a signature.
+    /// Returns the receiver as written in a signature.
     #[must_use]
     pub fn text(self, lifetime: &str, is_declaration: bool) -> Option<String> {
         let mutable = if is_declaration { "" } else { "mut " };
@@ -545,7 +546,8 @@ impl Receiver {
         })
     }
 
-    /// What lives outside of the call, and the receiver of the call.
+    /// Returns the statement before the call, if one is needed, and the receiver
+    /// expression of the call.
     #[must_use]
     pub fn value(self) -> Option<(Option<&'static str>, &'static str)> {
         Some(match self {
@@ -564,7 +566,8 @@ impl Receiver {
         })
     }
 
-    /// `self` as the body can use it. `is_known`: whether its type is.
+    /// Returns `self` as a variable of the body. `is_known` says whether its type is
+    /// known.
     #[must_use]
     pub fn variable(self, is_known: bool) -> Option<Variable> {
         let kind = match (self, is_known) {

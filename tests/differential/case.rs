@@ -1,4 +1,5 @@
-//! One combination: what is chosen in each dimension, and whether it goes together.
+//! One combination: the value chosen in each dimension, and whether the values are
+//! compatible.
 
 use std::fmt::Debug;
 
@@ -10,7 +11,7 @@ use crate::source;
 use crate::steps::Step;
 
 dimension!(
-    /// Where the function stands.
+    /// Where the function is defined.
     Place {
         Free,
         Nested,
@@ -36,17 +37,17 @@ dimension!(
 );
 
 dimension!(
-    /// How a function that returns a future makes it.
+    /// How a function that returns a future creates it.
     Form {
         /// One async block.
         Lone,
         /// Statements, then an async block.
         Statements,
-        /// The future of another function, by a call.
+        /// A call of another function that returns the future.
         Delegate,
         /// The same, boxed by a method.
         DelegateMethod,
-        /// A future that was given a name.
+        /// A future that is bound to a variable first.
         Binding,
         /// An early return of another future.
         EarlyFuture,
@@ -93,7 +94,7 @@ dimension!(
 );
 
 dimension!(
-    /// Whether lifetimes have names.
+    /// Whether lifetimes are named or elided.
     Lifetimes {
         Named,
         Elided,
@@ -122,7 +123,7 @@ dimension!(
 );
 
 impl Edition {
-    /// As Cargo writes it.
+    /// Returns the edition as written in `Cargo.toml`.
     #[must_use]
     pub fn year(self) -> &'static str {
         match self {
@@ -134,7 +135,7 @@ impl Edition {
 }
 
 impl Features {
-    /// As Cargo writes them.
+    /// Returns the features as written in `Cargo.toml`.
     #[must_use]
     pub fn list(self) -> &'static [&'static str] {
         match self {
@@ -155,7 +156,7 @@ impl Features {
         }
     }
 
-    /// The name of a folder.
+    /// Returns the name of the folder for the crates with these features.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -171,7 +172,7 @@ impl Features {
 
 /// A combination.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "the types say what they are")]
+#[allow(missing_docs, reason = "the types document the fields")]
 pub struct Case {
     pub number: usize,
     pub place: Place,
@@ -189,7 +190,7 @@ pub struct Case {
     pub features: Features,
 }
 
-/// A value of a dimension, as the sampler counts it.
+/// The name of a value of a dimension, as the sampler counts it.
 pub type Tag = String;
 
 fn tag(dimension: &str, value: impl Debug) -> Tag {
@@ -197,7 +198,7 @@ fn tag(dimension: &str, value: impl Debug) -> Tag {
 }
 
 impl Case {
-    /// Every value of every dimension.
+    /// Returns every value of every dimension.
     #[must_use]
     pub fn all_tags() -> Vec<Tag> {
         fn of<T: Debug>(tags: &mut Vec<Tag>, dimension: &str, values: &[T]) {
@@ -220,7 +221,7 @@ impl Case {
         tags
     }
 
-    /// The values that are in it.
+    /// Returns the values of this combination.
     #[must_use]
     pub fn tags(&self) -> Vec<Tag> {
         let mut tags = vec![
@@ -249,7 +250,7 @@ impl Case {
         tags
     }
 
-    /// A combination, which may not go together.
+    /// Returns a random combination. Its values may be incompatible.
     pub(crate) fn random(number: usize, random: &mut Random) -> Self {
         let asyncness = *random.pick(&[
             Asyncness::AsyncFn,
@@ -267,8 +268,8 @@ impl Case {
         steps.dedup();
         let mut receiver = *random.pick(Receiver::ALL);
         if random.one_in(6) {
-            // One owned value that the body changes: alone, it is the likeliest to be
-            // captured in part.
+            // One owned argument that the body changes. Without other arguments, it is the
+            // likeliest to be captured in part.
             receiver = Receiver::None;
             arguments = vec![*random.pick(&[
                 Argument::MutTracker,
@@ -301,7 +302,7 @@ impl Case {
         }
     }
 
-    /// Puts a value in; `false` if there is no such tag.
+    /// Sets a value. Returns `false` if the tag does not exist.
     pub(crate) fn force(&mut self, wanted: &str, random: &mut Random) -> bool {
         fn find<T: Debug + Copy>(dimension: &str, values: &[T], wanted: &str) -> Option<T> {
             values
@@ -323,7 +324,7 @@ impl Case {
         } else if let Some(value) = find("argument", Argument::ALL, wanted) {
             let at = random.below(self.arguments.len() + 1);
             self.arguments.insert(at, value);
-            // The newest stay when there are too many.
+            // If there are too many arguments, the newest are kept.
             while self.arguments.len() > 3 {
                 let gone = (at + 1) % self.arguments.len();
                 self.arguments.remove(gone);
@@ -351,7 +352,8 @@ impl Case {
         true
     }
 
-    /// Whether all of it can be written. What does not matter is made the same.
+    /// Returns whether the combination can be written as a function. Values without
+    /// effect are set to a default first.
     pub(crate) fn settle(&mut self) -> bool {
         let is_async_fn = self.asyncness == Asyncness::AsyncFn;
         if is_async_fn {
@@ -376,7 +378,7 @@ impl Case {
         if self.place == Place::DefaultMethod && !self.receiver.is_simple() {
             return false;
         }
-        // `#[instrumented]` is written once for each of these, and is not alone there.
+        // In these places, `#[instrumented]` is written on a block with other functions.
         let in_block = matches!(
             self.place,
             Place::AsyncTraitBlock | Place::AnnotatedImpl | Place::AnnotatedTraitImpl
@@ -405,29 +407,29 @@ impl Case {
         if self.attribute == Attribute::TrackCaller && is_async_fn {
             return false;
         }
-        // What `#[async_trait]` leaves is not an `async fn`.
+        // `#[async_trait]` produces a function that is not an `async fn`.
         if self.labels == Labels::Awaiting && self.place == Place::AsyncTraitMethod {
             return false;
         }
-        // A macro may hide a `return`, so the body is put into a closure, which is its own
-        // caller.
+        // A macro may contain a `return`, so the expansion puts the body into a closure,
+        // which does not see the function's caller.
         if self.attribute == Attribute::TrackCaller
             && self.asyncness == Asyncness::ImplFuture
             && self.steps.contains(&Step::LocalMacro)
         {
             return false;
         }
-        // `#[tracing::instrument]` cannot take these.
+        // `#[tracing::instrument]` does not support these.
         if self.attribute == Attribute::Tracing
             && matches!(self.output, Output::Never | Output::Awaitable)
         {
             return false;
         }
-        // A box of a closure has to be expected to become one of a trait object.
+        // A boxed closure is coerced to a trait object only if that type is expected.
         if self.output == Output::BoxedClosure && (!is_async_fn || self.tail == Tail::IfElse) {
             return false;
         }
-        // A trait's method that is not async has to say `impl Trait` twice over.
+        // A trait method that is not async would need `impl Trait` inside `impl Future`.
         let in_trait = matches!(
             self.place,
             Place::TraitMethod | Place::DefaultMethod | Place::AnnotatedTraitImpl
@@ -435,7 +437,7 @@ impl Case {
         if in_trait && self.output.is_opaque() {
             return false;
         }
-        // The delegate takes the arguments by name.
+        // The function passes its arguments to the delegate by name.
         if matches!(self.form, Form::Delegate | Form::DelegateMethod) && !is_async_fn {
             let has_names = self.arguments.iter().all(|argument| {
                 !matches!(
@@ -455,11 +457,12 @@ impl Case {
                 return false;
             }
         }
-        // Borrowed from the function itself, it cannot leave it.
+        // A `ref` binding borrows from the function itself, so the returned future cannot
+        // contain it.
         if !is_async_fn && self.arguments.contains(&Argument::RefBinding) {
             return false;
         }
-        // Elided lifetimes have to find what they borrow from.
+        // With elided lifetimes, the source of a borrow must be unambiguous.
         let borrows =
             self.receiver.borrows() || self.arguments.iter().any(|argument| argument.borrows());
         let is_generic = self.arguments.iter().any(|argument| argument.is_generic());
@@ -483,7 +486,7 @@ impl Case {
         if self.output == Output::Awaitable && !is_async_fn {
             return false;
         }
-        // Two items of one name.
+        // Two items with the same name would conflict.
         let items = self.steps.iter().filter(|step| **step == Step::InnerItem);
         if items.count() > 1 {
             return false;
@@ -497,11 +500,11 @@ impl Case {
         {
             return false;
         }
-        // Every step has to be written.
+        // It must be possible to write every step.
         source::function(self).is_some()
     }
 
-    /// Whether the future stays on one thread.
+    /// Returns whether the future is not `Send`.
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.receiver.is_local()

@@ -1,4 +1,4 @@
-//! What the two sides may not differ in, and the few known differences.
+//! Compares the two sides, except for the few known differences.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +6,12 @@ use crate::arguments::Argument;
 use crate::case::{Asyncness, Attribute, Case, Labels};
 use crate::project::{Observed, Remark};
 
-/// How much larger than the plain one an annotated future may be, in bytes: the record
-/// of the call and the teller. Where the plain function does not hold its arguments
-/// over an await, the annotated one holds them once more.
+/// The number of bytes by which an annotated future may be larger than the plain future:
+/// the record of the call and the outcome probe. If the plain function does not hold its
+/// arguments across an await, the annotated function holds them in addition.
 pub const LARGER: u64 = 136;
 
-/// Each difference, in a line or a few.
+/// Returns each difference as text of one or a few lines.
 #[must_use]
 pub fn differences(case: &Case, plain: &Observed, annotated: &Observed) -> Vec<String> {
     let mut found = Vec::new();
@@ -89,59 +89,60 @@ pub fn differences(case: &Case, plain: &Observed, annotated: &Observed) -> Vec<S
     found
 }
 
-/// Where the order of drops is known to differ.
+/// Returns whether the drop order is known to differ.
 fn is_in_any_order(case: &Case) -> bool {
-    // What a pattern does not bind of its argument, or binds by `ref`, is dropped later.
+    // The parts of an argument that its pattern does not bind, or binds by `ref`, are
+    // dropped later.
     case.arguments
         .iter()
         .any(|argument| matches!(argument, Argument::RestPattern | Argument::RefBinding))
-        // `#[tracing::instrument]` drops arguments in another order than Rust does, but
-        // finds them in Rust's order in what our attribute leaves.
+        // `#[tracing::instrument]` changes the drop order of the arguments, but not in the
+        // expansion of our attribute.
         || case.attribute == Attribute::Tracing
 }
 
-/// Where a future is known to be larger than the bound.
+/// Returns whether the future is known to exceed [`LARGER`].
 #[must_use]
 pub fn is_larger(case: &Case) -> bool {
-    // The future of the label is the user's.
+    // The annotated future also holds the future of the user's label.
     case.labels == Labels::Awaiting
-        // It holds our future twice.
+        // `#[tracing::instrument]` holds the future twice.
         || case.attribute == Attribute::Tracing
 }
 
-/// The lints that say more with the attribute.
+/// Returns whether a lint may warn only with the attribute.
 fn may_come(case: &Case, lint: &str) -> bool {
-    // `#[tracing::instrument]` hides what it should say of the plain function.
+    // `#[tracing::instrument]` hides the warning on the plain function.
     case.attribute == Attribute::Tracing && lint == "clippy::items_after_statements"
 }
 
-/// The lints that say less with the attribute.
+/// Returns whether a lint may warn only without the attribute.
 fn may_go(case: &Case, lint: &str) -> bool {
     match lint {
-        // A label is a use of an argument.
+        // A label uses an argument.
         "unused_variables" | "clippy::needless_pass_by_value"
             if matches!(case.labels, Labels::Expression | Labels::Several) =>
         {
             true
         }
-        // Of an argument of which only fields are assigned, and that has no `Drop`.
-        // `#[tracing::instrument]` captures an argument of which only fields are assigned,
-        // and rustc then says, wrongly, that the argument is unused.
+        // `#[tracing::instrument]` captures an argument of which only fields are assigned.
+        // rustc then reports the argument as unused, wrongly.
         "unused_variables" if case.attribute == Attribute::Tracing => true,
+        // An argument without `Drop`, of which only fields are assigned.
         "unused_variables" => case
             .arguments
             .iter()
             .any(|argument| matches!(argument, Argument::MutPair | Argument::MutTuple)),
-        // A variable is captured, and rustc's lint on captures fires where the plain
-        // function has nothing wrong with it. So it is silenced where an argument is not
-        // read, or assigned to.
+        // The expansion captures arguments, and rustc's lint on captured variables would
+        // warn where the plain function is fine. The expansion therefore allows the lint
+        // for arguments that are assigned to or not read.
         "unused_assignments" => true,
-        // The expansion awaits, and is more than one block.
+        // The expansion awaits, and consists of more than one block.
         "clippy::unused_async" | "clippy::manual_async_fn" => true,
-        // Clippy leaves these alone in functions that a macro has written.
+        // Clippy does not apply these to functions from macros.
         "clippy::elidable_lifetime_names" | "clippy::needless_lifetimes" => true,
         "clippy::needless_return" => true,
-        // The body is in a closure of the expansion.
+        // The expansion puts the body into a closure.
         "clippy::boxed_local" | "clippy::needless_pass_by_value" | "clippy::unused_self" => {
             case.asyncness != Asyncness::AsyncFn
         }

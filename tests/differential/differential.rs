@@ -1,11 +1,11 @@
-//! Generates the functions, runs them, and says where the two sides differ.
+//! Generates the functions, runs them, and reports where the two sides differ.
 //!
-//! | variable | |
+//! | environment variable | meaning |
 //! |---|---|
-//! | `DIFFERENTIAL_FUNCTIONS` | how many; 720 if it is not set |
-//! | `DIFFERENTIAL_SEED` | a number; the functions follow from it |
-//! | `DIFFERENTIAL_ONLY` | the numbers of functions, with commas between |
-//! | `DIFFERENTIAL_SHOWN` | how many failures are shown; 10 if it is not set |
+//! | `DIFFERENTIAL_FUNCTIONS` | the number of functions; defaults to 720 |
+//! | `DIFFERENTIAL_SEED` | the seed (a number) that the functions are generated from |
+//! | `DIFFERENTIAL_ONLY` | the numbers of the functions to run, separated by commas |
+//! | `DIFFERENTIAL_SHOWN` | the number of failures that are shown; defaults to 10 |
 
 use std::process::ExitCode;
 use std::time::Instant;

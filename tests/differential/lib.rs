@@ -1,21 +1,21 @@
-//! A differential suite: functions are generated from a seed, each is written
-//! twice, plain and with the attribute, and the two must not differ in anything
-//! but metrics.
+//! A differential test suite. Functions are generated from a seed. Each function is
+//! written twice, plain and with the attribute, and the two must not differ in anything
+//! except the metrics.
 //!
 //! ```text
-//! sample     picks the combinations, so that every two values meet
-//! case       one combination; its parts say what goes together
-//!  ├ arguments   the arguments and the names that they bind
+//! sample     picks the combinations, so that every pair of values occurs
+//! case       one combination, and which values are compatible
+//!  ├ arguments   the arguments and the variables that they bind
 //!  ├ steps       the statements of the body
 //!  ├ returns     the return type and the last expression
 //!  └ source      the function's text and the code that drives it
 //! project    writes the crates, builds them with Clippy, and runs them
-//! compare    what the two sides said
+//! compare    compares the results of the two sides
 //! ```
 //!
-//! One crate is generated for each edition and set of features, with the plain
-//! functions and the annotated ones in modules of the same names. The lines are
-//! the same in both: where one has the attribute, the other has a comment.
+//! One crate is generated for each edition and set of features. It has the plain
+//! functions and the annotated functions in modules of the same names. The line numbers
+//! are the same in both: where one side has the attribute, the other has a comment.
 
 pub mod arguments;
 pub mod case;
@@ -27,12 +27,12 @@ pub mod sample;
 pub mod source;
 pub mod steps;
 
-/// An enumeration that knows its values.
+/// Defines an enumeration with a list of its values.
 macro_rules! dimension {
     ($(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $value:ident),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[allow(missing_docs, reason = "the names say what the values are")]
+        #[allow(missing_docs, reason = "the names describe the values")]
         pub enum $name {
             $($(#[$value_doc])* $value),*
         }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::case::{Case, Edition, Features};
 use crate::source::Source;
 
-/// Which of the two.
+/// One of the two versions of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
     /// Without the attribute.
@@ -50,21 +50,21 @@ pub struct Remark {
 }
 
 impl Remark {
-    /// What has to be the same.
+    /// Returns the parts that must be the same on both sides.
     #[must_use]
     pub fn key(&self) -> (String, String, String) {
         (self.level.clone(), self.code.clone(), self.at.clone())
     }
 }
 
-/// What was found out about one side of one function.
+/// The results for one side of one function.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// Errors, which keep the function from being run.
+    /// Errors, because of which the function is not run.
     pub errors: BTreeSet<Remark>,
     /// Warnings.
     pub warnings: BTreeSet<Remark>,
-    /// What it did, by scenario.
+    /// The log of each scenario.
     pub logs: BTreeMap<String, Vec<String>>,
     /// The auto traits of its future.
     pub auto_traits: Vec<String>,
@@ -72,22 +72,22 @@ pub struct Observed {
     pub size: Option<u64>,
     /// The size of its arguments.
     pub arguments: u64,
-    /// How many calls were polled at least once.
+    /// The number of calls that were polled at least once.
     pub started: u64,
-    /// How many calls the page counts.
+    /// The number of calls that the page counts.
     pub counted: u64,
-    /// How many calls the page says are in progress after all have ended.
+    /// The number of calls in progress on the page after all calls have ended.
     pub in_progress: f64,
 }
 
-/// By number and side.
+/// The results by function number and side.
 pub type Observations = BTreeMap<(usize, Side), Observed>;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Where everything is built; kept, so that the dependencies are built once.
+/// Returns the build folder. It is kept, so that the dependencies are built only once.
 #[must_use]
 pub fn scratch() -> PathBuf {
     let target =
@@ -99,7 +99,7 @@ pub fn scratch() -> PathBuf {
 ///
 /// # Errors
 ///
-/// If Cargo fails for another reason than an error in a function.
+/// If Cargo fails for a reason other than an error in a function.
 pub fn observe(features: Features, cases: &[(&Case, Source)]) -> anyhow::Result<Observations> {
     let folder = scratch().join(features.name());
     let mut observations = Observations::new();
@@ -109,7 +109,7 @@ pub fn observe(features: Features, cases: &[(&Case, Source)]) -> anyhow::Result<
         }
     }
     let mut left: Vec<&(&Case, Source)> = cases.iter().collect();
-    // A function with an error is taken out, so that the others can be run.
+    // Functions with errors are removed, so that the others can be run.
     for round in 0.. {
         ensure!(round < 8, "there are new errors after each round");
         write(&folder, features, &left)?;
@@ -161,7 +161,7 @@ fn write(folder: &Path, features: Features, cases: &[&(&Case, Source)]) -> anyho
              [profile.dev]\ndebug = false\nincremental = false\n"
         ),
     )?;
-    // The same versions as everywhere, and none to ask for.
+    // Uses the versions of the workspace, so no registry is queried.
     let lock = fs::read_to_string(root().join("Cargo.lock"))?;
     if !folder.join("Cargo.lock").exists() {
         update(&folder.join("Cargo.lock"), &lock)?;
@@ -247,7 +247,7 @@ fn main() {
 }
 ";
 
-/// Leaves a file alone that is as it should be, so that Cargo does too.
+/// Writes a file only if its text changes, so that Cargo does not rebuild.
 fn update(path: &Path, text: &str) -> anyhow::Result<()> {
     if fs::read_to_string(path).is_ok_and(|found| found == text) {
         return Ok(());
@@ -271,7 +271,7 @@ fn build(folder: &Path) -> anyhow::Result<Found> {
         .args(["--offline", "--quiet"])
         .current_dir(folder)
         .env("CARGO_TARGET_DIR", scratch().join("target"))
-        // Lints and code in one go.
+        // Runs the lints and generates code in one build.
         .env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver")
         .env_remove("RUSTFLAGS")
         .output()?;
@@ -337,7 +337,7 @@ fn remark(message: &Value) -> Option<(usize, Side, Remark)> {
     Some((number, side, remark))
 }
 
-/// The part of a span that lies in a function's file, through macros.
+/// Returns the part of a span that lies in a function's file, following macro expansions.
 fn in_function(mut span: &Value) -> Option<(usize, Side, &Value)> {
     loop {
         let file = span["file_name"].as_str()?.replace('\\', "/");
@@ -423,7 +423,7 @@ fn strings(values: &Value) -> Vec<String> {
         .collect()
 }
 
-/// The calls of one function on the page, ended and in progress.
+/// Returns the calls of one function on the page: ended, and in progress.
 fn counted(page: &str, number: usize) -> (u64, f64) {
     let marker = format!("case_{number:04}");
     let mut counted = 0.0;

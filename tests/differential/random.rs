@@ -1,6 +1,6 @@
-//! Random numbers that are the same on every machine: splitmix64.
+//! A random number generator with the same results on every machine: splitmix64.
 
-/// A generator.
+/// The state of the generator.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
@@ -17,12 +17,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`.
+    /// Returns a number below `bound`.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound.max(1) as u64).expect("it is below a usize")
     }
 
-    /// True once in `n` times.
+    /// Returns `true` with probability 1/`n`.
     pub(crate) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }

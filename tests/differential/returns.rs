@@ -1,10 +1,10 @@
-//! Return types, and expressions of them.
+//! Return types, and expressions of these types.
 
 use crate::arguments::{Kind, Variable};
 use crate::dimension;
 
 dimension!(
-    /// What the function returns, or its future comes to.
+    /// What the function returns, or the output of its future.
     Output {
         Unit,
         Number,
@@ -42,16 +42,16 @@ dimension!(
 pub struct Returned {
     /// The type, or nothing for `()`.
     pub ty: Option<String>,
-    /// The value at the end.
+    /// The last expression.
     pub last: String,
-    /// The value when the function leaves early.
+    /// The value of an early return.
     pub early: String,
-    /// How a value that it returned is shown: of a variable `value`.
+    /// An expression that shows the returned value, which is in the variable `value`.
     pub show: &'static str,
 }
 
 impl Returned {
-    /// The statement that leaves early.
+    /// Returns the statement for an early return.
     #[must_use]
     pub fn leave(&self) -> String {
         if self.early.is_empty() {
@@ -63,7 +63,7 @@ impl Returned {
 }
 
 impl Output {
-    /// Whether `?` goes on a `Result<_, Fault>` in it.
+    /// Returns whether a function with this output can use `?` on a `Result<_, Fault>`.
     #[must_use]
     pub fn takes_question(self) -> bool {
         matches!(
@@ -79,7 +79,7 @@ impl Output {
         )
     }
 
-    /// Whether it borrows from an argument.
+    /// Returns whether it borrows from an argument.
     #[must_use]
     pub fn borrows(self) -> bool {
         matches!(
@@ -98,7 +98,7 @@ impl Output {
         )
     }
 
-    /// Whether there is an `impl Trait` in it.
+    /// Returns whether there is an `impl Trait` in it.
     #[must_use]
     pub fn is_opaque(self) -> bool {
         matches!(
@@ -111,10 +111,12 @@ impl Output {
         )
     }
 
-    /// `None` if no argument gives what it borrows.
+    /// Returns the return type for these variables, or `None` if it borrows and no
+    /// argument provides a borrow.
     #[must_use]
     pub fn returned(self, variables: &[Variable], lifetime: &str) -> Option<Returned> {
-        // What is left when the body ends; a closure may not be shared.
+        // Reads the variables that remain at the end of the body; a closure may not be
+        // `Sync`.
         let sum = || {
             let parts: Vec<String> = variables
                 .iter()
@@ -260,7 +262,7 @@ impl Output {
                     fault,
                 )
             },
-            // Two closures are two types, so there is one and it is made ahead.
+            // Each closure has its own type, so one closure is made beforehand.
             Self::Closure => Returned {
                 show: "value(1).to_string()",
                 ..same(

@@ -1,28 +1,28 @@
-//! Picks the combinations: every two values of different dimensions that go
-//! together meet in at least one function.
+//! Picks the combinations (pairwise testing): every compatible pair of values from
+//! different dimensions occurs in at least one function.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::case::{Case, Tag};
 use crate::random::Random;
 
-/// How often a pair is tried before it counts as one that does not go together.
+/// The number of attempts before a pair counts as incompatible.
 const ATTEMPTS: usize = 300;
 
-/// The combinations, and how many pairs of values are in them.
+/// The combinations, and the number of pairs of values that they cover.
 #[derive(Debug)]
 pub struct Sample {
     /// The combinations.
     pub cases: Vec<Case>,
-    /// Pairs of values that meet.
+    /// The number of pairs that are covered.
     pub pairs: usize,
-    /// Pairs that no attempt could bring together.
+    /// The number of pairs that are incompatible.
     pub apart: usize,
-    /// Pairs for which there were not enough functions.
+    /// The number of pairs that are not covered, because `count` was too small.
     pub left: usize,
 }
 
-/// At most `count` combinations from `seed`.
+/// Returns at most `count` combinations, generated from `seed`.
 #[must_use]
 pub fn sample(seed: u64, count: usize) -> Sample {
     let mut random = Random::new(seed);
@@ -52,7 +52,7 @@ pub fn sample(seed: u64, count: usize) -> Sample {
         if !open.contains(&pair) {
             continue;
         }
-        // Of several that have the pair, the one with the most that is new.
+        // Of several combinations with this pair, takes the one with the most new pairs.
         let mut best: Option<(usize, Case)> = None;
         let mut found = 0;
         for _ in 0..ATTEMPTS {
@@ -82,7 +82,7 @@ pub fn sample(seed: u64, count: usize) -> Sample {
             }
         }
     }
-    // The rest at random.
+    // Fills up with random combinations.
     let left = open.len();
     while cases.len() < count {
         let mut case = Case::random(cases.len(), &mut random);
@@ -127,7 +127,7 @@ fn dimension(tag: &str) -> &str {
     tag.split(' ').next().unwrap_or_default()
 }
 
-/// Whether a function can have two values of the dimension.
+/// Returns whether a function can have several values of the tag's dimension.
 fn is_several(tag: &str) -> bool {
     matches!(dimension(tag), "argument" | "step")
 }

@@ -7,7 +7,8 @@ use crate::case::{Asyncness, Attribute, Case, Form, Labels, Lifetimes, Place, Ta
 use crate::returns::{Output, Returned};
 use crate::steps::{Context, Step};
 
-/// Stands where the annotated side has its attribute, and the plain one a comment.
+/// A placeholder for the attribute on the annotated side, and for a comment on the plain
+/// side.
 const ATTRIBUTE: &str = "@attribute";
 /// The same, above an `impl` block.
 const BLOCK: &str = "@block";
@@ -30,7 +31,7 @@ use std::sync::Arc;
 
 const NAMES: [&str; 3] = ["first", "second", "third"];
 
-/// The text of a function, from which both sides are made.
+/// The text of a function, from which both sides are generated.
 #[derive(Clone, Debug)]
 pub struct Source {
     text: String,
@@ -39,16 +40,16 @@ pub struct Source {
 }
 
 impl Source {
-    /// The module of one side.
+    /// Returns the module of one side.
     #[must_use]
     pub fn module(&self, is_annotated: bool) -> String {
         format!("{HEADER}\n{}\n{}", self.shown(is_annotated), self.driver)
     }
 
-    /// The function alone.
+    /// Returns only the function.
     #[must_use]
     pub fn shown(&self, is_annotated: bool) -> String {
-        // Clippy has something to say on empty lines, but not on comments.
+        // A comment rather than an empty line, for which Clippy has a lint.
         let (attribute, block) = match (is_annotated, self.attribute.is_empty()) {
             (true, false) => (self.attribute.as_str(), "#[instrumented]"),
             (true, true) => ("//", "#[instrumented]"),
@@ -79,7 +80,7 @@ struct Function<'a> {
     returned: Returned,
 }
 
-/// `None` where the combination cannot be written.
+/// Returns the function's text, or `None` if the combination cannot be written.
 #[must_use]
 pub fn function(case: &Case) -> Option<Source> {
     let is_named = case.lifetimes == Lifetimes::Named;
@@ -100,7 +101,7 @@ pub fn function(case: &Case) -> Option<Source> {
                 .flat_map(|declared| declared.variables.clone()),
         )
         .collect();
-    // The first choice of types, before anything has moved.
+    // Chooses the return type while no variable has been moved.
     let returned = case.output.returned(&variables, lifetime)?;
     let function = Function {
         case,
@@ -117,7 +118,7 @@ pub fn function(case: &Case) -> Option<Source> {
     })
 }
 
-/// The body, and that of the function it delegates to.
+/// The body of the function, and the body of the function that it delegates to.
 struct Bodies {
     body: String,
     inner: Option<String>,
@@ -169,13 +170,13 @@ impl Function<'_> {
         }
     }
 
-    /// All steps and the last expression, or `None` where a step does not fit.
+    /// Returns all steps and the last expression, or `None` if a step is not possible.
     fn async_body(&self, steps: &[Step], variables: &mut Vec<Variable>) -> Option<String> {
         let mut lines = Vec::new();
         for step in steps {
             lines.push(step.text(variables, &self.context(true))?);
         }
-        // Again, of what is left.
+        // Chooses the value again, from the variables that have not been moved.
         let returned = self.case.output.returned(variables, self.lifetime)?;
         let last = &returned.last;
         let early = &returned.early;
@@ -237,7 +238,7 @@ impl Function<'_> {
                 inner: Some(inner),
             });
         }
-        // The first steps run before there is a future.
+        // The first steps run before the future is created.
         let mut steps = case.steps.as_slice();
         let mut lines = Vec::new();
         if case.form != Form::Lone {
@@ -283,7 +284,7 @@ impl Function<'_> {
         })
     }
 
-    /// `fn target<…>(…) -> …`
+    /// Returns the signature: `fn target<…>(…) -> …`.
     fn signature(&self, name: &str, asyncness: Asyncness, style: Style) -> String {
         let case = self.case;
         let mut generics = Vec::new();
@@ -448,7 +449,8 @@ impl Function<'_> {
         text
     }
 
-    /// Calls it in every scenario, and asks its future for its traits and its size.
+    /// Returns the code that calls the function in every scenario, and that prints the
+    /// auto traits and the size of its future.
     fn driver(&self, _bodies: &Bodies) -> String {
         let case = self.case;
         let is_method = !matches!(case.place, Place::Free | Place::Nested | Place::OfMacro);
@@ -484,12 +486,12 @@ impl Function<'_> {
     }
 }
 
-/// How a signature shows its arguments.
+/// How a signature declares the arguments.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Style {
     /// With their patterns.
     Whole,
-    /// By name, for a function that only gives them on.
+    /// By name, for a function that only passes them on.
     Names,
     /// As a trait declares them.
     Declaration,
@@ -500,7 +502,7 @@ fn name(pattern: &str) -> String {
 }
 
 impl Argument {
-    /// Whether its value lives in a place that has to be declared `mut`.
+    /// Returns whether its value is in a variable that must be declared `mut`.
     #[must_use]
     pub fn is_mutable_place(self) -> bool {
         self == Self::MutRef

@@ -50,7 +50,7 @@ dimension!(
     }
 );
 
-/// Where a step stands.
+/// What a step needs to know about the function.
 pub(crate) struct Context<'a> {
     pub(crate) output: Output,
     pub(crate) returned: &'a Returned,
@@ -58,7 +58,7 @@ pub(crate) struct Context<'a> {
 }
 
 impl Step {
-    /// Whether it awaits.
+    /// Returns whether it awaits.
     #[must_use]
     pub fn is_async(self) -> bool {
         matches!(
@@ -75,13 +75,13 @@ impl Step {
         )
     }
 
-    /// Whether what it holds over an await keeps the future on one thread.
+    /// Returns whether it holds a value across an await that makes the future not `Send`.
     #[must_use]
     pub fn is_local(self) -> bool {
         matches!(self, Self::HoldRc)
     }
 
-    /// Whether it can only be the last.
+    /// Returns whether it can only be the last step.
     #[must_use]
     pub fn is_last(self) -> bool {
         matches!(
@@ -90,14 +90,15 @@ impl Step {
         )
     }
 
-    /// Its text, and the variables less what it moved. `None` where it does not fit.
+    /// Returns the text of the step, and removes the variables that it moves. Returns
+    /// `None` if the step is not possible here.
     pub(crate) fn text(
         self,
         variables: &mut Vec<Variable>,
         context: &Context<'_>,
     ) -> Option<String> {
         let returned = context.returned;
-        // Each variable that can do it does it.
+        // Joins the statements of all variables that have one.
         let all = |of: fn(&Variable) -> Option<String>| {
             let lines: Vec<String> = variables.iter().filter_map(of).collect();
             (!lines.is_empty()).then(|| lines.join("\n"))

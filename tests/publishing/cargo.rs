@@ -1,4 +1,4 @@
-//! Cargo and rustdoc on this workspace.
+//! Runs Cargo and rustdoc on this workspace.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::{env, fs};
 
 use serde_json::Value;
 
-/// The packages that crates.io gets, in the order of publication.
+/// The packages that are published on crates.io, in the order of publication.
 pub(crate) const PACKAGES: [&str; 2] = ["instrument-macros", "instrument-runtime"];
 
 pub(crate) fn root() -> PathBuf {
@@ -34,21 +34,21 @@ fn output(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// The output of cargo with these arguments.
+/// Runs Cargo with these arguments and returns its standard output.
 pub(crate) fn ask(args: &[&str]) -> String {
     output(&mut cargo(args))
 }
 
-/// The output of `cargo metadata` with these further arguments.
+/// Returns the output of `cargo metadata` with these additional arguments.
 pub(crate) fn metadata(args: &[&str]) -> Value {
     let all = [&["metadata", "--format-version=1"], args].concat();
     serde_json::from_str(&ask(&all)).expect("JSON")
 }
 
-/// Runs rustdoc with the features of nightly and passes what it wrote into
-/// `target/doc` to `read`.
+/// Runs rustdoc with nightly features and passes the output folder `target/doc` to
+/// `read`.
 fn rustdoc<T>(args: &[&str], flags: &str, read: impl FnOnce(&Path) -> T) -> T {
-    // Every run writes into the same folder.
+    // All runs write into the same folder.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _one_at_a_time = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     // Cargo remembers each set of flags and features as documented, even after another
@@ -80,7 +80,7 @@ pub(crate) fn docs_rs<T>(read: impl FnOnce(&Path) -> T) -> T {
     rustdoc(&args, "--cfg docsrs -D warnings", read)
 }
 
-/// The public interface of `instrument-runtime`, one item a line.
+/// The public interface of `instrument-runtime`, one item per line.
 #[derive(Debug)]
 pub(crate) struct Interface {
     pub(crate) without_features: String,
@@ -88,7 +88,7 @@ pub(crate) struct Interface {
 }
 
 impl Interface {
-    /// What the features add.
+    /// Returns the lines that the features add.
     pub(crate) fn added(&self) -> impl Iterator<Item = &str> {
         let always: BTreeSet<&str> = self.without_features.lines().collect();
         let all = self.with_all_features.lines();
@@ -96,14 +96,14 @@ impl Interface {
     }
 }
 
-/// Traits that only the compiler and its standard library may name.
+/// Traits that only the compiler and the standard library may name.
 const BY_THE_COMPILER: [&str; 3] = [
     "impl core::marker::Freeze ",
     "impl core::marker::StructuralPartialEq ",
     "impl core::marker::UnsafeUnpin ",
 ];
 
-/// Today's interface.
+/// The current interface.
 pub(crate) static INTERFACE: LazyLock<Interface> = LazyLock::new(|| Interface {
     without_features: listing(&[]),
     with_all_features: listing(&["--all-features"]),

@@ -1,24 +1,24 @@
-//! The documentation as docs.rs builds it: without a warning, and with a mark on every
-//! item that a feature or a platform gates.
+//! Builds the documentation as docs.rs does. There must be no warnings, and every item
+//! behind a feature or a platform must be marked as such.
 
 use std::fs;
 use std::path::Path;
 
 use crate::cargo::{INTERFACE, docs_rs};
 
-/// What can carry a mark.
+/// An item that can carry a mark ("Available on crate feature …").
 #[derive(Debug)]
 enum Item {
-    /// A module, type or free function: a page of its own.
+    /// A module, type or free function, which has its own page.
     Page(String),
-    /// A method or variant: a section of its type's page, by the section's id.
+    /// A method or variant, which is a section on the page of its type.
     Section { of: String, id: String },
 }
 
-/// The item in a line of the listing; `None` for impls, fields and whatever else carries
-/// the mark of what is around it.
+/// Returns the item in a line of the listing. Returns `None` for impls, fields and other
+/// items that show the mark of the enclosing item.
 fn item(line: &str) -> Option<Item> {
-    // Attributes such as `#[non_exhaustive]` come first.
+    // A line may begin with an attribute such as `#[non_exhaustive]`.
     let line = match line.strip_prefix("#[") {
         Some(line) => line.split_once("] ")?.1,
         None => line,
@@ -55,7 +55,8 @@ fn item(line: &str) -> Option<Item> {
     }
 }
 
-/// `a::B<T>::c` of `a::B<T>::c(&self) -> D` without the generics.
+/// Returns the path in a line without generics: `a::B::c` from
+/// `a::B<T>::c(&self) -> D`.
 fn without_generics(line: &str) -> String {
     let mut depth = 0;
     line.chars()
@@ -73,7 +74,8 @@ fn read(folder: &Path, page: &str) -> Option<String> {
     fs::read_to_string(folder.join(page.trim_start_matches('/'))).ok()
 }
 
-/// Whether an item without a page is named on the page of its module, from another one.
+/// Returns whether an item without its own page is listed on its module's page as a
+/// re-export.
 fn is_reexport(folder: &Path, page: &str) -> bool {
     let (module, file) = page.rsplit_once('/').unwrap_or(("", page));
     let name = file.split('.').nth(1).unwrap_or(file);
@@ -81,14 +83,14 @@ fn is_reexport(folder: &Path, page: &str) -> bool {
     module.contains(&format!("id=\"reexport.{name}\""))
 }
 
-/// The marks at the head of a page or within a section.
+/// Returns whether the head of a page, or a section, has the mark.
 fn marked(folder: &Path, item: &Item, mark: &str) -> bool {
     match item {
         Item::Page(page) => {
             let Some(page) = read(folder, page) else {
                 return is_reexport(folder, page);
             };
-            // The items of the page, each with marks of its own, follow.
+            // After the head come the page's items, which have their own marks.
             page.split("<h2 id=")
                 .next()
                 .is_some_and(|head| head.contains(mark))
@@ -101,7 +103,7 @@ fn marked(folder: &Path, item: &Item, mark: &str) -> bool {
                 .find_map(|kind| read(folder, &format!("{parent}/{kind}.{name}.html")))
                 .expect(of);
             let Some((_, section)) = page.split_once(&format!("id=\"{id}\"")) else {
-                // A trait's method, in an impl.
+                // A trait method, documented in an impl.
                 return true;
             };
             let end = section.find("<section id=").unwrap_or(section.len());
@@ -122,7 +124,7 @@ fn every_gated_item_says_so() {
     assert!(gated.len() > 40, "{gated:?}");
     docs_rs(|folder| {
         let folder = folder.join("instrument_runtime");
-        // A method of a gated type has the mark of its type, at the head of the page.
+        // A method of a gated type shows only the mark at the head of the type's page.
         let is_gated_type = |of: &str| {
             let name = of.rsplit("::").next().unwrap_or(of);
             gated.iter().any(

@@ -1,5 +1,5 @@
-//! The public interface against its listing in the repository, so that a change to the
-//! interface shows in a diff.
+//! Compares the public interface with its listing in the repository, so a change of the
+//! interface shows up in a diff.
 
 use std::collections::BTreeSet;
 use std::{env, fs};
@@ -24,7 +24,7 @@ fn written() -> String {
     )
 }
 
-/// The lines of `of` that `other` does not have, each after `sign`.
+/// Returns the lines of `of` that are missing in `other`, each prefixed with `sign`.
 fn missing(sign: char, of: &str, other: &str) -> String {
     let others: BTreeSet<&str> = other.lines().collect();
     of.lines()
@@ -53,7 +53,7 @@ fn the_listing_shows_the_interface_as_it_is() {
     );
 }
 
-/// A feature that another crate turns on must not break this one's code.
+/// Features are additive: one that another crate enables must not break a user's code.
 #[test]
 fn features_only_add_to_the_interface() {
     let all = &INTERFACE.with_all_features;

@@ -1,6 +1,10 @@
-//! Whether the two packages are ready for crates.io and docs.rs: their metadata and
-//! files, the oldest Rust they build with, their documentation as docs.rs builds it,
-//! and their public interface, which `instrument-runtime/public-api.txt` lists.
+//! Checks that the two packages are ready for crates.io and docs.rs.
+//!
+//! - `packages`: the metadata, and the files in each package.
+//! - `rust_version`: the minimum supported Rust version.
+//! - `docs_rs`: the documentation as docs.rs builds it.
+//! - `interface`: the public interface against `instrument-runtime/public-api.txt`.
+//! - `cargo`: runs Cargo and rustdoc for the others.
 
 #[cfg(test)]
 mod cargo;

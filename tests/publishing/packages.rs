@@ -1,4 +1,4 @@
-//! What crates.io shows of the packages, and the files in them.
+//! The metadata that crates.io shows, and the files in each package.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::cargo::{PACKAGES, ask, metadata, root};
 fn published() -> Vec<Value> {
     let metadata = metadata(&["--no-deps"]);
     let packages = metadata["packages"].as_array().expect("packages");
-    // `publish = false` is an empty list of registries.
+    // `cargo metadata` shows `publish = false` as an empty list of registries.
     let published = packages
         .iter()
         .filter(|package| package["publish"].is_null());
@@ -52,7 +52,7 @@ fn a_package_holds_its_sources_its_readme_and_the_licences() {
         for needed in ["LICENSE-APACHE", "LICENSE-MIT", "README.md", "src/lib.rs"] {
             assert!(files.contains(&needed), "{package} lacks {needed}");
         }
-        // Cargo adds these itself; the first only where there is a Git repository.
+        // Cargo adds these files itself, the first one only inside a Git repository.
         let by_cargo = [
             ".cargo_vcs_info.json",
             "Cargo.lock",

@@ -1,12 +1,12 @@
-//! The oldest Rust that the library builds with: at least what its dependencies declare.
-//! That our own code asks for no newer one is clippy's `incompatible_msrv`.
+//! The minimum supported Rust version: it must not be older than the versions that the
+//! dependencies declare. Clippy's `incompatible_msrv` checks our own code.
 
 use std::collections::HashMap;
 use std::fs;
 
 use crate::cargo::{ask, metadata, root};
 
-/// A release, as `1.87` or `1.87.0`.
+/// Parses a release such as `1.87` or `1.87.0`.
 fn release(version: &str) -> (u32, u32) {
     let mut parts = version.split('.').map(|part| part.parse().expect(version));
     (
@@ -15,8 +15,8 @@ fn release(version: &str) -> (u32, u32) {
     )
 }
 
-/// The oldest release that the dependencies of `instrument-runtime` build with, and the
-/// dependency that asks for it.
+/// Returns the oldest release that the dependencies of `instrument-runtime` build with,
+/// and the dependency that needs it.
 fn oldest(features: &str) -> ((u32, u32), String) {
     let all = metadata(&[]);
     let declared: HashMap<String, &str> = all["packages"]
@@ -41,7 +41,7 @@ fn oldest(features: &str) -> ((u32, u32), String) {
         &format!("--features={features}"),
     ]);
     tree.lines()
-        // Not our own, whose declaration is what is checked; they stand there with a path.
+        // Skips our own packages, whose declaration is what is being checked.
         .filter(|line| !line.starts_with("instrument-"))
         .filter_map(|line| {
             let mut words = line.split_whitespace();

@@ -156,7 +156,7 @@ async fn r#move() {
     work().await;
 }
 
-/// The names that the expansion uses itself, among others.
+/// Argument names that include those that the expansion uses itself (macro hygiene).
 #[instrumented(labels(label = call, other = values))]
 async fn any_name(
     call: u8,

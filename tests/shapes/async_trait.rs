@@ -1,5 +1,6 @@
-//! Under the real `#[async_trait]`, which turns methods into boxed futures: on
-//! the method, inside the macro, and on the whole block, above it.
+//! Methods with the real `#[async_trait]`, which turns them into functions that return a
+//! boxed future. The attribute is on the method, below `#[async_trait]`, or on the whole
+//! block, above it.
 
 use std::fmt::Display;
 use std::rc::Rc;

@@ -79,7 +79,7 @@ fn attributes_stay() {
     );
     #[allow(unsafe_code)]
     let number = ok("attributes::unsafe_function", async || {
-        // SAFETY: it asks for nothing.
+        // SAFETY: the function has no preconditions.
         unsafe { unsafe_function(2).await }
     });
     assert_eq!(number, 2);

@@ -1,10 +1,10 @@
-//! How deep async functions may call each other under the default `recursion_limit`
-//! of 128. One level more does not compile, so this file fails to compile when an
-//! annotated function takes more of the limit than it did.
+//! The depth to which async functions may call each other under the default
+//! `recursion_limit` of 128. One more level does not compile, so this file fails to
+//! compile if an annotated function uses up more of the limit than before.
 
 use super::instrumented;
 
-/// Each function awaits the one before it.
+/// Defines functions that each await the previous one.
 macro_rules! chain {
     ($first:ident $($rest:ident)*) => {
         #[instrumented]

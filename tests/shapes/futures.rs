@@ -1,5 +1,5 @@
-//! Plain functions that return a future: what stands before it is kept, and the
-//! time is that of the future.
+//! Plain functions that return a future. The code before the future still runs when the
+//! function is called, and the measured time is that of the future.
 
 use std::cell::Cell;
 use std::fmt::Display;
@@ -322,7 +322,7 @@ mod borrowed {
     }
 }
 
-/// The caller that the body sees is the function's.
+/// With `#[track_caller]`, the body sees the caller of the function.
 mod tracked {
     use std::panic::Location;
 
@@ -492,7 +492,7 @@ mod inference {
         Box::pin(async { unimplemented!() })
     }
 
-    /// The output's type has no bound of its own.
+    /// The output type has no bounds.
     #[instrumented]
     fn unbounded<'a, F, T>(future: F) -> Pin<Box<dyn Future<Output = T> + Send + 'a>>
     where
@@ -524,7 +524,7 @@ mod inference {
     }
 }
 
-/// What is itself awaitable comes back as it is.
+/// An awaitable return value is returned unchanged.
 #[instrumented]
 async fn spawned() -> tokio::task::JoinHandle<u8> {
     work().await;

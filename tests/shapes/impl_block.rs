@@ -10,17 +10,17 @@ struct Shop {
     open: bool,
 }
 
-/// The block's own attributes stay, in order.
+/// The block keeps its own attributes, in order.
 #[instrumented]
 #[allow(clippy::unused_self)]
 #[cfg(not(any()))]
 impl Shop {
     #![allow(clippy::unnecessary_wraps)]
 
-    /// Items that are no functions stay.
+    /// Items other than functions are kept.
     const LIMIT: usize = 3;
 
-    /// Plain functions stay plain.
+    /// Functions that are not async are not measured.
     fn plain(&self) -> bool {
         self.open
     }
@@ -95,7 +95,7 @@ fn methods() {
 
 struct Configured;
 
-/// Whether the attribute on the method applies or not, each call counts once.
+/// Each call counts once, whether or not the attribute on the method applies.
 #[instrumented]
 impl Configured {
     #[cfg_attr(all(), instrumented(endpoint = "/applies"))]

@@ -1,4 +1,4 @@
-//! Values of own labels: whatever is `Display`, or text.
+//! Values of own labels: anything that implements `Display`, or a string.
 
 use std::borrow::Cow;
 use std::rc::Rc;

@@ -1,7 +1,15 @@
-//! Every shape of function that the attribute goes on, a module a theme. Each
-//! is called, and its count, its outcome and its duration are checked.
+//! Every shape of function that the attribute supports, one module per theme. Each
+//! function is called, and its count, its outcome and its duration are checked.
+//!
+//! - `arguments`, `receivers`: patterns and names of arguments; forms of `self`.
+//! - `returns`, `futures`: return types; plain functions that return a future.
+//! - `generics`, `traits`, `impl_block`, `scopes`: where a function may stand.
+//! - `attributes`, `other_macros`, `async_trait`: other attributes beside this one.
+//! - `labels`: values of own labels.
+//! - `depth`: the use of `recursion_limit`.
+//! - `twins`: the same function with and without the attribute.
 
-// What is tested is that odd functions work as they stand.
+// The functions are unusual on purpose, so dead code and Clippy's lints are allowed.
 #![allow(dead_code, clippy::all, clippy::unwrap_used)]
 
 mod arguments;
@@ -22,12 +30,12 @@ mod twins;
 use instrument_runtime::instrumented;
 use instrument_tests::recorded::{measured, work};
 
-/// One call of a function in the calling test's module, that ends `ok`.
+/// Checks one call of a function in the calling test's module that ends with `ok`.
 fn ok<T>(endpoint: &str, call: impl AsyncFnOnce() -> T) -> T {
     measured(&format!("endpoint={endpoint}"), "outcome=ok", call)
 }
 
-/// The same, that ends in an `Err` without a status.
+/// Checks one call that ends with an `Err` without a status.
 fn error<T>(endpoint: &str, call: impl AsyncFnOnce() -> T) -> T {
     measured(&format!("endpoint={endpoint}"), "outcome=error", call)
 }

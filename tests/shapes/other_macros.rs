@@ -1,4 +1,4 @@
-//! Beside attributes that take the function apart once more.
+//! Functions with a second attribute macro that rewrites them too.
 
 use std::pin::Pin;
 
@@ -7,7 +7,7 @@ use tracing::instrument;
 
 use super::{instrumented, ok, work};
 
-/// Counts the spans that are entered around the body, after an await.
+/// Returns the name of the span that is entered around the body, after an await.
 async fn span_name() -> Option<&'static str> {
     work().await;
     tracing::Span::current().metadata().map(|span| span.name())
@@ -139,7 +139,7 @@ fn a_span_stays_around_the_body() {
     });
 }
 
-/// An argument that is not used yet, below which another macro parses again.
+/// An argument that is not used yet, in a function that another macro parses again.
 #[allow(unused)]
 #[instrumented]
 #[instrument(skip_all)]

@@ -1,4 +1,4 @@
-//! `self` in all its forms.
+//! Methods with every form of `self`.
 
 use std::pin::Pin;
 use std::rc::Rc;

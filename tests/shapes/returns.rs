@@ -1,4 +1,4 @@
-//! What functions return: `impl Trait` at any depth, coercions, inference, `!`.
+//! Return types: `impl Trait` at any depth, coercions, inference, `!`.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -237,8 +237,8 @@ fn functions_that_never_return() {
     });
 }
 
-/// Types that a framework can answer with only if they are `'static`: whichever of
-/// the frameworks are enabled, a function may return them with any lifetime.
+/// Types that implement a framework's response trait only for `'static`. A function may
+/// return them with any lifetime, whichever frameworks are enabled.
 mod borrows {
     use std::borrow::Cow;
 

@@ -1,5 +1,4 @@
-//! Functions wherever functions stand: in functions, in macros, calling
-//! themselves.
+//! Functions inside functions, functions from macros, and recursive functions.
 
 use std::pin::Pin;
 

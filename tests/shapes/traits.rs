@@ -1,4 +1,4 @@
-//! `async fn` in traits, without help.
+//! `async fn` in traits, without another macro.
 
 use std::fmt::Debug;
 

@@ -1,5 +1,5 @@
-//! Each function beside its plain twin, made of the same tokens: what is not
-//! about metrics is the same.
+//! Each function beside its plain twin, made of the same tokens. Apart from the metrics,
+//! both must behave the same.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
@@ -11,8 +11,8 @@ use instrument_tests::recorded::Recorded;
 
 use super::instrumented;
 
-/// The same functions twice: in `plain` as they stand, in `measured` with the
-/// attribute.
+/// Defines the same functions twice: in `plain` without the attribute, in `measured` with
+/// it.
 macro_rules! twins {
     ($($(#[$attr:meta])* fn $name:ident $tokens:tt -> $output:ty $body:block)*) => {
         mod plain {
@@ -42,7 +42,7 @@ fn poll_once<F: Future>(future: Pin<&mut F>) -> bool {
 mod drop_order {
     use super::*;
 
-    /// Writes its name down when it is dropped.
+    /// Logs its name when it is dropped.
     struct Dropped<'a>(&'static str, &'a Log);
 
     type Log = RefCell<Vec<&'static str>>;
@@ -127,7 +127,7 @@ mod drop_order {
         }
     }
 
-    /// What is dropped when the call is polled so often, and then dropped.
+    /// Polls the call `polls` times, drops it, and returns what was dropped.
     fn log<'a, F: Future + 'a>(
         log: &'a Log,
         polls: usize,
@@ -181,8 +181,9 @@ mod drop_order {
         panics: |a, b, c| a, b, c;
     }
 
-    /// The one known difference: what a pattern leaves of its argument is dropped
-    /// after all that the patterns bound, not right after its own bindings.
+    /// The one known difference: the parts of an argument that its pattern does not bind
+    /// are dropped after everything that patterns bind, not right after the pattern's own
+    /// bindings.
     #[test]
     fn patterns() {
         let seen = Log::default();
@@ -207,7 +208,7 @@ mod drop_state {
 
     type Log = RefCell<Vec<(u32, bool)>>;
 
-    /// Writes down the state in which it is dropped.
+    /// Logs its state when it is dropped.
     struct Tracker<'a> {
         n: u32,
         is_armed: bool,
@@ -286,7 +287,7 @@ mod drop_state {
         }
     }
 
-    /// The same methods twice, each in a trait of its own.
+    /// Defines the same methods twice, in two traits.
     macro_rules! methods {
         ($module:ident $($attr:meta)?) => {
             mod $module {
@@ -359,8 +360,7 @@ mod drop_state {
     methods!(plain_methods);
     methods!(measured_methods instrumented);
 
-    /// The states that are dropped when the call is polled so often, and then
-    /// dropped.
+    /// Polls the call `polls` times, drops it, and returns the states that were dropped.
     fn log<'a, F: Future>(
         log: &'a Log,
         polls: usize,
@@ -526,7 +526,8 @@ mod auto_traits {
         }
     }
 
-    /// `true` for what implements the trait: the inherent method comes first.
+    /// Evaluates to `true` if the value's type implements the trait: method resolution
+    /// prefers the inherent method.
     macro_rules! implements {
         ($value:expr, $trait:path) => {{
             struct Asked<T>(std::marker::PhantomData<T>);
@@ -592,7 +593,7 @@ mod auto_traits {
         assert!(!implements!(plain::not_unwind_safe(&mut 1), UnwindSafe));
     }
 
-    /// A label that is awaited after another, which is neither `Copy` nor a
+    /// The second label awaits, after a first label whose value is neither `Copy` nor a
     /// reference.
     #[instrumented(labels(first = text, second = length(&text).await, third = text.trim()))]
     async fn awaited_labels(text: String) -> usize {

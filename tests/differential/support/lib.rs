@@ -1,6 +1,6 @@
-//! What the generated functions use: arguments that write down when they are
-//! dropped and in which state, futures that are pending once, and the driver
-//! that runs a function in every scenario and prints what happened.
+//! What the generated functions use: arguments that log when and in which state they are
+//! dropped, futures that are pending once, and the driver that runs a function in every
+//! scenario and prints the log.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -16,31 +16,32 @@ thread_local! {
     static CHOICE: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Writes a line into the log of the scenario that runs.
+/// Adds a line to the log of the current scenario.
 pub fn log(line: impl Display) {
     LOG.with_borrow_mut(|log| log.push(line.to_string()));
 }
 
-/// Which way the generated functions go: 0 is straight through, 1 fails, 2
-/// panics, 3 takes the branches that move and break.
+/// Returns the branch that the generated functions take: 0 runs straight through, 1
+/// fails, 2 panics, 3 takes the branches that move and break.
 #[must_use]
 pub fn choice() -> u32 {
     CHOICE.get()
 }
 
-/// A length as the type that the functions count in.
+/// Converts a length to the integer type that the functions use.
 #[must_use]
 pub fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-/// Writes down where it was called from.
+/// Logs its caller's location.
 #[track_caller]
 pub fn here() {
     log(place(Location::caller()));
 }
 
-/// A place in a source file, alike for the plain and the annotated function.
+/// Returns a location in a source file, the same for the plain and the annotated
+/// function.
 #[must_use]
 pub fn place(location: &Location<'_>) -> String {
     let file = location.file().replace('\\', "/");
@@ -51,25 +52,25 @@ pub fn place(location: &Location<'_>) -> String {
     format!("{file}:{}:{}", location.line(), location.column())
 }
 
-/// Writes down that a value was dropped, and its state.
+/// Logs that a value was dropped, and its state.
 pub fn dropped(name: &str, n: u32, armed: bool) {
     log(format_args!("drop {name} n={n} armed={armed}"));
 }
 
 /// A value with a `Drop` implementation that shows its `Copy` fields.
 pub struct Tracker {
-    /// What the log calls it.
+    /// The name in the log.
     pub name: &'static str,
-    /// Changed by bodies.
+    /// Changed by function bodies.
     pub n: u32,
-    /// Unset by bodies.
+    /// Cleared by function bodies.
     pub armed: bool,
     /// Not `Copy`.
     pub text: String,
 }
 
 impl Tracker {
-    /// A tracker whose number depends on its name.
+    /// Creates a tracker whose number depends on its name.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
         Self {
@@ -93,7 +94,7 @@ impl Debug for Tracker {
     }
 }
 
-/// What generic functions know of their arguments.
+/// The trait that generic functions require of their arguments.
 pub trait Speak {
     /// A number.
     fn speak(&self) -> u32;
@@ -111,7 +112,7 @@ impl Speak for Tracker {
     }
 }
 
-/// Can be taken apart: has no `Drop` of its own.
+/// A type without a `Drop` implementation, so values can be moved out of its fields.
 #[derive(Debug)]
 pub struct Pair {
     /// One part.
@@ -123,7 +124,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Both parts are named after `name`.
+    /// Creates a pair of trackers with these names.
     #[must_use]
     pub fn new(left: &'static str, right: &'static str) -> Self {
         Self {
@@ -134,7 +135,7 @@ impl Pair {
     }
 }
 
-/// As frameworks wrap what they extract.
+/// A wrapper like those in which frameworks pass extracted values.
 #[derive(Debug)]
 pub struct Wrap<T>(pub T);
 
@@ -150,9 +151,11 @@ impl Display for Fault {
 
 impl std::error::Error for Fault {}
 
+/// Fails or succeeds, depending on `choice`.
+///
 /// # Errors
 ///
-/// For `choice` 1.
+/// If `choice` is 1.
 pub fn fallible(choice: u32) -> Result<u32, Fault> {
     if choice == 1 {
         Err(Fault(choice))
@@ -161,7 +164,7 @@ pub fn fallible(choice: u32) -> Result<u32, Fault> {
     }
 }
 
-/// Is pending once. `Send`, `Sync`, `Unpin` and `UnwindSafe`.
+/// A future that is pending once. It is `Send`, `Sync`, `Unpin` and `UnwindSafe`.
 #[derive(Debug, Default)]
 pub struct Pause(bool);
 
@@ -177,18 +180,18 @@ impl Future for Pause {
     }
 }
 
-/// Is pending once.
+/// Returns a future that is pending once.
 #[must_use]
 pub fn pause() -> Pause {
     Pause::default()
 }
 
-/// Adds `first` to what it is given.
+/// Returns a function that adds `first` to its argument.
 pub fn adder(first: u32) -> impl Fn(u32) -> u32 {
     move |number| number + first
 }
 
-/// For a label that awaits.
+/// Awaited in the expression of a label.
 pub async fn peek() -> u32 {
     7
 }
@@ -199,7 +202,7 @@ pub trait Boxed<'a, T> {
     fn boxed(self) -> Pin<Box<dyn Future<Output = T> + Send + 'a>>
     where
         Self: Send;
-    /// The box of a future for one thread.
+    /// The box of a future that is not `Send`.
     fn boxed_local(self) -> Pin<Box<dyn Future<Output = T> + 'a>>;
 }
 
@@ -221,8 +224,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// An alias such as `futures::future::LocalBoxFuture`.
 pub type LocalBoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
-/// A type of the generated file's own, so that it can have methods: `Drop` shows
-/// its fields.
+/// Defines a type in the generated file, which can have methods there. Its `Drop` logs
+/// the fields.
 #[macro_export]
 macro_rules! hub {
     ($name:ident) => {
@@ -264,8 +267,8 @@ macro_rules! hub {
     };
 }
 
-/// The auto traits of a value, asked by autoderef specialization: a method with a
-/// bound that does not hold is passed over for the one without.
+/// Lists the auto traits of a value by autoderef specialization: if the bound of one
+/// method does not hold, method resolution falls back to a method without the bound.
 #[macro_export]
 macro_rules! auto_traits {
     ($value:expr) => {{
@@ -303,7 +306,7 @@ macro_rules! auto_traits {
     }};
 }
 
-/// Polls that no scenario needs more of.
+/// The number of polls that is enough for every scenario.
 const ENOUGH: usize = 24;
 
 /// One function of one side.
@@ -317,8 +320,8 @@ pub struct Case {
 }
 
 impl Case {
-    /// Runs `function` in every scenario: each choice with few and with enough
-    /// polls, and once polled again after its end.
+    /// Runs `function` in every scenario: each choice with few polls and with enough
+    /// polls, and one scenario that polls again after completion.
     pub fn scenarios(&mut self, function: impl Fn(&mut Self)) {
         for choice in 0..4 {
             for (polls, again) in [
@@ -353,7 +356,7 @@ impl Case {
         CHOICE.set(0);
     }
 
-    /// Makes the future, polls it as often as the scenario says, and drops it.
+    /// Creates the future, polls it as often as the scenario says, and drops it.
     pub fn run<F: Future>(
         &mut self,
         make: impl FnOnce() -> F,
@@ -400,7 +403,7 @@ impl Case {
         log("(gone)");
     }
 
-    /// Prints what the type of the future says.
+    /// Prints the properties of the future's type.
     pub fn probe(&self, auto_traits: &[&str], size: usize, arguments: usize) {
         println!(
             "{}",
@@ -432,11 +435,12 @@ pub fn run(number: usize, side: &'static str, function: fn(&mut Case)) {
     );
 }
 
-/// Panics are written down instead of printed.
+/// Logs panics instead of printing them.
 pub fn begin() {
     std::panic::set_hook(Box::new(|info| {
         let payload = payload(info);
-        // The place is that of a block, which the attribute puts around the body.
+        // The location of this panic is that of the async block, which the attribute puts
+        // around the body.
         if payload.contains("resumed after completion") {
             return log(format_args!("panic {payload}"));
         }
@@ -459,7 +463,7 @@ fn payload(info: &PanicHookInfo<'_>) -> String {
         .unwrap_or_else(|| "of another type".to_owned())
 }
 
-/// Prints the page, by which the calls are counted.
+/// Prints the page, from which the counted calls are read.
 pub fn end(page: &str) {
     println!("{}", json!({"page": page}));
 }
