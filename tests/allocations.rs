@@ -4,7 +4,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// The system's allocator, with a count for each thread.
+/// The system's allocator, which also counts the allocations of each thread.
 #[derive(Debug)]
 pub struct Counting;
 
@@ -12,18 +12,18 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The allocations of this thread so far.
+/// Returns the number of allocations of this thread so far.
 #[must_use]
 pub fn allocations() -> u64 {
     ALLOCATIONS.get()
 }
 
-// SAFETY: all is left to the system's allocator; a count beside it touches no memory
-// of either.
+// SAFETY: every call is forwarded to the system's allocator. The counter does not touch
+// the allocated memory.
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // A thread that ends has no count any more.
+        // Fails on a thread that ends, whose thread-locals are already destroyed.
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
         // SAFETY: the caller's promise, passed on.
         unsafe { System.alloc(layout) }

@@ -1,4 +1,4 @@
-//! The page as a handler of axum's and of actix-web's.
+//! The page served by a handler in axum and in actix-web.
 
 use std::io::Read;
 
@@ -99,8 +99,8 @@ fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
-/// Polled once and dropped, as when a client hangs up, 400 times while pages are
-/// made: one thread makes pages, and who waits for one gets it.
+/// Polls 400 requests once and drops them, as when a client hangs up, while pages are
+/// rendered. Only one thread renders pages, and a waiting request gets its page.
 async fn hang_ups_cost_nothing() {
     for tenant in 0..1_500 {
         large(tenant).await;

@@ -1,5 +1,6 @@
-//! Whoever does what to the endpoint: a plain scrape is answered meanwhile, and
-//! nothing is left of it afterwards.
+//! Attacks on the endpoint (floods, slow loris, clients that never read, exhausted
+//! descriptors): an ordinary scrape is still answered, and no resources are left in use
+//! afterwards.
 #![cfg(target_os = "linux")]
 
 #[allow(dead_code, reason = "each suite uses a part of it")]
@@ -16,15 +17,15 @@ use exporter_process::{Usage, Victim};
 use instrument_tests::page::Page;
 use instrument_tests::{DEADLINE, wait_for};
 
-/// For a plain scrape, whatever else goes on. Prometheus gives up after 10
-/// seconds unless told otherwise.
+/// The time limit for an ordinary scrape during an attack. Prometheus' default
+/// `scrape_timeout` is 10 seconds.
 const BOUND: Duration = Duration::from_secs(5);
-/// What the allocator may keep for later.
+/// The memory that the allocator may keep for later.
 const SLACK_KB: u64 = 24 * 1024;
 const PLAIN: &str = "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 const HALF: &str = "GET /metrics HTTP/1.1\r\nhost: x\r\nx-half: ";
 
-/// The attacks load the machine, so that each has it for itself.
+/// Runs the attacks one after the other, because each loads the machine.
 fn one_at_a_time() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -39,7 +40,7 @@ fn connect(addr: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Everything up to the end of the stream, however it ends.
+/// Reads to the end of the stream, however it ends.
 fn read_all(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     if let Err(error) = stream.read_to_end(&mut all) {
@@ -48,7 +49,7 @@ fn read_all(stream: &mut TcpStream) -> Vec<u8> {
     all
 }
 
-/// The body of the answer, which must be whole.
+/// Returns the body of the answer, which must be complete.
 fn body(answer: &[u8]) -> String {
     let answer = std::str::from_utf8(answer).expect("text");
     let (head, body) = answer
@@ -77,8 +78,8 @@ struct Report {
     cpu: Duration,
 }
 
-/// Scrapes one after another for as long as the attack goes on, three times at
-/// least, and prints what that was like.
+/// Scrapes in a loop for as long as the attack lasts, at least three times, and prints
+/// the latencies.
 fn while_scraped(what: &str, victim: &Victim, attack: impl FnOnce(SocketAddr)) -> Report {
     let over = AtomicBool::new(false);
     let (addr, process) = (victim.addr, victim.process());
@@ -102,7 +103,7 @@ fn while_scraped(what: &str, victim: &Victim, attack: impl FnOnce(SocketAddr)) -
                 thread::sleep(Duration::from_millis(20));
             }
         });
-        // Not to scrape forever when the attack itself fails.
+        // Ends the scrapes also if the attack panics.
         struct Over<'a>(&'a AtomicBool);
         impl Drop for Over<'_> {
             fn drop(&mut self) {
@@ -128,7 +129,7 @@ fn while_scraped(what: &str, victim: &Victim, attack: impl FnOnce(SocketAddr)) -
     report
 }
 
-/// A victim that has been scraped, so that what it needs for it is there.
+/// Starts a victim and scrapes it, so that what it allocates for scrapes is allocated.
 fn victim(series: u32) -> (Victim, Usage) {
     let mut victim = Victim::start();
     victim.ask(&format!("series {series}"));
@@ -139,7 +140,7 @@ fn victim(series: u32) -> (Victim, Usage) {
     (victim, settled)
 }
 
-/// Waits until the connections of the last scrapes are gone.
+/// Waits until the connections of the last scrapes are closed.
 fn settled(victim: &Victim) -> Usage {
     wait_for("closed connections", || {
         let before = victim.usage();
@@ -149,7 +150,7 @@ fn settled(victim: &Victim) -> Usage {
     })
 }
 
-/// Lets an attack go on for long enough to scrape meanwhile.
+/// Waits long enough for scrapes during an attack.
 fn go_on() {
     thread::sleep(Duration::from_millis(500));
 }
@@ -161,7 +162,7 @@ fn half_sent_requests() {
     while_scraped("500 half-sent requests", &victim, |addr| {
         let mut held: Vec<TcpStream> = (0..500).map(|_| connect(addr)).collect();
         for stream in &mut held {
-            // The oldest have made room by now.
+            // The oldest connections have been closed to make room.
             let _ = stream.write_all(HALF.as_bytes());
         }
         for _ in 0..5 {
@@ -200,7 +201,7 @@ fn a_megabyte_of_headers() {
         for headers in [&one, &many].into_iter().cycle().take(50) {
             let mut stream = connect(addr);
             let request = format!("GET /metrics HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
-            // Cut off somewhere, most likely.
+            // The server may close the connection in the middle.
             let _ = stream.write_all(request.as_bytes());
             let answer = read_all(&mut stream);
             assert!(
@@ -238,7 +239,7 @@ fn pipelined_requests_and_garbage() {
             let _ = stream.write_all(&garbage);
             assert_eq!(answers(&read_all(&mut stream), b"HTTP/1.1 200"), 0);
         }
-        // Ten thousand requests, of whose answers nobody reads one.
+        // Ten thousand requests, whose answers are not read.
         let mut deaf = connect(addr);
         deaf.set_write_timeout(Some(Duration::from_millis(300)))
             .expect("a time-out");
@@ -294,8 +295,8 @@ fn a_hundred_scrapers_at_once() {
     victim.recovers(before, SLACK_KB);
 }
 
-/// They all arrive while a page is made, so that the exporter meets them in one
-/// go and can tell the one that asks only by looking.
+/// All connections arrive during a render, so the exporter accepts them at once and must
+/// find the only one with a request.
 #[test]
 fn a_scrape_amid_a_flood() {
     let _turn = one_at_a_time();
@@ -316,7 +317,8 @@ fn a_scrape_amid_a_flood() {
     victim.recovers(before, SLACK_KB);
 }
 
-/// They close their side, or everything, as soon as they have asked.
+/// Clients that close their side of the connection, or all of it, right after the
+/// request.
 #[test]
 fn askers_that_hang_up() {
     let _turn = one_at_a_time();
@@ -350,13 +352,13 @@ fn a_starved_application() {
     victim.recovers(before, SLACK_KB);
 }
 
-/// A page of 8 MB or more, so that no socket takes all of it at once.
+/// The number of series for a page of at least 8 MB, more than a socket's buffer takes.
 const LARGE: u32 = 3_500;
 
-/// Takes one byte of each answer.
+/// Reads one byte of each answer.
 fn sip(readers: &mut [TcpStream]) {
     for reader in readers {
-        // Those that were left behind have an end instead.
+        // Readers that were disconnected get the end of the stream.
         let _ = reader.read(&mut [0]);
     }
 }
@@ -373,8 +375,8 @@ fn readers_of_one_byte_a_second() {
             let mut reader = connect(addr);
             reader.write_all(PLAIN.as_bytes()).expect("sends");
             readers.push(reader);
-            // Each asks after the page that the last one got was made, if it
-            // has one.
+            // Waits for the first byte of the last reader's page, if it gets one, so the
+            // next reader gets another page.
             sip(readers.last_mut().map_or(&mut [], std::slice::from_mut));
         }
         for _ in 0..3 {
@@ -382,14 +384,14 @@ fn readers_of_one_byte_a_second() {
             thread::sleep(Duration::from_secs(1));
         }
     });
-    // Neither a page for each reader nor a copy of it.
+    // Fewer than one page, or one copy of a page, per reader.
     let most = before.rss_kb + 32 * 1024 + 4 * page_kb + SLACK_KB;
     assert!(report.peak_kb < most, "more than {most} kB");
     victim.recovers(before, 2 * page_kb + SLACK_KB);
 }
 
-/// Both bounds in one wait, beside the other attacks, since it does nothing
-/// for most of its time.
+/// Tests both time limits in one wait. It runs beside the other attacks, because it is
+/// idle most of the time.
 #[test]
 fn who_stalls_is_left() {
     let (victim, before) = victim(LARGE);
@@ -415,8 +417,8 @@ fn who_stalls_is_left() {
         );
         println!("half a request was waited for {half_for:.1?}");
     });
-    // The other has an answer that it does not take. Its end shows in the
-    // victim, since whoever reads here takes the answer.
+    // The other client does not read its answer. The end of the connection is observed in
+    // the victim, because reading here would take the answer.
     wait_for("the end of the answer", || {
         (victim.usage().descriptors <= before.descriptors).then_some(())
     });
@@ -446,8 +448,8 @@ fn few_descriptors_and_many_connections() {
     assert!(report.cpu < Duration::from_secs(1), "{:?}", report.cpu);
     victim.recovers(before, SLACK_KB);
 
-    // They make room for each other at once, as many as come: a pause for each
-    // would be 0.6 s in all. The best of three, for the machine's sake.
+    // New connections replace idle ones without a pause: a pause for each would take
+    // 0.6 s in total. The best of three rounds counts, because the machine may be busy.
     let rounds = [(); 3].map(|()| {
         let began = Instant::now();
         let held: Vec<TcpStream> = (0..125).map(|_| connect(victim.addr)).collect();
@@ -476,7 +478,7 @@ fn no_descriptor_at_all() {
         .parse()
         .expect("their number");
     assert!(taken > 30, "{taken} descriptors");
-    // Before anything is measured: the last descriptor goes to and fro.
+    // A scrape before the measurement: the last free descriptor is taken and freed again.
     scrape(victim.addr);
     let before = victim.usage();
     while_scraped("no descriptor but the reserves", &victim, |addr| {
@@ -484,14 +486,14 @@ fn no_descriptor_at_all() {
         go_on();
     });
 
-    // Nobody else waits, so there is time to ask.
+    // No other connection is pending, so a slow client gets time to send its request.
     let mut slow = connect(victim.addr);
     thread::sleep(Duration::from_millis(300));
     slow.write_all(PLAIN.as_bytes()).expect("sends");
     body(&read_all(&mut slow));
 
-    // Answers under way on as many connections as there can be, and others
-    // that wait in vain: that must not keep a core busy.
+    // Every connection has an answer in progress, and others wait in vain to be accepted.
+    // That must not keep a core busy.
     victim.ask(&format!("series {LARGE}"));
     let deaf = [(); 2].map(|()| {
         let mut deaf = connect(victim.addr);
@@ -508,7 +510,7 @@ fn no_descriptor_at_all() {
         began.elapsed()
     );
     assert!(cpu < Duration::from_millis(300), "{cpu:?}");
-    // They are given up in the end.
+    // The exporter closes them eventually.
     let asked = Instant::now();
     scrape(victim.addr);
     println!("a scrape behind them took {:.1?}", asked.elapsed());
@@ -516,7 +518,7 @@ fn no_descriptor_at_all() {
 
     drop((deaf, waiting));
 
-    // Whoever waits, an answer has a second at least to be taken.
+    // A client has at least one second to read its answer, even if others wait.
     let mut reader = connect(victim.addr);
     reader.write_all(PLAIN.as_bytes()).expect("sends");
     let mut answer = vec![0; 1];

@@ -1,4 +1,4 @@
-//! Calls before there is a recorder are lost quietly and leave nothing stuck.
+//! Calls before `init` are not counted, and leave no gauge in a wrong state.
 
 use std::future::Future;
 use std::task::{Context, Waker};
@@ -47,7 +47,8 @@ async fn calls_before_init_are_lost_and_later_ones_are_not() {
     assert_eq!(page.value("requests_total", &ok), Some(2.0));
     assert_eq!(page.value("request_latency_seconds_count", &ok), Some(2.0));
     assert_eq!(page.value("requests_total", &[("who", "a")]), Some(1.0));
-    // It went up where nobody listened, so it must not go down here.
+    // The call began before there was a recorder, so its end must not decrement the
+    // gauge.
     assert_eq!(
         page.value("requests_in_progress", &[("endpoint", "/early")]),
         Some(0.0)

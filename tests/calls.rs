@@ -1,4 +1,4 @@
-//! How one call is told: each way to end, each kind of return type.
+//! How one call is counted: each way to end, each kind of return type.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -137,7 +137,7 @@ mod ends {
         });
     }
 
-    /// The panic is somebody else's: the call was only dropped by it.
+    /// The panic occurs outside the call. The call is only dropped by the unwinding.
     #[test]
     fn a_future_dropped_by_another_panic_is_cancelled() {
         Recorded::during(|recorded| {
@@ -258,7 +258,7 @@ mod requests {
         });
     }
 
-    /// No method, but a type that tells a status: a request too.
+    /// Has no method, but a return type that tells a status, so it counts as a request.
     #[instrumented]
     async fn told_by_type() -> Told {
         std::future::pending().await
@@ -343,7 +343,7 @@ mod return_types {
         number
     }
 
-    /// Text that answers nobody: without a method there is no status to tell.
+    /// Without a method, a string is not a response, so there is no status.
     #[instrumented]
     async fn plain_text() -> String {
         String::new()
@@ -449,8 +449,8 @@ mod recorders {
     #[instrumented]
     async fn counted() {}
 
-    /// One call site, one recorder after the other: nothing of one is seen by
-    /// the other, also where the second has the first one's address.
+    /// One call site records in several recorders in turn. No recorder sees the calls of
+    /// another, even if it is allocated at the same address.
     #[test]
     fn local_recorders_are_apart() {
         for _ in 0..3 {
@@ -476,7 +476,8 @@ mod recorders {
         std::future::pending::<()>().await;
     }
 
-    /// Up and down meet the same gauge, wherever the future is dropped.
+    /// The increment and the decrement reach the same gauge, on whichever thread the
+    /// future is dropped.
     #[test]
     fn the_gauge_goes_down_on_another_thread() {
         Recorded::during(|recorded| {

@@ -1,4 +1,4 @@
-//! Many calls at once, on several threads, into one global recorder.
+//! Many concurrent calls on several threads, with one global recorder.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ fn ten_thousand_calls_are_counted_exactly() {
         let calls: Vec<_> = (0..10_000)
             .map(|number| tokio::spawn(busy(number)))
             .collect();
-        // Those that wait for ever are aborted once they have started.
+        // The calls that never end are aborted after they have started.
         let progress = [("endpoint", "/busy")];
         let started = || {
             let page = Page::parse(&exporter.render());

@@ -1,5 +1,5 @@
-//! What a call costs: no allocation once its series are known, and in an
-//! optimized build no more instructions than it had.
+//! The cost of a call: no allocation once its series are known, and in an optimized build
+//! no more instructions than before.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -41,7 +41,7 @@ fn ready<T>(call: impl Future<Output = T>) -> T {
 }
 
 fn install() {
-    // The tests are in one process.
+    // All tests run in one process, which can install only once.
     static INSTALL: std::sync::Once = std::sync::Once::new();
     INSTALL.call_once(|| {
         instrument_runtime::builder("cost")
@@ -73,15 +73,16 @@ async fn handler() -> http::Response<()> {
     http::Response::default()
 }
 
-/// What a request under a layer allocates once its series are known: the request, the
-/// token by which it is found again, and its path, as long as it has no route.
+/// A request under a layer allocates three times once its series are known: for the
+/// request, for the token by which it is found again, and for its path, which is needed
+/// as long as it has no route.
 #[test]
 fn a_layer_allocates_three_times_for_a_request() {
     install();
     let request = || {
         let mut request = http::Request::new(());
         *request.uri_mut() = http::Uri::from_static("/users/7");
-        // axum and others put something there in any case.
+        // axum and other frameworks add extensions to every request anyway.
         request.extensions_mut().insert(1_u64);
         request.extensions_mut().insert(1_u32);
         request
@@ -102,12 +103,11 @@ fn a_layer_allocates_three_times_for_a_request() {
     assert_eq!(of_requests(100), 300);
 }
 
-/// Its name, a call of it, and what that took.
+/// The name, a call, and the number of instructions that it took.
 type Candidate = (&'static str, fn(u64) -> u64, u64);
 
-/// Instructions a call, counted by callgrind on x86-64 with Rust 1.95; a tenth
-/// more fails. Set them anew when a compiler or a change for the better moves
-/// them.
+/// Instructions per call, counted by callgrind on x86-64 with Rust 1.95. More than 10 %
+/// above these numbers fails. Update them when a compiler or an improvement changes them.
 const INSTRUCTIONS: [Candidate; 3] = [
     ("bare", |number| ready(bare(number)).unwrap_or(0), 360),
     ("literal", |number| ready(literal(number)), 335),
@@ -118,14 +118,14 @@ const INSTRUCTIONS: [Candidate; 3] = [
     ),
 ];
 
-/// Runs in a child under callgrind.
+/// The environment variable that tells a child under callgrind which call to run.
 const CHILD: &str = "INSTRUMENT_COST_OF";
 
-/// Enough that the first ones do not count.
+/// Enough calls that the cost of the first calls does not matter.
 const CALLS: u64 = 100_000;
 
-/// The only function in which callgrind counts: what the program does before is
-/// not the same in every run, as its clock is calibrated.
+/// The only function in which callgrind counts. What the program does before differs from
+/// run to run, because the clock is calibrated.
 #[inline(never)]
 fn counted_calls(call: fn(u64) -> u64, calls: u64) -> u64 {
     (0..calls).map(call).fold(0, u64::wrapping_add)

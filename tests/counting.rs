@@ -1,5 +1,5 @@
-//! Calls that must be counted where they belong: by recorders that are not ours, at
-//! the end of a thread, beside global labels and the application's own metrics.
+//! Calls are counted in the right place: in foreign recorders, at the end of a thread,
+//! with global labels, and beside the application's own metrics.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -42,7 +42,7 @@ fn ready<T>(call: impl Future<Output = T>) -> T {
     }
 }
 
-/// A request that no annotated handler takes, under the layer.
+/// Sends a request through the layer to a handler that is not annotated.
 fn request() {
     let answer = |_: http::Request<()>| async { Ok::<_, Infallible>(http::Response::new(())) };
     let service = ServiceBuilder::new()
@@ -59,7 +59,7 @@ fn one_call_of_each() {
     request();
 }
 
-/// Asserts what was counted of each endpoint.
+/// Asserts the count of each endpoint.
 fn assert_counted(page: &Page, labels: &[(&str, &str)], calls: f64) {
     for endpoint in ENDPOINTS {
         let labels = [labels, &[("endpoint", endpoint)]].concat();
@@ -80,7 +80,7 @@ fn a_recorder_that_forgets_idle_series_loses_no_call() {
         metrics::set_global_recorder(recorder).expect("the first recorder");
         for _ in 0..3 {
             (0..10).for_each(|_| one_call_of_each());
-            // The first look at a new series never finds it idle.
+            // The first render never finds a new series idle.
             assert_counted(&Page::parse(&handle.render()), &[], 10.0);
             wait_for("the series to be forgotten", || {
                 (Page::parse(&handle.render()) == Page::default()).then_some(())
@@ -146,7 +146,7 @@ fn labels_that_a_recorder_adds_are_those_of_the_call() {
     });
 }
 
-/// To look for the global recorder was to start a thread.
+/// Regression test: looking for the global recorder used to start a thread.
 #[test]
 fn recorders_in_turn_cost_a_call_no_more_than_one_recorder() {
     alone(
@@ -161,7 +161,7 @@ fn recorders_in_turn_cost_a_call_no_more_than_one_recorder() {
                 }
                 allocations() - before
             };
-            // For what is there only the first time.
+            // Warm-up, for costs that occur only once.
             cost(|call| call % 2);
             let one = cost(|_| 0);
             assert_eq!(cost(|call| call % 2), one);
@@ -171,7 +171,7 @@ fn recorders_in_turn_cost_a_call_no_more_than_one_recorder() {
     );
 }
 
-/// Makes calls when its thread drops it.
+/// Makes calls when it is dropped as a thread-local.
 struct CallsAtTheEnd;
 
 impl Drop for CallsAtTheEnd {
@@ -196,8 +196,8 @@ fn calls_in_the_destructor_of_a_thread_local_are_counted() {
                 .expect("installs");
             let threads = [true, false].map(|has_called| {
                 thread::spawn(move || {
-                    // One of the two is dropped after the library's own, in whichever
-                    // order the platform drops.
+                    // One of the two is dropped after the library's own thread-local,
+                    // whatever the platform's drop order.
                     FIRST.set(Some(CallsAtTheEnd));
                     if has_called {
                         one_call_of_each();
@@ -227,7 +227,7 @@ fn an_own_label_that_equals_a_global_one_makes_no_second_series() {
             for region in ["eu", "us", ""] {
                 ready(labelled(region));
             }
-            // Parsing refuses a page that has a series twice.
+            // Parsing panics if a series occurs twice.
             let page = Page::parse(&exporter.render());
             let mut seen: Vec<_> = page
                 .samples("requests_total")
@@ -256,11 +256,11 @@ fn an_application_may_write_our_names_with_other_signs() {
                 .without_listener()
                 .install()
                 .expect("installs");
-            // Of the same kind they stand in our family …
+            // Metrics of the same kind are in our family …
             counter!("requests.total", "of" => "the application").increment(5);
             histogram!("request-latency-seconds", "of" => "the application").record(0.3);
             gauge!("requests in progress", "of" => "the application").set(2.5);
-            // … and a page has no place for another kind.
+            // … and metrics of another kind are not on the page.
             for _ in 0..3 {
                 gauge!("requests.total").set(7.0);
                 counter!("instrument.series").increment(1);

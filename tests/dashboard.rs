@@ -1,5 +1,5 @@
-//! Every query of the dashboard, and every rule, on a real Prometheus that has
-//! seen each kind of end a call can have.
+//! Runs every query of the dashboard, and every rule, on a real Prometheus that has
+//! scraped calls with every outcome.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -44,7 +44,7 @@ async fn hangs() {
 #[instrumented(labels(tenant = tenant))]
 async fn of_tenant(tenant: u32) {}
 
-/// A little of everything until it is told to stop, with one call in flight.
+/// Makes calls with every outcome until `stop` is set, with one call in progress.
 async fn traffic(stop: &AtomicBool) {
     let mut in_flight = Box::pin(hangs());
     assert!(in_flight.as_mut().now_or_never().is_none());
@@ -52,7 +52,7 @@ async fn traffic(stop: &AtomicBool) {
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        // Whatever it says is what it is to be counted as.
+        // The result does not matter here: the call counts by its outcome.
         let _ = item(number).await;
         assert!(AssertUnwindSafe(panics()).catch_unwind().await.is_err());
         assert!(hangs().now_or_never().is_none(), "dropped after one poll");
@@ -80,7 +80,7 @@ fn every_query_and_every_rule_has_an_answer() {
         let asked = scope.spawn(|| {
             let data = folder.path().join("prometheus");
             let prometheus = Prometheus::start(&data, folder.path(), "").expect("Prometheus");
-            // Enough scrapes for a rate.
+            // `rate` needs several scrapes.
             let scrapes = "count_over_time(up{job='webapp'}[1m]) >= bool 5";
             prometheus
                 .wait_for_number(scrapes, 1.0, Duration::from_secs(30))
@@ -141,7 +141,7 @@ fn dashboard(prometheus: &Prometheus) {
             let answer = prometheus.query(&query).expect(&query);
             let finite = answer.iter().any(|(_, value)| value.is_finite());
             assert!(finite, "no data: {query}\n{answer:?}");
-            // What the legend shows is there to be shown.
+            // The labels in the legend must exist.
             let legend = target["legendFormat"].as_str().expect("a legend");
             if let Some((_, rest)) = legend.split_once("{{") {
                 let label = rest.trim_end_matches("}}");
@@ -169,7 +169,7 @@ fn dashboard(prometheus: &Prometheus) {
     println!("{} queries have an answer", queries.len());
 }
 
-/// As Grafana sends it: everything chosen, and its least interval.
+/// Fills in a query as Grafana does, with all values selected and the smallest interval.
 fn filled_in(query: &str, variables: &[String]) -> String {
     let mut query = query.replace("$__rate_interval", "20s");
     for variable in variables {
@@ -209,7 +209,7 @@ fn rules(prometheus: &Prometheus) {
             assert!(!answer.is_empty(), "{name} records nothing");
         }
     }
-    // What is wrong with this application, and nothing else.
+    // Exactly the alerts that apply to this application.
     let (firing, _) = wait_for("alerts", Duration::from_secs(20), || {
         let firing: BTreeSet<String> = ask()?
             .iter()

@@ -1,4 +1,4 @@
-//! Dropping what `init` returns stops nothing.
+//! Dropping the `Exporter` that `init` returns does not stop the exporter.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ async fn the_page_is_served_on() {
     };
     let began = Instant::now();
     let mut calls = 0.0;
-    // An exporter that stopped would be gone within a few milliseconds.
+    // A stopping exporter would be gone within a few milliseconds.
     while began.elapsed() < Duration::from_millis(300) {
         dropped().await;
         calls += 1.0;

@@ -116,7 +116,7 @@ fn starved(addr: SocketAddr) {
 }
 
 fn shut_down(exporter: &Exporter, addr: SocketAddr) {
-    // A connection that was idle at the time is closed too.
+    // The shutdown closes idle connections too.
     let mut idle = TcpStream::connect(addr).expect("connects");
     idle.set_read_timeout(Some(instrument_tests::DEADLINE))
         .expect("a time-out");
@@ -139,7 +139,7 @@ fn the_endpoint_answers_as_it_should() {
     shut_down(&exporter, addr);
 }
 
-/// In a process of its own, since it is another installation.
+/// Runs in a separate process, because it needs another installation.
 #[test]
 fn others_are_refused() {
     let output = std::process::Command::new(std::env::current_exe().expect("this program"))

@@ -1,7 +1,7 @@
-//! Nothing is lost and nothing shown wrong while many threads count and a scraper
-//! looks on.
+//! No count is lost, and no page is inconsistent, while many threads count and a scraper
+//! reads pages.
 //!
-//! `EXACT_CALLS` sets how many calls (2,000,000).
+//! `EXACT_CALLS` sets the number of calls. Defaults to 2,000,000.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -34,7 +34,7 @@ fn ready<T>(call: impl Future<Output = T>) -> T {
     }
 }
 
-/// Every counter and bucket of a page.
+/// Returns every counter and bucket of a page.
 fn counts(page: &Page) -> BTreeMap<String, f64> {
     let mut counts = BTreeMap::new();
     for name in [
@@ -54,7 +54,7 @@ fn counts(page: &Page) -> BTreeMap<String, f64> {
     counts
 }
 
-/// Buckets rise, and the last of them is the count.
+/// Checks that buckets do not decrease and that the last one equals the count.
 fn check_histograms(page: &Page) {
     for labels in page.labels("request_latency_seconds_count") {
         let mut of_series: Vec<(f64, f64)> = page

@@ -1,4 +1,4 @@
-//! What the exporter tells of itself.
+//! The exporter's metrics about itself.
 
 mod exporter_promtool;
 
@@ -36,7 +36,7 @@ fn the_page_tells_of_its_own_making() {
     metrics::describe_gauge!("z", "The last.");
     counter!("a_total").increment(1);
     gauge!("z").set(1.0);
-    // Names that the exporter has taken, of the right kind and of another.
+    // Names that the exporter uses itself, of the same kind and of another kind.
     counter!("instrument_scrapes_total").increment(1_000);
     counter!("instrument_render_panics_total").increment(1_000);
     histogram!("instrument_series").record(1.0);
@@ -52,7 +52,7 @@ fn the_page_tells_of_its_own_making() {
     };
     let (mut seconds, mut series) = (0.0, 0.0);
     for scrape in 1..=3 {
-        // Past the bound in the third round: one more in each metric.
+        // The third round exceeds `max_series`: one more series in each metric.
         for tenant in 0..8 * scrape {
             futures::executor::block_on(user(tenant));
         }
@@ -86,7 +86,7 @@ fn the_page_tells_of_its_own_making() {
     }
     assert_eq!(series, 63.0, "20 of each metric, and one for the rest");
 
-    // A page that the application makes is no scrape.
+    // A page that the application renders is not a scrape.
     let made = Page::parse(&exporter.render());
     assert_eq!(made.value("instrument_series", &[]), Some(63.0));
     assert_eq!(made.series("instrument_scrapes_total"), 0);

@@ -1,5 +1,5 @@
-//! An exporter in a process of its own, which its test tells what to do, line
-//! by line: what an attack costs it is then its own.
+//! An exporter in a separate process, controlled by the test line by line, so that the
+//! cost of an attack can be measured for that process alone.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use instrument_runtime::{Exporter, instrumented};
 use instrument_tests::DEADLINE;
 
-/// Before each line that is meant for the test; the harness prints others.
+/// The prefix of each line for the test. The test harness prints other lines.
 const ANSWER: &str = "answer: ";
-/// In `/proc/<pid>/stat`, and the same on every Linux since 2.6.
+/// The unit of the times in `/proc/<pid>/stat`, the same on every Linux since 2.6.
 const TICKS_PER_SECOND: u64 = 100;
 
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Victim {
     pub(crate) addr: SocketAddr,
 }
 
-/// A process by its id, to look at from any thread.
+/// A process by its id, which any thread can inspect.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Process(u32);
 
@@ -38,7 +38,8 @@ pub(crate) struct Usage {
 }
 
 impl Victim {
-    /// The test binary must have a `child_serves` that calls [`obey`].
+    /// Starts a victim. The test binary must have a test `child_serves` that calls
+    /// [`obey`].
     pub(crate) fn start() -> Self {
         Self::run("exec \"$0\" \"$@\"")
     }
@@ -47,12 +48,12 @@ impl Victim {
         Self::run(&format!("ulimit -n {most}; exec \"$0\" \"$@\""))
     }
 
-    /// Serves on this address instead of a free port.
+    /// Starts a victim that serves on this address instead of a free port.
     pub(crate) fn at(addr: SocketAddr) -> Self {
         Self::run(&format!("EXPORTER_AT={addr} exec \"$0\" \"$@\""))
     }
 
-    /// Waits for a last scrape for this long when it is told to end.
+    /// Starts a victim that waits this long for a last scrape when it shuts down.
     pub(crate) fn waiting_for(last_scrape: Duration) -> Self {
         let seconds = last_scrape.as_secs();
         Self::run(&format!("LAST_SCRAPE={seconds} exec \"$0\" \"$@\""))
@@ -64,8 +65,8 @@ impl Victim {
             .args(["-c", script])
             .arg(program)
             .args(["--exact", "child_serves", "--ignored", "--nocapture"])
-            // What is given back is to leave the process: by itself glibc comes to
-            // keep blocks of a page's size, some times more than others.
+            // Makes `free` return memory to the system. With its dynamic threshold, glibc
+            // sometimes keeps blocks of the size of a page.
             .env("MALLOC_MMAP_THRESHOLD_", "131072")
             .env("MALLOC_TRIM_THRESHOLD_", "131072")
             .stdin(Stdio::piped())
@@ -116,7 +117,7 @@ impl Victim {
         self.process().usage()
     }
 
-    /// Waits until it has let go of what an attack made it take.
+    /// Waits until the process has released what an attack made it allocate or open.
     pub(crate) fn recovers(&self, before: Usage, more_kb: u64) -> Usage {
         let started = Instant::now();
         loop {
@@ -138,7 +139,7 @@ impl Victim {
 
 impl Drop for Victim {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may already have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -154,7 +155,7 @@ impl Process {
             let word = line.and_then(|line| line.split_whitespace().next());
             word.and_then(|word| word.parse().ok()).expect(name)
         };
-        // The name comes second, in parentheses, and may hold anything.
+        // The second field is the process name in parentheses. It may contain anything.
         let stat = read("stat");
         let (_, fields) = stat.rsplit_once(") ").expect("a name");
         let times: Vec<u64> = fields
@@ -178,7 +179,7 @@ async fn busy(tenant: u32) {
     std::hint::black_box(tenant);
 }
 
-/// The child's whole life: it ends with its standard input.
+/// Runs the child. It ends when its standard input is closed.
 pub(crate) fn obey() {
     let at = std::env::var("EXPORTER_AT").unwrap_or_else(|_| "127.0.0.1:0".to_owned());
     let at: SocketAddr = at.parse().expect("an address");
@@ -237,7 +238,7 @@ impl Obedient {
         "done".to_owned()
     }
 
-    /// An async runtime whose every worker computes and never yields.
+    /// Starts an async runtime whose workers all compute without yielding.
     fn starve(&self, workers: u32) {
         self.starving.store(true, Ordering::Relaxed);
         for worker in 0..workers {

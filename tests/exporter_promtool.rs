@@ -1,11 +1,12 @@
-//! What `promtool check metrics` has to say of a page.
+//! Runs `promtool check metrics` on a page.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use instrument_tests::program::is_installed;
 
-/// Its remarks; `None` where promtool is missing, which CI does not allow.
+/// Returns promtool's messages, or `None` if promtool is not installed, which CI does not
+/// allow.
 pub(crate) fn remarks(page: &str) -> Option<String> {
     if !is_installed("promtool") {
         return None;

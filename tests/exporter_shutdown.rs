@@ -1,5 +1,5 @@
-//! The end of an exporter: what is under way is finished, nothing new begins,
-//! and the port is free.
+//! The shutdown of an exporter: scrapes in progress are answered, no new ones begin, and
+//! the port is free.
 #![cfg(target_os = "linux")]
 
 #[allow(dead_code, reason = "each suite uses a part of it")]
@@ -14,7 +14,7 @@ use instrument_tests::page::{Page, scrape};
 use instrument_tests::{DEADLINE, wait_for};
 
 const REQUEST: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
-/// A page of some 10 MB, more than the sockets between take at once.
+/// Makes a page of about 10 MB, more than the socket buffers hold.
 const LARGE: &str = "series 4000";
 
 fn connect(addr: SocketAddr) -> TcpStream {
@@ -23,7 +23,7 @@ fn connect(addr: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Waits until nobody can connect any more.
+/// Waits until connections are refused.
 fn refused(addr: SocketAddr) {
     wait_for("a closed port", || {
         let error = TcpStream::connect(addr).err()?;
@@ -32,7 +32,7 @@ fn refused(addr: SocketAddr) {
     });
 }
 
-/// The page of an answer that must be whole.
+/// Returns the page in an answer, which must be complete.
 fn page(answer: &[u8]) -> Page {
     let answer = std::str::from_utf8(answer).expect("text");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
@@ -55,7 +55,7 @@ fn an_answer_under_way_is_finished_and_nothing_else_begins() {
     let asked = Instant::now();
     victim.order("shutdown");
     refused(addr);
-    // Whoever comes next can have the port while the answer still goes out.
+    // The port is free while the answer is still being sent.
     let next = TcpListener::bind(addr).expect("a free port");
     under_way.read_to_end(&mut answer).expect("the rest");
     assert_eq!(victim.answer(), "done");
@@ -67,7 +67,7 @@ fn an_answer_under_way_is_finished_and_nothing_else_begins() {
 
 #[test]
 fn a_request_that_has_been_sent_is_answered() {
-    // It may still be on its way, so that one round proves little.
+    // The request may still be in transit, so one round proves little.
     for _ in 0..20 {
         let mut victim = Victim::start();
         victim.ask("series 10");
@@ -86,7 +86,7 @@ fn a_request_that_has_been_sent_is_answered() {
             let mut answer = Vec::new();
             stream.read_to_end(&mut answer).expect("an answer");
             let text = String::from_utf8_lossy(&answer);
-            // The rest of the other answer may come first.
+            // The rest of the previous answer may come first.
             page(&answer[text.rfind("HTTP/1.1").expect("a head")..]);
         }
         assert_eq!(victim.answer(), "done");
@@ -99,7 +99,7 @@ fn who_asks_nothing_delays_nothing() {
     let mut idle = connect(victim.addr);
     let mut half = connect(victim.addr);
     half.write_all(&REQUEST[..10]).expect("sends");
-    // Both are accepted before this is answered.
+    // Both connections are accepted before this scrape is answered.
     scrape(victim.addr).expect("a page");
     let asked = Instant::now();
     assert_eq!(victim.ask("shutdown"), "done");
@@ -132,7 +132,7 @@ fn who_reads_nothing_is_left_in_the_end() {
 fn another_exporter_can_have_the_port_at_once() {
     let mut victim = Victim::start();
     let addr = victim.addr;
-    // Closed from the other side, it would keep the port in TIME_WAIT.
+    // If the victim closed the connection first, the port would stay in TIME_WAIT.
     let mut kept = connect(addr);
     kept.write_all(REQUEST).expect("sends");
     kept.read_exact(&mut [0; 16]).expect("an answer");
@@ -144,7 +144,7 @@ fn another_exporter_can_have_the_port_at_once() {
     assert_eq!(victim.ask("shutdown"), "done", "a second time");
 }
 
-/// A scrape whose answer nobody takes shows nothing to anybody.
+/// A scrape whose answer is not received does not count as the last scrape.
 #[test]
 fn only_a_scrape_that_arrives_ends_the_wait() {
     const ENDS_A_WAIT: Duration = Duration::from_millis(500);
@@ -165,7 +165,7 @@ fn only_a_scrape_that_arrives_ends_the_wait() {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     };
     victim.order("shutdown");
-    // It needs a moment to take notice, and is asked meanwhile what ends no wait.
+    // Until the victim notices the order, it gets requests that do not end the wait.
     let kinds: [(&str, &dyn Fn()); 5] = [
         ("no scrape", &|| is_answered(ask(HEALTH))),
         ("HEAD", &|| is_answered(ask(HEAD))),
@@ -214,7 +214,7 @@ fn a_client_that_closes_its_side_is_answered() {
         stream.read_to_end(&mut answer).expect("an answer");
         assert!(page(&answer).series("requests_total") >= 10);
     }
-    // One that has not asked, or only begun to, has nothing to wait for.
+    // A client that has sent no request, or only a part of one, is not waited for.
     for part in [&REQUEST[..0], &REQUEST[..10]] {
         let mut stream = connect(victim.addr);
         stream.write_all(part).expect("sends");

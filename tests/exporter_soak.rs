@@ -1,4 +1,4 @@
-//! An application that nobody scrapes: what it observes must not pile up.
+//! Without scrapes, the memory for observed samples must not grow.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -31,8 +31,8 @@ fn rss_kb() -> u64 {
     word.and_then(|word| word.parse().ok()).expect("VmRSS")
 }
 
-/// So many calls on two threads; two in ten with a label of their own, which
-/// is past the bound before long.
+/// Makes `calls` calls on two threads. Two in ten have a label value of their own, so
+/// they soon exceed `max_series`.
 fn observe(from: u64, calls: u64) {
     thread::scope(|scope| {
         for thread in 0..2 {
@@ -58,7 +58,7 @@ fn install() -> Exporter {
 
 fn stays_flat(calls: u64, most_kb: u64) {
     let exporter = install();
-    // As many label sets as there can be, and both threads' shards.
+    // Fills up all label sets and the shards of both threads.
     let warm = 100_000;
     observe(0, warm);
     let before = rss_kb();
@@ -86,8 +86,8 @@ fn two_million_calls_leave_nothing_behind() {
     child("child_calls_for_a_while");
 }
 
-/// The application's own histograms are the stock recorder's, which keeps each
-/// sample until the exporter's upkeep: every 5 seconds, scraped or not.
+/// The stock recorder stores the application's own histograms. It keeps each sample until
+/// the exporter's upkeep, which runs every 5 seconds, with or without scrapes.
 #[test]
 fn the_applications_own_samples_are_folded() {
     child("child_records_for_a_while");
@@ -122,7 +122,7 @@ fn child_records_for_a_while() {
     let began = Instant::now();
     let mut samples = 0_u64;
     let mut peak = before;
-    // Long enough for two rounds of upkeep and as many again.
+    // Long enough for four rounds of upkeep.
     while began.elapsed().as_secs() < 21 {
         for _ in 0..1_000 {
             counter!("of_the_application_total").increment(1);
@@ -134,7 +134,7 @@ fn child_records_for_a_while() {
         thread::sleep(Duration::from_millis(30));
     }
     println!("{samples} samples of the application's own: RSS {before} kB, at most {peak} kB");
-    // Each takes 16 bytes or more until it is folded.
+    // Each sample takes at least 16 bytes until it is folded.
     let kept_kb = samples * 16 / 1024;
     assert!(
         peak < before + kept_kb,

@@ -1,5 +1,5 @@
-//! An instance's target as the application sees it: what is refused, and what
-//! is served of a folder.
+//! Service discovery through the public API: which settings are refused, and what
+//! `http_sd` returns for a folder.
 
 use std::fs;
 use std::net::TcpListener;
@@ -25,7 +25,7 @@ fn a_refused_install_leaves_no_target_and_no_port() {
     let missing = folder.path().join("missing");
     let refused = builder().file_sd(&missing).install();
     check(refused.expect_err("refused"), &missing.to_string_lossy());
-    // There, and no file can be made in it.
+    // A folder that exists, in which no file can be created.
     #[cfg(target_os = "linux")]
     {
         let refused = builder().file_sd("/proc").install();
@@ -55,7 +55,7 @@ fn a_refused_install_leaves_no_target_and_no_port() {
     check(refused.expect_err("refused"), "installed in this process");
 }
 
-/// What Prometheus is answered must be a list, whatever lies in the folder.
+/// The answer must be a JSON list, whatever files are in the folder.
 #[test]
 fn a_folder_without_instances_is_an_empty_list() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -67,7 +67,7 @@ fn a_folder_without_instances_is_an_empty_list() {
     for (name, contents) in [
         ("static.json", r#"[{"targets": ["static:1"]}]"#),
         ("instrumented-static.json", r#"[{"targets": ["static:2"]}]"#),
-        // Of a dead one, of one that died while it wrote, and no JSON at all.
+        // A dead instance's file, an unfinished one, and a file that is not JSON.
         (
             "instrumented-x-1-0123456789abcdef.json",
             r#"[{"targets": ["dead:1"]}]"#,

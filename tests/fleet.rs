@@ -1,5 +1,5 @@
-//! Instances that come and go behind a proxy: Prometheus finds them, loses them,
-//! and its sums are what was sent.
+//! Instances start and stop behind a proxy. Prometheus finds and loses them, and its sums
+//! equal the number of requests sent.
 
 use std::fs;
 use std::path::Path;
@@ -11,9 +11,9 @@ use fleet::{Instance, Labels, Prometheus, Proxy, Sent, build_webapp, registry, s
 use instrument_tests::program::{Program, build, is_installed};
 use serde_json::Value;
 
-/// Within this Prometheus is to have noticed.
+/// The time within which Prometheus must notice a change.
 const NOTICED: Duration = Duration::from_secs(15);
-/// Requests a second.
+/// Requests per second.
 const RATE: u32 = 200;
 
 #[test]
@@ -33,7 +33,8 @@ fn prometheus_adds_up_a_fleet_that_changes() {
     let prometheus = Prometheus::start(
         &folder.path().join("prometheus"),
         &targets,
-        // Found again over HTTP, and not scraped a second time within the test.
+        // A second job finds the same targets over HTTP. It scrapes once per hour and
+        // drops all metrics.
         &format!(
             "- job_name: over-http\n\
              \x20 honor_labels: true\n\
@@ -54,7 +55,8 @@ fn prometheus_adds_up_a_fleet_that_changes() {
         assert!(label("__meta_pid").is_some(), "{target:?}");
     }
 
-    // All alive: the plain sum is what was sent, by endpoint and in all.
+    // All instances are alive: the sum equals the requests sent, by endpoint and in
+    // total.
     let mut sent = vec![send(proxy.addr, 1_000, RATE).expect("answers")];
     prometheus
         .wait_for_number("sum(requests_total)", 1_000.0, NOTICED)
@@ -64,7 +66,8 @@ fn prometheus_adds_up_a_fleet_that_changes() {
     let exported = prometheus.query(r#"{exported_app_name!=""}"#);
     assert_eq!(exported.expect("an answer"), []);
 
-    // Killed: its file stays, is not served over HTTP, and goes with the next start.
+    // A killed instance: its file stays, is not served over HTTP, and is removed by the
+    // next start.
     let mut killed = instances.remove(0);
     killed.kill().expect("killed");
     assert_eq!(files(&targets), 4, "it had no time to remove its file");
@@ -93,7 +96,7 @@ fn prometheus_adds_up_a_fleet_that_changes() {
     })
     .expect("the same targets");
 
-    // Told to end under traffic: nothing is lost, nothing counted twice.
+    // A graceful shutdown under traffic: no request is lost or counted twice.
     let mut leaving = instances.remove(0);
     let (answers, took) = thread::scope(|scope| {
         let traffic = scope.spawn(|| send(proxy.addr, 1_000, RATE));
@@ -122,7 +125,7 @@ fn prometheus_adds_up_a_fleet_that_changes() {
     );
     assert_eq!(proxy.requests().expect("a log"), 2_000);
 
-    // Restarted where it was: its counters begin again at 0.
+    // A restart at the same address: the counters begin at 0 again.
     let mut restarting = instances.remove(0);
     let port = restarting.metrics.port();
     restarting.terminate().expect("told");
@@ -139,7 +142,7 @@ fn prometheus_adds_up_a_fleet_that_changes() {
     documented_queries(&prometheus, &instances, &sent, &restarted.to_string());
 }
 
-/// Each query of `deploy/queries.md`, under its heading, against what happened.
+/// Checks the result of each query in `deploy/queries.md`, by its heading.
 fn documented_queries(
     prometheus: &Prometheus,
     instances: &[Instance],
@@ -150,7 +153,7 @@ fn documented_queries(
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/queries.md");
     let queries = queries(&fs::read_to_string(document).expect("the document"));
     assert_eq!(queries.len(), 12, "a new query needs a check of its own");
-    // A scrape that follows the last answer.
+    // Waits for a scrape after the last answer.
     prometheus
         .wait_for_number("sum(requests_in_progress)", 0.0, NOTICED)
         .expect("nothing in flight");
@@ -175,7 +178,7 @@ fn documented_queries(
         let names =
             |label: &str| -> Vec<String> { by(label).into_iter().map(|(name, _)| name).collect() };
         let endpoints = ["/slow", "/test", "/test1", "unmatched"];
-        // The last minute is no more and no less than the rates allow.
+        // The rate over the last minute must be plausible.
         let plausible = |rate: f64| (0.5..=f64::from(RATE)).contains(&rate);
         match heading.as_str() {
             "Requests per second" => assert!(plausible(one()), "{answer:?}"),
@@ -192,7 +195,7 @@ fn documented_queries(
                     assert!(rate.is_some_and(|(_, rate)| rate > 0.0), "{answer:?}");
                 }
             }
-            // 14 of 100.
+            // 14 of 100 requests fail.
             "Error ratio" => assert!((0.12..0.16).contains(&one()), "{answer:?}"),
             "p95 latency by endpoint, over all instances" => {
                 assert_eq!(names("endpoint"), endpoints);
@@ -211,10 +214,10 @@ fn documented_queries(
             }
             "Requests in flight" => assert_eq!(one(), 0.0),
             "Requests over a time range, including restarts" => {
-                // An estimate, and of a fleet that is a minute old.
+                // `increase` extrapolates, and the fleet is only a minute old.
                 assert!((one() / in_all - 1.0).abs() < 0.1, "{} of {in_all}", one());
             }
-            // Here one address did come back, and its first life is hidden.
+            // Here one address was reused, which hides the counts of its first instance.
             "Exact number of requests, including instances that have left" => {
                 assert!(one() < in_all, "{} of {in_all}", one());
             }
@@ -238,7 +241,7 @@ fn documented_queries(
     }
 }
 
-/// Headings with the queries below them.
+/// Returns the headings with the queries below them.
 fn queries(document: &str) -> Vec<(String, String)> {
     let mut heading = "";
     let mut found = Vec::new();
@@ -295,7 +298,7 @@ fn addresses(instances: &[Instance]) -> Vec<String> {
     addresses
 }
 
-/// What the registry answers.
+/// Returns the targets in the registry's answer.
 fn served(registry: std::net::SocketAddr) -> Vec<String> {
     let mut answer = ureq::get(&format!("http://{registry}/targets"))
         .call()
@@ -313,12 +316,13 @@ fn served(registry: std::net::SocketAddr) -> Vec<String> {
     found
 }
 
-/// What the example is told while it runs.
+/// How the running example is stopped.
 #[derive(Clone, Copy, Debug)]
 enum End {
-    /// A signal by its name.
+    /// By the signal of this name.
     Signal(&'static str),
-    /// It loses nginx and Prometheus before; it has more to end than its children.
+    /// By a signal, after nginx and Prometheus were killed: the workers of nginx, which
+    /// are not the example's children, remain to be stopped.
     Crippled,
 }
 
@@ -370,7 +374,7 @@ fn stops(program: &str, end: End) {
         End::Signal(signal) => fleet.end(signal),
         End::Crippled => {
             for name in ["nginx", "prometheus"] {
-                // The master, whose workers live on.
+                // Kills the nginx master, whose workers keep running.
                 let first = started.iter().find(|found| found.name == name);
                 let id = first.expect("just counted").id.to_string();
                 let killed = Command::new("kill").args(["-KILL", &id]).status();
@@ -390,7 +394,7 @@ struct Found {
     id: u32,
     parent: u32,
     name: String,
-    /// With the id it tells a process from all others.
+    /// The start time, which together with the id identifies a process.
     since: String,
 }
 
@@ -399,7 +403,7 @@ impl Found {
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
         let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split(' ').collect();
-        // One that has ended, and whose parent has not asked how.
+        // A zombie: it has ended, and its parent has not waited for it.
         if fields[0] == "Z" {
             return None;
         }
@@ -416,7 +420,7 @@ impl Found {
     }
 }
 
-/// All that a process has started, and these in turn; in order of their start.
+/// Returns all descendants of a process, in the order in which they started.
 fn descendants(of: u32) -> Vec<Found> {
     let mut all: Vec<Found> = fs::read_dir("/proc")
         .expect("Linux")
@@ -438,7 +442,7 @@ fn descendants(of: u32) -> Vec<Found> {
 #[test]
 fn the_example_says_what_is_missing() {
     let output = Command::new(build("fleet"))
-        // No cargo either: it says so before it builds anything.
+        // `cargo` is missing too: the example reports nginx before it builds anything.
         .env("PATH", "/nonexistent")
         .output()
         .expect("runs");

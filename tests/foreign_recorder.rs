@@ -1,5 +1,5 @@
-//! A recorder that the user installed instead of ours: everything works but
-//! serving the page, and `install` says why it cannot.
+//! The user installed another recorder. Everything works except serving the page, and the
+//! error of `install` says why.
 
 use instrument_runtime::{InitError, instrumented};
 use instrument_tests::page::Page;

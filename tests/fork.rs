@@ -1,5 +1,5 @@
-//! A process that forks after `init`: the child has copies of the descriptors and
-//! not the exporter's thread.
+//! A process that forks after `init`: the child has copies of the descriptors, but not
+//! the exporter's thread.
 #![cfg(target_os = "linux")]
 
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use instrument_runtime::{Builder, Exporter, builder};
 use instrument_tests::page::scrape;
 use instrument_tests::{DEADLINE, wait_for};
 
-/// Runs a test below as a process, and kills it if it does not end.
+/// Runs one of the tests below in a separate process, and kills it if it does not end.
 fn run(name: &str, folder: &std::path::Path) {
     let mut child = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", name, "--ignored", "--nocapture"])
@@ -27,8 +27,8 @@ fn run(name: &str, folder: &std::path::Path) {
     assert!(ended.expect("it ends").success());
 }
 
-/// What the parent knows of its child: each does as the other says, and neither
-/// waits for ever.
+/// The parent's handle to its child. They take turns over a socket, and neither waits
+/// forever.
 struct Forked {
     child: UnixStream,
     id: i32,
@@ -36,7 +36,7 @@ struct Forked {
 
 impl Drop for Forked {
     fn drop(&mut self) {
-        // It ends by itself, unless something is wrong with it.
+        // The child ends by itself unless the test fails.
         let _ = Command::new("kill")
             .args(["-9", &self.id.to_string()])
             .stderr(Stdio::null())
@@ -50,10 +50,10 @@ impl Forked {
         for end in [&child, &parent] {
             end.set_read_timeout(Some(DEADLINE)).expect("a time-out");
         }
-        #[allow(unsafe_code, reason = "std has no fork")]
+        #[allow(unsafe_code, reason = "the standard library has no `fork`")]
         unsafe extern "C" {
-            // SAFETY: it takes nothing, and the child uses what a forked child has:
-            // its own thread and memory. It ends without unwinding.
+            // SAFETY: `fork` has no arguments. The child uses only its own thread and
+            // memory, and ends without unwinding.
             safe fn fork() -> i32;
         }
         let id = fork();
@@ -61,12 +61,12 @@ impl Forked {
             assert!(id > 0, "it forks");
             return Self { child, id };
         }
-        // In the child. Whatever is wrong, the parent must not hear that all is well.
+        // In the child. Whatever fails here, the parent must not see a success.
         drop(child);
         exporter.blocking_shutdown();
         let is_rendered = exporter.render().contains("# TYPE instrument_series gauge");
         let _ = parent.write_all(if is_rendered { b"y" } else { b"n" });
-        // Until the parent has seen enough.
+        // Waits until the parent has finished its checks.
         let _ = parent.read(&mut [0]);
         std::process::exit(0);
     }
@@ -83,7 +83,7 @@ fn install(builder: Builder) -> (Exporter, SocketAddr) {
     let exporter = builder.listen(([127, 0, 0, 1], 0)).install();
     let exporter = exporter.expect("installs");
     let addr = exporter.local_addr().expect("a TCP listener");
-    // The listener has its spare descriptors by then.
+    // After a scrape, the listener has its reserved descriptors.
     scrape(addr).expect("a page");
     (exporter, addr)
 }
@@ -105,7 +105,7 @@ fn child_forks() {
     child.has_shut_down();
     scrape(addr).expect("the parent serves on");
     assert_eq!(files(), 1, "the target is the parent's");
-    // The lock on it, too: held by the parent alone.
+    // Only the parent holds the lock on it.
     assert!(
         instrument_runtime::http_sd(&folder)
             .expect("a list")

@@ -1,5 +1,5 @@
-//! A gRPC server under its layer: each call is counted once, with the status that
-//! went out; so is each gRPC-Web call, and each plain HTTP request beside them.
+//! A gRPC server with its layer: each gRPC call, each gRPC-Web call and each plain HTTP
+//! request is counted once, with the status that was sent.
 
 #[path = "requests/counted.rs"]
 mod counted;
@@ -36,7 +36,7 @@ use tonic::{Code, Request, Response, Status};
 use tonic_web::{GrpcWebCall, GrpcWebClientLayer, GrpcWebLayer};
 use tower::{Service, ServiceBuilder};
 
-/// Messages that are their own text.
+/// A codec whose messages are plain text.
 #[derive(Clone, Copy, Debug)]
 struct Text;
 
@@ -80,7 +80,7 @@ impl Decoder for Text {
 
 type Answers = Pin<Box<dyn Stream<Item = Result<String, Status>> + Send>>;
 
-/// How many calls have come to where their client gives up.
+/// The number of calls that have reached the point where their client gives up.
 static REACHED: AtomicUsize = AtomicUsize::new(0);
 
 fn reached() {
@@ -106,7 +106,7 @@ impl Echo {
         }
     }
 
-    /// On the way, so never the call itself.
+    /// A helper that is called during a gRPC call, never its handler.
     #[instrumented]
     async fn lookup(&self, name: &str) -> String {
         format!("hello {name}")
@@ -124,7 +124,7 @@ impl Echo {
         }
     }
 
-    /// Not annotated, but what it calls is.
+    /// Not annotated itself, but calls an annotated function.
     async fn helped(&self, request: Request<String>) -> Result<Response<String>, Status> {
         let name = self.load(request.into_inner()).await?;
         self.forward(Request::new(name)).await
@@ -138,7 +138,7 @@ impl Echo {
         }
     }
 
-    /// As to some other service, with a request of its own.
+    /// Like a call of another service, with its own request.
     #[instrumented(labels(kind = "forward"))]
     async fn forward(&self, request: Request<String>) -> Result<Response<String>, Status> {
         Ok(Response::new(request.into_inner()))
@@ -232,7 +232,7 @@ impl Service<http::Request<Body>> for Echo {
     }
 }
 
-/// An address for a server of its own.
+/// Binds a free port for another server.
 fn bind() -> (TcpIncoming, SocketAddr) {
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse().expect("an address"));
     let incoming = incoming.expect("binds");
@@ -297,7 +297,7 @@ impl Calls {
             .map_err(|status| status.code())
     }
 
-    /// `lines` are as [`Counted::add`] takes them.
+    /// Checks the counts. `lines` has the format of [`Counted::add`].
     async fn counted(&mut self, lines: &[&str]) {
         self.expected.add(lines);
         let found = || Counted::of(&self.exporter.render());
@@ -355,7 +355,7 @@ async fn each_call_is_counted_once() {
         .counted(&["POST /by/name - ok kind=named grpc_status=OK"])
         .await;
 
-    // Nobody annotated it: its path is believed once it has answered well.
+    // Not annotated: the path becomes the endpoint after a first successful answer.
     assert_eq!(
         calls.unary("/test.Echo/Quiet", "nobody").await,
         Err(Code::NotFound)
@@ -414,7 +414,7 @@ async fn each_call_is_counted_once() {
     without_grpc(&mut calls).await;
 }
 
-/// Counted at their ends.
+/// Streams are counted when they end.
 async fn streams(calls: &mut Calls) {
     let mut answers = calls.count("").await.expect("a stream");
     let mut messages = Vec::new();
@@ -486,7 +486,7 @@ async fn never_answered(calls: &mut Calls) {
         .await;
 }
 
-/// The status is in the last frame of the body.
+/// In gRPC-Web, the status is in the last frame of the body.
 async fn grpc_web(calls: &mut Calls) {
     let (incoming, addr) = bind();
     let server = Server::builder()
@@ -529,7 +529,7 @@ async fn grpc_web(calls: &mut Calls) {
             calls.counted(&[line]).await;
         }
     }
-    // Not learned from a call by gRPC itself.
+    // A path that no plain gRPC call has made known.
     web_call(addr, "/test.Echo/Late", "", true).await;
     calls
         .counted(&["POST /test.Echo/Late - ok grpc_status=OK"])
@@ -565,7 +565,7 @@ fn web_frame(flags: u8, payload: &str) -> Vec<u8> {
     [&[flags], &length.to_be_bytes()[..], payload.as_bytes()].concat()
 }
 
-/// The body of the answer, decoded.
+/// Returns the decoded body of the answer.
 async fn web_call(addr: SocketAddr, path: &str, message: &str, is_text: bool) -> Vec<u8> {
     let url = format!("http://{addr}{path}");
     let mut body = web_frame(0, message);
@@ -584,7 +584,7 @@ async fn web_call(addr: SocketAddr, path: &str, message: &str, is_text: bool) ->
     if !is_text {
         return body;
     }
-    // In pieces, each with its padding.
+    // The text consists of pieces that are each padded.
     let mut decoded = Vec::new();
     for four in body.chunks(4) {
         decoded.extend(BASE64_STANDARD.decode(four).expect("base64"));
@@ -611,7 +611,7 @@ async fn status(request: http::Request<()>) -> u16 {
     tokio::task::spawn_blocking(send).await.expect("a request")
 }
 
-/// Routes beside the services.
+/// Plain HTTP routes beside the services.
 async fn without_grpc(calls: &mut Calls) {
     let plain = Router::new()
         .route("/healthz", get(|| async { "ok" }))
@@ -631,7 +631,7 @@ async fn without_grpc(calls: &mut Calls) {
         .layer(instrument_runtime::axum::layer());
     let routes = || Routes::new(Echo).into_axum_router().merge(plain.clone());
 
-    // Around the router, and on its routes.
+    // The layer around the router, and the layer on its routes.
     let (outside, without_route) = bind();
     let server = Server::builder()
         .accept_http1(true)
@@ -655,14 +655,14 @@ async fn without_grpc(calls: &mut Calls) {
         assert_eq!(get_status(with_route, path).await, expected);
         calls.counted(&[&format!("GET {path} {end}")]).await;
     }
-    // Bodies that end without a status, at once and after a frame.
+    // Bodies that end without a status: at once, and after a frame.
     for path in ["/empty/grpc", "/cut/off"] {
         assert_eq!(get_status(without_route, path).await, 200);
         calls
             .counted(&["GET unmatched - error grpc_status=UNKNOWN"])
             .await;
     }
-    // An annotated handler, under the layer's route and under its own.
+    // An annotated handler, with the route from the layer and with its own endpoint.
     for id in [1, 2] {
         let path = format!("/users/{id}");
         assert_eq!(get_status(with_route, &path).await, 200);
@@ -671,7 +671,7 @@ async fn without_grpc(calls: &mut Calls) {
     assert_eq!(get_status(without_route, "/named/7").await, 200);
     calls.counted(&["GET /named/{id} 200 ok"]).await;
 
-    // Counted up to the head.
+    // A plain HTTP request ends with the response head.
     let (mut reader, _writer) = raw(with_route, "/endless").await;
     read_to(&mut reader, "first").await;
     calls.counted(&["GET /endless 200 ok"]).await;
@@ -686,7 +686,7 @@ async fn without_grpc(calls: &mut Calls) {
     drop(connection);
     calls.counted(&["GET /waits 499 cancelled"]).await;
 
-    // gRPC beside them is counted as ever, also where no service is.
+    // gRPC calls are still counted, also for a service that does not exist.
     let mut client = Calls {
         channel: connect(with_route).await,
         exporter: calls.exporter.clone(),
@@ -734,7 +734,7 @@ async fn get_status(addr: SocketAddr, path: &str) -> u16 {
     status(request.expect("a request")).await
 }
 
-/// A request on a connection of its own, whose answer is not read.
+/// Sends a request on its own connection, without reading the answer.
 async fn raw(addr: SocketAddr, path: &str) -> (OwnedReadHalf, OwnedWriteHalf) {
     let stream = TcpStream::connect(addr).await.expect("connects");
     let (reader, mut writer) = stream.into_split();

@@ -1,5 +1,5 @@
-//! A thousand clients that hang up when they like: whatever arrived is counted
-//! once, and nothing stays in progress.
+//! A thousand clients hang up at random times: every request that arrived is counted
+//! once, and none stays in progress.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,7 +49,8 @@ async fn quiet() -> &'static str {
 
 static ARRIVED: AtomicU64 = AtomicU64::new(0);
 
-/// Outside of the layer; what is within is polled for the first time at once.
+/// Middleware outside the layer. It polls the layer at once, so each arrived request has
+/// started.
 async fn arrives(request: Request, next: Next) -> Response {
     ARRIVED.fetch_add(1, Ordering::Relaxed);
     next.run(request).await
@@ -64,7 +65,7 @@ fn app() -> Router {
         .layer(from_fn(arrives))
 }
 
-/// One client, by its number: what it sends, how much of that, and how long it
+/// Runs one client. Its number decides what it sends, how much of it, and how long it
 /// waits before it hangs up.
 async fn client(addr: SocketAddr, number: u64) {
     // splitmix64
@@ -93,7 +94,7 @@ async fn client(addr: SocketAddr, number: u64) {
     };
     let wait = Duration::from_micros(below(10_000));
     let mut stream = TcpStream::connect(addr).await.expect("connects");
-    // The server may have closed it.
+    // The server may have closed the connection.
     let _ = stream.write_all(&request.as_bytes()[..sent]).await;
     let mut answer = [0; 512];
     let _ = tokio::time::timeout(wait, stream.read(&mut answer)).await;
@@ -127,7 +128,7 @@ fn whatever_arrived_is_counted_once() {
         let page = Page::parse(&exporter.render());
         is_settled(&page).then_some(page)
     });
-    // The clients were not all of one kind.
+    // The clients behaved differently, so there are several outcomes.
     for outcome in ["ok", "cancelled"] {
         let count = page.sum("requests_total", &[("outcome", outcome)]);
         assert!(count > 20.0, "{count} are {outcome}");
@@ -145,7 +146,7 @@ fn is_settled(page: &Page) -> bool {
             .all(|(_, value)| value == 0.0)
 }
 
-/// All but `lookup`'s, which has no method.
+/// Returns the sum over all series except those of `lookup`, which have no method.
 fn of_requests(page: &Page, name: &str) -> f64 {
     let samples = page.samples(name);
     let of_requests = samples.filter(|(labels, _)| labels.contains_key("method"));

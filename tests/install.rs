@@ -1,5 +1,5 @@
-//! Refused installations leave nothing behind: after each reason that there is,
-//! a good one follows in the same process, and a second one is refused.
+//! Refused installations leave nothing behind: after a refusal for each possible reason,
+//! a correct installation succeeds in the same process, and a second one is refused.
 
 #[cfg(target_os = "linux")]
 use std::fs::File;
@@ -92,7 +92,7 @@ fn every_error_says_what_is_wrong_and_leaves_nothing_behind() {
     );
 }
 
-/// Runs this test binary again with an environment of its own.
+/// Runs this test binary again with other environment variables.
 #[test]
 fn environment_is_read_and_checked() {
     let run = |host: &str, port: &str| {
@@ -149,14 +149,14 @@ fn child_installs_from_the_environment() {
     }
 }
 
-/// What is refused, by the name of its case, and as what.
+/// The name of a case, the refused settings, and a check of the error.
 type Case = (&'static str, fn() -> Builder, fn(&InitError) -> bool);
 
 fn any() -> Builder {
     builder("webapp_1").listen(([127, 0, 0, 1], 0))
 }
 
-/// Where somebody listens, for as long as the process lives.
+/// Returns an address on which this process listens until it ends.
 fn occupied() -> SocketAddr {
     static OCCUPIED: OnceLock<TcpListener> = OnceLock::new();
     let listener = OCCUPIED.get_or_init(|| TcpListener::bind("127.0.0.1:0").expect("a free port"));
@@ -189,7 +189,7 @@ const CASES: &[Case] = &[
         || {
             let path = std::env::temp_dir().join(format!("taken-{}", std::process::id()));
             let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
-            // It stays for as long as the process does.
+            // Keeps the socket open until the process ends.
             std::mem::forget(listener);
             any().listen_unix(path)
         },
@@ -316,8 +316,8 @@ const CASES: &[Case] = &[
     (
         "no-thread",
         || {
-            // The port takes the last descriptor, and the thread's own event
-            // loop finds none.
+            // The port takes the last descriptor, so the event loop of the exporter's
+            // thread gets none.
             leave_one_descriptor();
             any()
         },
@@ -328,7 +328,8 @@ const CASES: &[Case] = &[
     ),
 ];
 
-/// Nothing is pushed to it: a refusal comes before, and the interval after.
+/// Nothing is pushed to this gateway: the installation is refused first, or the process
+/// ends before the first interval.
 const GATEWAY: &str = "http://192.0.2.1:9091";
 
 fn is_push(error: &InitError, named: &str, why: &str) -> bool {
@@ -336,7 +337,7 @@ fn is_push(error: &InitError, named: &str, why: &str) -> bool {
         if setting.contains(named) && problem.contains(why) && !setting.contains("secret"))
 }
 
-/// The files that were opened so that no more can be.
+/// The files that were opened to use up all descriptors.
 #[cfg(target_os = "linux")]
 static TAKEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
 
@@ -411,6 +412,6 @@ fn child_is_refused_and_installs() {
     );
     let again = any().install().expect_err("a second one");
     assert!(matches!(again, InitError::AlreadyInstalled), "{again:?}");
-    // The first one is none the worse for it.
+    // The first installation still works.
     scrape(addr).expect("a page");
 }

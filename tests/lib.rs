@@ -9,14 +9,15 @@ pub mod recorded;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Long enough for the slowest machine; reached only by a failure.
+/// The time limit for a condition, long enough for the slowest machine. Only a failing
+/// test reaches it.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Asks until there is an answer.
+/// Calls `ask` until it returns a value.
 ///
 /// # Panics
 ///
-/// When there is none by the deadline; `what` says what was waited for.
+/// If it returns none within [`DEADLINE`]. `what` names the condition in the message.
 pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
@@ -28,18 +29,19 @@ pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Whether a test that needs a server or a tool must not be skipped.
+/// Returns whether the tests run in CI, where a test that needs a server or a tool must
+/// not be skipped.
 #[must_use]
 pub fn in_ci() -> bool {
     std::env::var("CI").is_ok_and(|ci| ci == "true")
 }
 
-/// Runs `test`, whose name is `name`, in a process of its own. Returns what that
-/// process wrote to stderr, and in the process itself nothing.
+/// Runs the test `name` in a separate process. Returns what that process wrote to stderr,
+/// or `None` in the process itself.
 ///
 /// # Panics
 ///
-/// When the test fails.
+/// If the test fails.
 pub fn alone(name: &str, test: impl FnOnce()) -> Option<String> {
     const ALONE: &str = "INSTRUMENT_TEST_ALONE";
     if std::env::var(ALONE).as_deref() == Ok(name) {

@@ -1,9 +1,9 @@
-//! A scraped page, read back.
+//! Scrapes and parses a page.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-/// The samples of a page by name and labels.
+/// The samples of a page, by name and labels.
 #[derive(Debug, Default, PartialEq)]
 pub struct Page(BTreeMap<(String, Labels), f64>);
 
@@ -13,7 +13,7 @@ type Labels = BTreeMap<String, String>;
 ///
 /// # Errors
 ///
-/// When nobody answers, or not with 200.
+/// If there is no answer, or if its status is not 200.
 pub fn scrape(addr: SocketAddr) -> anyhow::Result<Page> {
     let text = ureq::get(&format!("http://{addr}/metrics"))
         .call()?
@@ -23,11 +23,11 @@ pub fn scrape(addr: SocketAddr) -> anyhow::Result<Page> {
 }
 
 impl Page {
-    /// Reads the text format.
+    /// Parses the text format.
     ///
     /// # Panics
     ///
-    /// When a line is no sample of it, or one stands there twice.
+    /// If a line is not a sample, or if a sample occurs twice.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut samples = BTreeMap::new();
@@ -43,11 +43,11 @@ impl Page {
         Self(samples)
     }
 
-    /// The value of the one series of this name with at least these labels.
+    /// Returns the value of the only series of this name with at least these labels.
     ///
     /// # Panics
     ///
-    /// When several series match.
+    /// If several series match.
     #[must_use]
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let mut matching = self.matching(name, labels);
@@ -56,11 +56,11 @@ impl Page {
         first
     }
 
-    /// The value of the series of this name with exactly these labels.
+    /// Returns the value of the series of this name with exactly these labels.
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// If there is no such series.
     #[must_use]
     pub fn exactly(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let labels = labels
@@ -69,19 +69,19 @@ impl Page {
         self.0[&(name.to_owned(), labels.collect())]
     }
 
-    /// The sum over the series of this name with at least these labels.
+    /// Returns the sum over the series of this name with at least these labels.
     #[must_use]
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.matching(name, labels).sum()
     }
 
-    /// How many series of this name there are.
+    /// Returns the number of series of this name.
     #[must_use]
     pub fn series(&self, name: &str) -> usize {
         self.matching(name, &[]).count()
     }
 
-    /// The labels of each series of this name.
+    /// Returns the labels of each series of this name.
     pub fn labels<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Labels> {
         self.0
             .keys()
@@ -89,7 +89,7 @@ impl Page {
             .map(|(_, labels)| labels)
     }
 
-    /// The labels and the value of each series of this name.
+    /// Returns the labels and the value of each series of this name.
     pub fn samples<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a Labels, f64)> {
         self.0
             .iter()
@@ -120,7 +120,7 @@ fn sample(line: &str) -> Option<(String, Labels, f64)> {
     Some((name.to_owned(), labels, rest.trim().parse().ok()?))
 }
 
-/// Reads up to the closing brace; what is behind it comes second.
+/// Parses labels up to the closing brace. Returns them and the rest of the text.
 fn labels(mut text: &str) -> Option<(Labels, &str)> {
     let mut labels = Labels::new();
     loop {

@@ -1,8 +1,9 @@
-//! Whatever text callers put into a label, the page gives it back: nothing is
-//! changed, and no two values become one or one two.
+//! Property test of label values: whatever text callers put into a label, the page shows
+//! it unchanged. Two values never become the same series, and one value never becomes
+//! two.
 //!
-//! More cases, chosen anew each time: `PROPTEST_CASES=2000 cargo test --release
-//! --test page_properties`.
+//! To run more random cases:
+//! `PROPTEST_CASES=2000 cargo test --release --test page_properties`.
 
 mod exporter_promtool;
 
@@ -15,11 +16,11 @@ use proptest::test_runner::{RngSeed, TestRunner};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Unless told otherwise by PROPTEST_CASES.
+/// The number of cases, unless `PROPTEST_CASES` is set.
 const CASES: u32 = 64;
-/// promtool is started once in so many.
+/// promtool runs in one of this many cases.
 const PROMTOOL_EVERY: usize = 8;
-/// Bytes of a value that stand on the page as they are.
+/// The number of bytes of a value that the page shows unchanged.
 const WHOLE: usize = 256;
 
 #[instrumented(endpoint = "/own", method = "GET", labels(first = first, second = second))]
@@ -83,7 +84,7 @@ fn value() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A value and others that are easily taken for it.
+/// Returns a value and others that are easily confused with it.
 fn alike(value: &str) -> [String; 6] {
     [
         value.to_owned(),
@@ -95,14 +96,15 @@ fn alike(value: &str) -> [String; 6] {
     ]
 }
 
-/// A call's labels: two values, or the one of a series by the facade itself.
+/// The labels of a call: two values, or one value for a series recorded directly with the
+/// facade.
 type Labels = (String, Option<String>);
 
 #[derive(Debug)]
 struct Recorded {
     exporter: Exporter,
     calls: BTreeMap<Labels, u64>,
-    /// The labels of this case's calls, as the page shows them.
+    /// The labels of the calls in this case, as the page shows them.
     touched: BTreeSet<Labels>,
     cases: usize,
 }
@@ -121,8 +123,9 @@ impl Recorded {
         *self.calls.entry(labels).or_default() += 1;
     }
 
-    /// The page has one series for each label set; of this case's the counts
-    /// are looked at too, for the others would take far longer than the calls.
+    /// Checks that the page has one series for each label set. The counts are checked
+    /// only for the label sets of this case: checking all would take far longer than the
+    /// calls.
     fn check(&mut self) -> Result<(), TestCaseError> {
         let text = self.exporter.render();
         let page = Page::parse(&text);
@@ -141,7 +144,8 @@ impl Recorded {
             }
             let mut found = Counts::new();
             for labels in page.labels(name) {
-                // To Prometheus an empty value is no label, and the page leaves it out.
+                // Prometheus treats an empty value as an absent label, and the page omits
+                // it.
                 let value = |name| labels.get(name).map_or("", String::as_str);
                 let shown = if labels.contains_key("endpoint") {
                     (unmarked(value("first")), Some(unmarked(value("second"))))
@@ -159,7 +163,7 @@ impl Recorded {
             for counts in expected.values_mut().chain(found.values_mut()) {
                 counts.sort_unstable();
             }
-            // Said of the one that is wrong, since there are thousands.
+            // Reports only a label set that differs, because there are thousands.
             let differs = |labels: &&Labels| expected.get(*labels) != found.get(*labels);
             let wrong = expected.keys().chain(found.keys()).find(differs);
             if let Some(labels) = wrong {
@@ -179,15 +183,15 @@ impl Recorded {
     }
 }
 
-/// The counts of each label set. Long values that begin alike share an entry
-/// here, as they are told apart by a hash alone.
+/// The counts of each label set. Long values with the same prefix share an entry, because
+/// only a hash distinguishes them.
 type Counts = BTreeMap<Labels, Vec<u64>>;
 
 fn labels_shown((first, second): &Labels) -> Labels {
     (shown(first), second.as_deref().map(shown))
 }
 
-/// A value as the page shows it, but for the hash that a long one ends in.
+/// Returns a value as the page shows it, without the hash at the end of a long value.
 fn shown(value: &str) -> String {
     if value.len() <= WHOLE {
         return value.to_owned();
@@ -197,7 +201,7 @@ fn shown(value: &str) -> String {
     format!("{}…", &value[..end])
 }
 
-/// The same from the page's side.
+/// Removes the hash from a value on the page.
 fn unmarked(label: &str) -> String {
     if label.len() <= WHOLE {
         return label.to_owned();
@@ -220,7 +224,7 @@ fn the_page_gives_back_what_was_put_in() {
             RngSeed::Fixed(1)
         },
         failure_persistence: None,
-        // A smaller case would be recorded on top of the larger ones.
+        // No shrinking: a smaller case would be counted on top of the larger ones.
         max_shrink_iters: 0,
         ..ProptestConfig::default()
     };

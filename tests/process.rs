@@ -1,4 +1,4 @@
-//! The process's own metrics, on the page beside the others.
+//! The metrics of the process itself (`process_…`) on the page.
 
 use instrument_tests::page::Page;
 
@@ -46,7 +46,7 @@ fn the_processor_time_has_fractions() {
             .install()
             .expect("installs");
         let seconds = instrument_tests::wait_for("a part of a second", || {
-            // Work, so that the time goes on.
+            // Work, so that the CPU time increases.
             (0..200).for_each(|_| drop(exporter.render()));
             let text = exporter.render();
             assert!(text.contains("# TYPE process_cpu_seconds_total counter\n"));

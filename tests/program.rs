@@ -1,20 +1,22 @@
-//! Programs that a test runs: found or built, and always stopped.
+//! Finds, builds and runs the programs of a test, and always stops them.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::{in_ci, wait_for};
 
-/// A running program; dropping it kills it.
+/// A running program. Dropping it kills the program.
 #[derive(Debug)]
 pub struct Program {
     child: Child,
 }
 
 impl Program {
+    /// Starts a program.
+    ///
     /// # Panics
     ///
-    /// When it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     pub fn start(command: &mut Command) -> Self {
         let child = command
@@ -24,36 +26,36 @@ impl Program {
         Self { child }
     }
 
-    /// Its process id.
+    /// Returns the process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// The lines of its standard output, which must be piped.
+    /// Returns the lines of the program's standard output, which must be piped.
     ///
     /// # Panics
     ///
-    /// When it is not.
+    /// If the standard output is not piped.
     pub fn lines(&mut self) -> impl Iterator<Item = String> + use<> {
         let stdout = self.child.stdout.take().expect("a piped stdout");
         BufReader::new(stdout).lines().map_while(Result::ok)
     }
 
-    /// Sends SIGTERM and waits for the end.
+    /// Sends SIGTERM and waits for the program to end.
     ///
     /// # Panics
     ///
-    /// When it does not end by the deadline.
+    /// If the program does not end within the deadline.
     pub fn terminate(&mut self) -> ExitStatus {
         self.end("TERM")
     }
 
-    /// Sends the signal of this name and waits for the end.
+    /// Sends the signal of this name and waits for the program to end.
     ///
     /// # Panics
     ///
-    /// When it does not end by the deadline.
+    /// If the program does not end within the deadline.
     pub fn end(&mut self, signal: &str) -> ExitStatus {
         let killed = Command::new("kill")
             .args(["-s", signal, &self.id().to_string()])
@@ -65,7 +67,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The program may already have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -75,7 +77,7 @@ impl Drop for Program {
 ///
 /// # Panics
 ///
-/// When it does not build.
+/// If it does not build.
 #[must_use]
 pub fn build(package: &str) -> String {
     let output = Command::new(env!("CARGO"))
@@ -94,12 +96,11 @@ pub fn build(package: &str) -> String {
         .expect("cargo names the program")
 }
 
-/// Whether a program is at hand. If not, says so and lets the test be skipped,
-/// but for CI, where it must not be.
+/// Returns whether a program is installed. If not, prints that the test is skipped.
 ///
 /// # Panics
 ///
-/// In CI, when it is missing.
+/// In CI, where no test may be skipped, if the program is missing.
 #[must_use]
 pub fn is_installed(program: &str) -> bool {
     let found = Command::new(program)

@@ -62,7 +62,7 @@ fn prometheus_draws_what_was_served() {
         .enable_all()
         .build()
         .expect("a runtime");
-    // Traffic as steady as it gets: the rates are compared below.
+    // The traffic is as steady as possible, because the rates are compared below.
     let traffic = async {
         let mut ticks = tokio::time::interval(Duration::from_millis(40));
         loop {
@@ -79,7 +79,7 @@ fn prometheus_draws_what_was_served() {
             wait_for("up", || {
                 (query(server, "up{job='webapp'}")?.first()?.1 == 1.0).then_some(())
             });
-            // Four scrapes give a rate something to stand on.
+            // `rate` needs several scrapes.
             wait_for("four scrapes", || {
                 let scrapes = query(server, "count_over_time(up{job='webapp'}[1m])")?;
                 (scrapes.first()?.1 >= 4.0).then_some(())
@@ -127,7 +127,7 @@ fn free_port() -> SocketAddr {
         .expect("a free port")
 }
 
-/// The answer to an instant query, by endpoint. `None` while there is none.
+/// Returns the answer to an instant query, by endpoint, or `None` while it is empty.
 fn query(server: SocketAddr, query: &str) -> Option<Vec<(String, f64)>> {
     let text = ureq::get(&format!("http://{server}/api/v1/query"))
         .query("query", query)

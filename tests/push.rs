@@ -1,5 +1,5 @@
-//! Jobs push to a real Pushgateway. Each is a process of its own, which its test
-//! tells what to do, line by line.
+//! Jobs push to a real Pushgateway. Each job is a separate process, which its test
+//! controls line by line.
 
 mod exporter_promtool;
 
@@ -17,7 +17,7 @@ use instrument_tests::{DEADLINE, wait_for};
 use metrics::{counter, describe_counter, describe_histogram, histogram};
 use serde_json::{Value, json};
 
-/// Longer than any test: what arrives was pushed at the end.
+/// An interval longer than any test: only the push at the shutdown arrives.
 const NEVER: u64 = 3_600_000;
 const SOON: u64 = 20;
 const PUSHES: &str = "instrument_pushes_total";
@@ -27,14 +27,14 @@ async fn import(table: &str) -> Result<(), ()> {
     if table == "broken" { Err(()) } else { Ok(()) }
 }
 
-/// A gateway that begins empty and leaves nothing behind.
+/// A Pushgateway that starts empty and leaves nothing behind.
 struct Gateway {
     addr: SocketAddr,
     _program: Program,
 }
 
 impl Gateway {
-    /// `None` where there is none to be had.
+    /// Starts a gateway. Returns `None` if the Pushgateway is not installed.
     fn start() -> Option<Self> {
         is_installed("prometheus-pushgateway").then(|| Self::at(free_port(), &[]))
     }
@@ -43,8 +43,8 @@ impl Gateway {
         let program = Program::start(
             Command::new("prometheus-pushgateway")
                 .arg(format!("--web.listen-address={addr}"))
-                // In memory only. Debian's default is a file in /var/lib, which the
-                // distribution's own service, and any other gateway, writes to.
+                // Keeps everything in memory. Debian's default is a file in /var/lib, to
+                // which the distribution's service and any other gateway write too.
                 .arg("--persistence.file=")
                 .args(arguments)
                 .stdout(Stdio::null())
@@ -86,7 +86,7 @@ impl Job {
         Self::with(&json!({"url": url, "name": name, "group": group, "interval": interval}))
     }
 
-    /// One that can be scraped as well.
+    /// Starts a job that can be scraped as well.
     fn serving(gateway: SocketAddr, name: &str) -> (Self, SocketAddr) {
         let url = format!("http://{gateway}");
         let settings = json!(
@@ -115,7 +115,7 @@ impl Job {
         let (sender, answers) = mpsc::channel();
         std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
-                // The harness prints other lines.
+                // The test harness prints other lines.
                 if let Some((_, answer)) = line.split_once("answer: ") {
                     let _ = sender.send(serde_json::from_str(answer).expect("an answer"));
                 }
@@ -137,7 +137,7 @@ impl Job {
         self.ask(&format!("import {table} {times}"));
     }
 
-    /// What the job itself shows.
+    /// Returns the page that the job itself renders.
     fn page(&mut self) -> (String, Page) {
         let text = self.ask("render").as_str().expect("text").to_owned();
         let page = Page::parse(&text);
@@ -152,14 +152,14 @@ impl Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The job may already have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Else one test, or a gateway that has run on this machine, would be seen in
-/// another.
+/// Otherwise a test would see the groups of another test, or of another gateway on this
+/// machine.
 #[test]
 fn a_gateway_keeps_nothing_on_disk() {
     let Some(gateway) = Gateway::start() else {
@@ -188,7 +188,7 @@ fn a_job_leaves_its_last_counts() {
     assert_eq!(gateway.page().series("requests_total"), 0, "not yet");
     assert_eq!(job.ask("shutdown"), Value::Null);
 
-    // Each sample of the job's own page, with the group's labels.
+    // The gateway has each sample of the job's own page, with the labels of the group.
     let (text, page) = job.page();
     assert_eq!(exporter_promtool::remarks(&text).unwrap_or_default(), "");
     let pushed = gateway.page();
@@ -209,7 +209,8 @@ fn a_job_leaves_its_last_counts() {
                 .map(|(name, value)| (&**name, &**value))
                 .collect();
             let there = grouped(&labels, name);
-            // The process lives on, and this push was not over when it was made.
+            // The process metrics keep changing, and the pushed page does not count its
+            // own push yet.
             if !name.starts_with("process_") && name != PUSHES {
                 assert_eq!(there, value, "{name}{labels:?}");
             }
@@ -233,7 +234,8 @@ fn a_job_leaves_its_last_counts() {
     assert_eq!(job.pushes("ok"), 1.0);
     assert_eq!(job.pushes("error"), 0.0);
 
-    // The same job on another host stands beside it, its next run in its place.
+    // The same job on another host is another group. The job's next run replaces its
+    // group.
     let mut other = Job::start(&gateway.url(), "nightly", &[("instance", "host-2")], NEVER);
     other.import("orders", 4);
     assert_eq!(other.ask("blocking-shutdown"), Value::Null);
@@ -263,7 +265,7 @@ fn what_is_counted_arrives_at_an_interval_and_the_rest_at_the_end() {
         .map(|labels| labels.get("instance").cloned())
         .collect();
     assert_eq!(instances, [Some(String::new())], "no label of the group");
-    // What it counts meets the end long before the next interval would.
+    // The final push sends new counts long before the next interval.
     job.import("orders", 4);
     assert_eq!(job.ask("shutdown"), Value::Null);
     assert_eq!(arrived(), 12.0);
@@ -271,7 +273,7 @@ fn what_is_counted_arrives_at_an_interval_and_the_rest_at_the_end() {
     assert!(pushes >= 3.0, "{pushes}");
     assert_eq!(job.pushes("error"), 0.0);
 
-    // The end is once: whoever asks again waits for nothing, and pushes nothing.
+    // A second shutdown neither waits nor pushes.
     job.import("orders", 1);
     assert_eq!(job.ask("shutdown"), Value::Null);
     assert_eq!((arrived(), job.pushes("ok")), (12.0, pushes));
@@ -282,7 +284,7 @@ fn a_dropped_exporter_pushes_on() {
     let Some(gateway) = Gateway::start() else {
         return;
     };
-    // By a name, too.
+    // A host name works too.
     let url = format!("http://localhost:{}", gateway.addr.port());
     let mut job = Job::start(&url, "careless", &[], SOON);
     job.ask("drop");
@@ -372,7 +374,8 @@ fn a_gateway_that_is_away_harms_nobody_and_is_told() {
     assert!(took < Duration::from_secs(3), "{took:?}");
 }
 
-/// A gateway that takes each push and says this: nothing, or never enough.
+/// Starts a gateway that accepts each push and sends only `says`: nothing, or an
+/// incomplete answer.
 fn silent_gateway(says: &'static [u8]) -> (SocketAddr, mpsc::Receiver<Taken>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("its address");
@@ -391,7 +394,7 @@ fn silent_gateway(says: &'static [u8]) -> (SocketAddr, mpsc::Receiver<Taken>) {
 }
 
 struct Taken {
-    /// The start of it.
+    /// The first bytes of the request.
     request: [u8; 32],
     stream: TcpStream,
 }
@@ -401,7 +404,7 @@ fn is_bounded_with(says: &'static [u8]) {
     let (addr, taken) = silent_gateway(says);
     let (mut job, served) = Job::serving(addr, "bounded");
     let first = taken.recv_timeout(DEADLINE).expect("a push");
-    // The page and the work go on meanwhile.
+    // Meanwhile, the page is served and calls are counted.
     job.import("orders", 5);
     let page = scrape(served).expect("a page");
     assert_eq!(page.sum("requests_total", &[("table", "orders")]), 5.0);
@@ -415,7 +418,7 @@ fn is_bounded_with(says: &'static [u8]) {
         (4.0..20.0).contains(&took.as_secs_f64()),
         "{took:?}, which should be 5 to 10 s"
     );
-    // One after the other, each closed in the end.
+    // The pushes come one after the other, and each connection is closed.
     let pushes: Vec<_> = std::iter::once(first).chain(taken.try_iter()).collect();
     assert_eq!(job.pushes("error"), pushes.len() as f64);
     let in_turn = 1.0 + started.elapsed().as_secs_f64() / 5.0;
@@ -450,8 +453,8 @@ fn what_the_gateway_refuses_is_told() {
     let Some(gateway) = Gateway::start() else {
         return;
     };
-    // The gateway writes the group's label over that of the series, and finds
-    // the same series twice.
+    // The gateway replaces the label of the series with that of the group, and then
+    // finds the same series twice.
     let group = [("table", "all")];
     let mut job = Job::start(&gateway.url(), "clash", &group, NEVER);
     job.import("orders", 1);
@@ -481,12 +484,12 @@ fn a_refused_installation_pushes_nothing() {
         .push(format!("http://{addr}"))
         .install();
     assert!(matches!(refused, Err(InitError::AlreadyInstalled)));
-    // Its thread has ended by now, with whatever it would have pushed.
+    // The refused installation's thread has ended, so it pushes nothing.
     let error = gateway.accept().expect_err("nobody came");
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
 }
 
-/// Of `secret:/@`.
+/// The bcrypt hash of `secret:/@`.
 const HASH: &str = "$2b$04$375WKxk4Es1JqSI0YDorsOxb9q6McSIL4Do0MoMdr4c59fK8SHW9u";
 
 #[test]

@@ -1,5 +1,5 @@
-//! Threads that meet where a call site has something for the first time: its
-//! handles, a label set, an end.
+//! Races between threads where a call site creates something for the first time: its
+//! handles, a label set, an outcome.
 
 use std::pin::pin;
 use std::sync::Barrier;
@@ -9,9 +9,9 @@ use instrument_runtime::{Outcome, instrumented};
 use instrument_tests::page::Page;
 
 const THREADS: u16 = 8;
-/// Label sets of one site.
+/// The number of label sets of one call site.
 const SETS: u16 = 500;
-/// Ends of one label set.
+/// The number of outcomes of one label set.
 const ENDS: u16 = 40;
 
 #[instrumented(labels(set = set))]
@@ -42,11 +42,11 @@ fn whoever_comes_first_every_call_is_counted_once() {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 for set in 0..SETS {
-                    // All ask for what nobody has had before.
+                    // All threads use a label set that is new.
                     together.wait();
                     ready(many_sets(set));
                     ready(many_ends(200 + set % ENDS));
-                    // And for what somebody is about to have.
+                    // And one that another thread may be creating.
                     ready(many_sets(set.saturating_sub(1)));
                 }
             });

@@ -1,4 +1,4 @@
-//! What a handler recorded, read from a recorder of this thread alone.
+//! Reads what a handler recorded, from a recorder that is local to this thread.
 
 use std::time::{Duration, Instant};
 
@@ -9,18 +9,18 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 pub struct Recorded(Snapshotter);
 
 impl Recorded {
-    /// Runs `test` with a recorder of its own on this thread.
+    /// Runs `test` with its own recorder on this thread.
     pub fn during<T>(test: impl FnOnce(&Self) -> T) -> T {
         let recorder = DebuggingRecorder::new();
         let recorded = Self(recorder.snapshotter());
         metrics::with_local_recorder(&recorder, || test(&recorded))
     }
 
-    /// The same for an async test, on a runtime of this thread with paused time.
+    /// Does the same for an async test, on a current-thread runtime with paused time.
     ///
     /// # Panics
     ///
-    /// When no runtime can be made.
+    /// If the runtime cannot be created.
     pub fn during_async<T>(test: impl AsyncFnOnce(&Self) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -30,15 +30,16 @@ impl Recorded {
         Self::during(|recorded| runtime.block_on(test(recorded)))
     }
 
-    /// All that was recorded, once: a look empties it. Sorted: a line a series, such
-    /// as `requests_total endpoint=f outcome=ok 1`. A histogram's value is its
-    /// number of samples.
+    /// Takes everything that was recorded, as sorted lines, one per series, such as
+    /// `requests_total endpoint=f outcome=ok 1`. The value of a histogram is its number
+    /// of samples.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         self.lines_and_seconds().0
     }
 
-    /// The sum of the latency samples, in seconds.
+    /// Takes everything that was recorded, and returns the sum of the latency samples, in
+    /// seconds.
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.lines_and_seconds().1
@@ -69,23 +70,23 @@ impl Recorded {
     }
 }
 
-/// How long [`work`] takes at least.
+/// The minimum duration of [`work`].
 const WORK: Duration = Duration::from_millis(1);
 
-/// What an annotated function does so that its latency can be told from that
-/// of making its future.
+/// Takes some time, so that the latency of an annotated function differs from the time
+/// that creating its future takes.
 pub async fn work() {
     tokio::task::yield_now().await;
     std::thread::sleep(WORK);
     tokio::task::yield_now().await;
 }
 
-/// Makes one call that does some [`work`], and checks its count, its outcome
-/// and its duration. `labels` and `end` are as for [`one_call`].
+/// Makes one call that does some [`work`], and checks its count, its outcome and its
+/// duration. `labels` and `end` are the same as for [`one_call`].
 ///
 /// # Panics
 ///
-/// When something else was recorded.
+/// If something else was recorded.
 pub fn measured<T>(labels: &str, end: &str, call: impl AsyncFnOnce() -> T) -> T {
     Recorded::during_async(async |recorded| {
         let started = Instant::now();
@@ -102,8 +103,8 @@ pub fn measured<T>(labels: &str, end: &str, call: impl AsyncFnOnce() -> T) -> T 
     })
 }
 
-/// The three lines of one call of one series; `end` is what `requests_total`
-/// has beside `labels`, its `http_status` last.
+/// Returns the three lines of one call. `end` has the labels that `requests_total` has in
+/// addition to `labels`, with `http_status` last.
 #[must_use]
 pub fn one_call(labels: &str, end: &str) -> Vec<String> {
     let outcome = end.split(' ').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A label that callers fill with whatever they like, past the bound.
+//! A label whose values are chosen by clients, with more values than `max_series`.
 
 mod exporter_promtool;
 
@@ -48,8 +48,8 @@ fn a_hostile_label_is_bounded_and_loses_no_count() {
         .expect("a runtime");
     let mut panicked = 0;
     runtime.block_on(async {
-        // The hostile ones come first, each twice, so that they are no part of
-        // what is past the bound.
+        // The hostile values come first, twice each, so that they are within the limit
+        // and not in the overflow series.
         for query in queries().take(10).chain(queries().take(10)) {
             let ended = tokio::spawn(async move { search(&query).await }).await;
             panicked += usize::from(ended.is_err());
@@ -65,7 +65,7 @@ fn a_hostile_label_is_bounded_and_loses_no_count() {
     assert_eq!(panicked, 2);
 
     let text = exporter.render();
-    // Compared with a page of a few hundred bytes a series.
+    // An ordinary page has a few hundred bytes per series.
     assert!(text.len() < MAX_SERIES * 15_000, "{} bytes", text.len());
     let page = Page::parse(&text);
     let calls = (CALLS + 10) as f64;
@@ -88,7 +88,7 @@ fn a_hostile_label_is_bounded_and_loses_no_count() {
         assert_eq!(overflow.len(), 2, "{overflow:?}");
         assert_eq!(overflow["app_name"], "hostile \"app\"\n");
         for query in queries().take(10).filter(|query| query.len() < 100) {
-            // To Prometheus an empty value is no label, and the page leaves it out.
+            // Prometheus treats an empty value as an absent label, and the page omits it.
             let counts: Vec<f64> = page
                 .samples(name)
                 .filter(|(labels, _)| !labels.contains_key("overflow"))
@@ -108,7 +108,7 @@ fn a_hostile_label_is_bounded_and_loses_no_count() {
     promtool_approves(&text);
 }
 
-/// Without the process's own metrics, which move by themselves.
+/// Returns the page without the process metrics, which change by themselves.
 fn of_the_calls(page: &str) -> String {
     page.split_inclusive('\n')
         .filter(|line| !line.contains("process_"))
@@ -116,12 +116,12 @@ fn of_the_calls(page: &str) -> String {
 }
 
 fn promtool_approves(page: &str) {
-    // It has no HELP, which is the application's to give.
+    // The application's metric has no HELP, which the application would have to give.
     let ours: String = page
         .split_inclusive('\n')
         .filter(|line| !line.contains("of_the_application_total"))
         .collect();
-    // `None` is a machine without promtool.
+    // `None` if promtool is not installed.
     let remarks = exporter_promtool::remarks(&ours).unwrap_or_default();
     assert_eq!(remarks, "");
 }

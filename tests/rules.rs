@@ -1,6 +1,6 @@
-//! The files of `deploy/` as far as they can be checked without what they are
-//! for: configurations and rules by promtool, the proxies' by the proxies, the
-//! rest for its form and for what the files say of each other.
+//! Checks the files in `deploy/` without deploying them: promtool checks configurations
+//! and rules, the proxies check their configurations, and the other files are checked for
+//! their syntax and for consistency with each other.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ fn every_rule_has_a_case() {
     assert!(rules_found >= 14, "{rules_found}");
 }
 
-/// What the pages give to copy is a configuration as it stands there.
+/// The configurations in the documentation are valid as they are.
 #[test]
 fn the_documented_configurations_are_configurations() {
     if !is_installed("promtool") {
@@ -85,7 +85,7 @@ fn the_documented_configurations_are_configurations() {
     assert!(found >= 4, "{found}");
 }
 
-/// The code blocks of a language, in Markdown or in doc comments.
+/// Returns the code blocks in a language, in Markdown or in doc comments.
 fn blocks(text: &str, language: &str) -> Vec<String> {
     let opens = format!("```{language}");
     let mut lines = text.lines().map(|line| {
@@ -101,7 +101,8 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
     found
 }
 
-/// An alert that always fires, or never does, has no cases that say otherwise.
+/// Each alert needs a test case in which it fires and one in which it does not. Otherwise
+/// an alert that always or never fires would pass.
 #[test]
 fn every_alert_has_a_case_for_and_one_against_it() {
     let rules = yaml(&deploy().join("prometheus/rules.yml"));
@@ -189,14 +190,14 @@ fn the_containers_fit_together() {
     assert!(deploy().join(context).join("Cargo.toml").exists());
     assert!(dockerfile.contains("\nUSER "), "not as root");
 
-    // Prometheus asks for the service by its name, on the page's port.
+    // Prometheus scrapes the service by its name, on the port of the page.
     let prometheus = yaml(&deploy().join("prometheus/prometheus.yml"));
     let discovery = &prometheus["scrape_configs"][0]["dns_sd_configs"][0];
     let name = discovery["names"][0].as_str().expect("a name");
     assert!(services.contains_key(name), "no service {name}");
     assert!(dockerfile.contains(&format!("EXPOSE 8080 {}", discovery["port"])));
 
-    // Grafana asks Prometheus by its name, and finds the dashboard.
+    // Grafana queries Prometheus by its name, and finds the dashboard.
     let sources = yaml(&deploy().join("grafana/provisioning/datasources/prometheus.yml"));
     let url = sources["datasources"][0]["url"].as_str().expect("a URL");
     let host = url
@@ -241,7 +242,7 @@ fn the_manifests_fit_together() {
     assert!(carries(&monitor["spec"]["selector"]["matchLabels"]));
     let endpoint = &monitor["spec"]["podMetricsEndpoints"][0];
     let metrics = port(&endpoint["port"]);
-    // The rules ask for `job="webapp"`.
+    // The rules select `job="webapp"`.
     let job = monitor["spec"]["jobLabel"].as_str().expect("a label");
     assert_eq!(labels[job], "webapp");
 

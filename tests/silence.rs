@@ -1,6 +1,6 @@
-//! What the library says on stderr of an application that would see no metrics, or
-//! not those that it expects, and that it says nothing else. Each case is a process
-//! of its own.
+//! The messages that the library writes to stderr if an application would see no metrics,
+//! or not the metrics it expects, and that it writes nothing else. Each case runs in a
+//! separate process.
 
 use std::process::{Command, Stdio};
 
@@ -10,8 +10,8 @@ use axum::routing::get;
 use instrument_runtime::instrumented;
 use tower::ServiceExt;
 
-/// Runs the case of this name with the variable set to this, and returns what the
-/// library said, a line each.
+/// Runs the case of this name with `INSTRUMENT_DIAGNOSTICS` set to `variable`, and
+/// returns the lines that the library wrote.
 fn said(case: &str, variable: Option<&str>) -> Vec<String> {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command
@@ -29,7 +29,7 @@ fn said(case: &str, variable: Option<&str>) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// Said once, with these words, and not when it is silenced.
+/// Checks that a message with these words is written once, and not if messages are off.
 fn is_said_once(case: &str, words: &[&str]) {
     let said_by_default = said(case, None);
     println!("{said_by_default:#?}");
@@ -65,7 +65,7 @@ async fn late() -> &'static str {
     "late"
 }
 
-/// What looks like a handler by its names, and by nothing else.
+/// Looks like a handler by its method and endpoint only.
 #[instrumented(endpoint = "/oauth/keys", method = "GET")]
 async fn outbound(url: &str) -> String {
     url.to_owned()
@@ -92,13 +92,13 @@ async fn below(id: actix_web::web::Path<u32>) -> String {
     id.to_string()
 }
 
-/// It takes nothing that only a handler takes.
+/// Has no arguments that only a handler has.
 #[instrumented(labels(kind = "plain"))]
 async fn doubt() -> &'static str {
     "doubt"
 }
 
-/// Asks three times, in a runtime as actix-web has it.
+/// Sends three requests to the application, on the executor that actix-web's tests use.
 fn on_actix_web<T, B>(app: actix_web::App<T>, path: &'static str)
 where
     T: actix_web::dev::ServiceFactory<
@@ -120,7 +120,7 @@ where
     });
 }
 
-/// `/late` is added after the layer.
+/// Builds an application in which `/late` is added after the layer.
 fn app() -> Router {
     Router::new()
         .route("/early", get(early))
@@ -214,7 +214,7 @@ fn a_library_never_talks() {
     for variable in [None, Some("off"), Some("on")] {
         assert_eq!(said("a library's calls", variable), [""; 0]);
     }
-    // Unless it is asked.
+    // Except at the level `verbose`.
     let verbose = said("a library's calls", Some("verbose"));
     assert_eq!(verbose.len(), 1, "{verbose:?}");
     assert!(verbose[0].contains("`library`"), "{verbose:?}");

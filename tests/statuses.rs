@@ -1,5 +1,5 @@
-//! What a function alone tells of its answer, by the types of each framework:
-//! no layer is there to see it.
+//! The status of a function's answer without a layer, as told by the return types of each
+//! framework.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -66,7 +66,7 @@ mod on_axum {
         Extension::from_request_parts(&mut parts, &()).await
     }
 
-    /// What only axum knows how to answer with.
+    /// A type that only axum can turn into a response.
     struct Own;
 
     impl IntoResponse for Own {
@@ -101,7 +101,7 @@ mod on_axum {
         html: Html<&'static str> = Html("<p>") => "outcome=ok http_status=200";
         see_other: Redirect = Redirect::to("/x") => "outcome=ok http_status=303";
         moved: Redirect = Redirect::permanent("/x") => "outcome=ok http_status=308";
-        // axum answers 500, since no header can have this value.
+        // axum answers 500, because the value is not valid in a header.
         to_nowhere: Redirect = Redirect::to("\n") => "outcome=error http_status=500";
         no_content: NoContent = NoContent => "outcome=ok http_status=204";
         bad_json: Result<Json<u8>, JsonRejection> = json("-")
@@ -116,7 +116,7 @@ mod on_axum {
             => "outcome=error http_status=500";
         a_tuple_as_the_error: Result<Json<u8>, TwoParts> =
             Err((StatusCode::UNAUTHORIZED, "who")) => "outcome=client_error http_status=401";
-        // The status is made by what nobody but axum can ask.
+        // Only axum can ask this type for its status.
         own_response: Own = Own => "outcome=ok";
         own_error: Result<u8, Own> = Err(Own) => "outcome=error";
         axums_result: axum::response::Result<u8> = Err(StatusCode::NOT_FOUND.into())
@@ -124,7 +124,7 @@ mod on_axum {
         nothing: () = () => "outcome=ok";
     }
 
-    /// Hidden from the caller, not from the function itself.
+    /// `impl Trait` hides the type from the caller, but not from the function itself.
     #[instrumented(endpoint = "/x")]
     async fn hidden() -> impl IntoResponse {
         StatusCode::NOT_FOUND
@@ -163,7 +163,7 @@ mod on_actix_web {
 
     use super::{HttpStatus, Recorded, instrumented, one_call};
 
-    /// Tells no status but by actix-web.
+    /// Tells a status only through actix-web's traits.
     #[derive(Debug)]
     struct Own(StatusCode);
 
@@ -179,7 +179,7 @@ mod on_actix_web {
         }
     }
 
-    /// Tells one by its response only, as in actix-web's own example of error
+    /// Tells a status only in its response, as in actix-web's own example of error
     /// handling.
     #[derive(Debug)]
     struct ByResponse;
@@ -196,12 +196,12 @@ mod on_actix_web {
         }
     }
 
-    /// Gives its response away when it is asked for the first time.
+    /// An error whose response can be taken only once.
     fn with_response(status: StatusCode) -> InternalError<&'static str> {
         InternalError::from_response("", HttpResponse::build(status).body("prepared"))
     }
 
-    /// Tells one itself, which is then believed.
+    /// Implements `HttpStatus` itself, which takes precedence.
     #[derive(Debug)]
     struct Both;
 
@@ -247,8 +247,8 @@ mod on_actix_web {
         a_body_and_its_status: (&'static str, StatusCode) = ("", StatusCode::ACCEPTED)
             => "outcome=ok http_status=202";
         json_and_its_status: (Json<u8>, StatusCode) = (Json(1), StatusCode::CREATED)
-            => "outcome=ok http_status=201";
-        // Its status is made when the request is there.
+                => "outcome=ok http_status=201";
+            // The status is known only when the response to the request is made.
         a_redirect: Redirect = Redirect::to("/x") => "outcome=ok";
     }
 
@@ -303,7 +303,8 @@ mod on_tonic {
     }
 }
 
-/// Errors of anyone's, that tell no status though some framework answers them.
+/// Errors from the standard library, which tell no status although a framework can turn
+/// them into responses.
 mod on_std {
     use std::error::Error;
     use std::io;
@@ -325,8 +326,8 @@ mod on_std {
     }
 }
 
-/// The same where the method is known, which makes the call a request. What is
-/// enabled for other functions changes nothing.
+/// The same for calls whose method is known, which makes them requests. Features that are
+/// enabled for other functions change nothing.
 mod on_std_as_a_handler {
     use std::error::Error;
     use std::io;

@@ -1,5 +1,5 @@
-//! `instrument_runtime::testing` in a process that has no other recorder: what a
-//! recording takes, what it leaves, and what it says when a test fails.
+//! `instrument_runtime::testing` in a process without another recorder: which calls a
+//! recording takes, which it does not, and its messages when a test fails.
 
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,7 +30,7 @@ async fn user(tenant: &str, fate: &str) -> Result<u8, u8> {
     }
 }
 
-/// A helper that spawns, as code does that knows of no test.
+/// Spawns a task, as code does that does not know about a test's recording.
 #[instrumented]
 async fn spawns() {
     let task = tokio::spawn(user("spawned", ""));
@@ -48,7 +48,7 @@ fn multi_thread() -> Builder {
     builder
 }
 
-/// The panic's text.
+/// Returns the panic message of `f`.
 fn panic_of(f: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(f)).expect_err("a panic");
     let text = panic.downcast_ref::<String>().expect("a formatted text");
@@ -104,8 +104,8 @@ fn a_look_empties_nothing_and_in_progress_goes_up_and_down() {
     assert_eq!(before.in_progress(&[]), 1, "a snapshot stays as it was");
 }
 
-/// Where nobody could tell any more whose the call is: dropped outside of the
-/// recording, on another thread, or with its runtime.
+/// The call belongs to its recording even if it is dropped outside the recording, on
+/// another thread, or with its runtime.
 #[test]
 fn a_future_dropped_half_way_is_cancelled() {
     let cancelled = [("outcome", "cancelled"), ("http_status", "499")];
@@ -452,7 +452,7 @@ fn a_failed_assertion_shows_what_was_recorded() {
     );
 }
 
-/// The place is the test's, not the library's.
+/// The location in the panic message is in the test, not in the library.
 #[test]
 fn a_failed_assertion_points_at_the_test() {
     static PLACES: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());

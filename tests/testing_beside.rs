@@ -1,5 +1,6 @@
-//! A recording in a process where `install` has been called, with names of its own:
-//! each takes what is its own, and the process's recording is refused.
+//! A recording in a process where `install` has been called with other metric names: the
+//! recording and the installation each take their own calls, and a recording of the whole
+//! process is refused.
 
 use instrument_runtime::testing::Recording;
 use instrument_runtime::{MetricNames, builder, instrumented};

@@ -1,5 +1,5 @@
-//! The recording of the whole process: a server whose tasks no test can wrap, and
-//! tests that share it.
+//! The recording of the whole process, for a server whose tasks a test cannot wrap.
+//! Several tests share it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 #[instrumented]
 async fn order(Path(id): Path<u32>) -> Result<String, StatusCode> {
-    // A task that the test knows nothing of.
+    // A task that the test does not know about.
     let checked = tokio::spawn(check(id)).await.expect("no panic");
     checked.map(|id| format!("order {id}"))
 }
@@ -30,7 +30,7 @@ async fn check(id: u32) -> Result<u32, StatusCode> {
     }
 }
 
-/// Serves from a runtime and threads of its own, for as long as the process lives.
+/// Starts a server with its own runtime and threads, which runs until the process ends.
 fn serve() -> SocketAddr {
     let (send, receive) = std::sync::mpsc::channel();
     thread::spawn(move || {
@@ -140,7 +140,7 @@ async fn what_another_recording_takes_is_not_in_it() {
             .scope(async {
                 local().await;
                 local().await;
-                // Not even where it is named.
+                // Not even inside `global.scope`.
                 global.scope(local()).await;
             })
             .await;

@@ -1,5 +1,5 @@
-//! The page on a Unix socket: whose file it is, and when it may be replaced.
-//! Each installation is a process of its own.
+//! The page on a Unix socket: who owns the socket's file, and when it may be replaced.
+//! Each installation is a separate process.
 #![cfg(unix)]
 
 use std::fs;
@@ -13,7 +13,7 @@ use std::sync::mpsc;
 
 use instrument_tests::{DEADLINE, wait_for};
 
-/// A test below, run as a process.
+/// Returns a command that runs one of the tests below as a process.
 fn child(name: &str, socket: &Path) -> Command {
     child_of(
         &std::env::current_exe().expect("this program"),
@@ -37,7 +37,7 @@ fn socket_path() -> PathBuf {
     std::env::var_os("SOCKET").expect("the socket").into()
 }
 
-/// What a process prints, which must end in time.
+/// Returns what a process prints. The process must end within the deadline.
 fn printed(child: Child) -> String {
     let (sender, output) = mpsc::channel();
     let id = child.id();
@@ -54,7 +54,7 @@ fn printed(child: Child) -> String {
     )
 }
 
-/// What an installation on this socket says, without anybody's waiting for it.
+/// Returns what a process prints that installs on this socket and ends.
 fn install(socket: &Path) -> String {
     printed(
         child("child_installs", socket)
@@ -73,7 +73,7 @@ fn child_installs() {
     match installed {
         Ok(exporter) => {
             println!("installed");
-            // Until the test has seen enough.
+            // Waits until the test has finished its checks.
             let _ = std::io::stdin().read_to_string(&mut String::new());
             futures::executor::block_on(exporter.shutdown());
         }
@@ -108,7 +108,7 @@ fn a_dead_socket_is_replaced_and_removed_at_the_end() {
     assert!(!socket.exists(), "it is removed");
 }
 
-/// Whatever an attempt to connect says, other than that nobody listens.
+/// The socket is replaced only if connecting to it is refused, not after another error.
 #[test]
 fn a_socket_that_may_be_in_use_is_left_alone() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -124,7 +124,7 @@ fn a_socket_that_may_be_in_use_is_left_alone() {
     let _listener = UnixListener::bind(&socket).expect("a socket");
     is_left(&socket, "another process listens on it");
 
-    // Nobody accepts, and the backlog is full.
+    // No connection is accepted, and the backlog is full.
     let socket = folder.path().join("busy.sock");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let _inside = runtime.enter();
@@ -137,7 +137,8 @@ fn a_socket_that_may_be_in_use_is_left_alone() {
             match tokio::net::UnixStream::connect(&socket).await {
                 Ok(stream) => waiting.push(stream),
                 Err(error) => {
-                    // `ECONNREFUSED` on the BSDs, where the two cannot be told apart.
+                    // On the BSDs, a full backlog gives `ECONNREFUSED`, as a dead socket
+                    // does.
                     assert_eq!(error.kind(), ErrorKind::WouldBlock);
                     break waiting;
                 }
@@ -152,7 +153,7 @@ fn a_socket_that_may_be_in_use_is_left_alone() {
     is_left(&socket, "may be in use");
 }
 
-/// A socket that this user may not connect to may well be served.
+/// A socket that this user may not connect to may be in use.
 #[test]
 fn a_socket_without_permission_is_left_alone() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -160,11 +161,11 @@ fn a_socket_without_permission_is_left_alone() {
     let _listener = UnixListener::bind(&socket).expect("a socket");
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o000)).expect("it is ours");
     let said = if UnixStream::connect(&socket).is_ok() {
-        // The superuser may do anything; another user tries.
+        // The superuser is always permitted, so the test runs as another user.
         const NOBODY: u32 = 65534;
         let program = folder.path().join("program");
         fs::copy(std::env::current_exe().expect("this program"), &program).expect("a copy");
-        // It could remove the file.
+        // This user could remove the file.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("ours");
         let mut command = child_of(&program, "child_installs", &socket);
         command.stdin(Stdio::null()).current_dir(folder.path());
@@ -204,7 +205,7 @@ fn child_loses_its_path() {
     println!("left alone");
 }
 
-/// Those that start at once all find the dead socket. One of them may have it.
+/// Processes that start at the same time all find the dead socket. Exactly one gets it.
 #[test]
 fn of_many_that_start_at_once_one_serves() {
     for _ in 0..5 {
@@ -214,7 +215,7 @@ fn of_many_that_start_at_once_one_serves() {
         let children: Vec<Child> = (0..6)
             .map(|_| child("child_installs", &socket).spawn().expect("runs"))
             .collect();
-        // The refused end by themselves, the one that serves when it is told.
+        // The refused processes end by themselves. The one that serves ends on an order.
         let ends: Vec<_> = children
             .into_iter()
             .map(|mut child| (child.stdin.take(), child))

@@ -1,5 +1,5 @@
-//! The web application of the examples under traffic: what it says of itself
-//! fits what was sent, and it stops when it is told to.
+//! The example web application under traffic: its metrics match the requests that were
+//! sent, and it stops when it is told to.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -19,7 +19,7 @@ fn start(package: &str) -> Program {
     )
 }
 
-/// The address in the next line that shows a command for this path.
+/// Returns the address in the next line that shows a command for this path.
 fn address_before(path: &str, lines: &mut impl Iterator<Item = String>) -> SocketAddr {
     lines
         .find_map(|line| {
@@ -29,7 +29,7 @@ fn address_before(path: &str, lines: &mut impl Iterator<Item = String>) -> Socke
         .expect("the address is printed")
 }
 
-/// Hangs up on `/slow`, for the time of this number.
+/// Sends a request to `/slow` and hangs up. This is hang-up number `number`.
 fn hang_up(app: SocketAddr, metrics: SocketAddr, number: u32) {
     let mut client = TcpStream::connect(app).expect("connects");
     write!(client, "GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").expect("sends");

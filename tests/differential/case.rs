@@ -268,8 +268,8 @@ impl Case {
         steps.dedup();
         let mut receiver = *random.pick(Receiver::ALL);
         if random.one_in(6) {
-            // One owned argument that the body changes. Without other arguments, it is the
-            // likeliest to be captured in part.
+            // One owned argument that the body changes. Without other arguments, it is
+            // the likeliest to be captured in part.
             receiver = Receiver::None;
             arguments = vec![*random.pick(&[
                 Argument::MutTracker,

@@ -96,8 +96,8 @@ fn is_in_any_order(case: &Case) -> bool {
     case.arguments
         .iter()
         .any(|argument| matches!(argument, Argument::RestPattern | Argument::RefBinding))
-        // `#[tracing::instrument]` changes the drop order of the arguments, but not in the
-        // expansion of our attribute.
+        // `#[tracing::instrument]` changes the drop order of the arguments, but not in
+        // the expansion of our attribute.
         || case.attribute == Attribute::Tracing
 }
 
@@ -125,8 +125,8 @@ fn may_go(case: &Case, lint: &str) -> bool {
         {
             true
         }
-        // `#[tracing::instrument]` captures an argument of which only fields are assigned.
-        // rustc then reports the argument as unused, wrongly.
+        // `#[tracing::instrument]` captures an argument of which only fields are
+        // assigned. rustc then reports the argument as unused, wrongly.
         "unused_variables" if case.attribute == Attribute::Tracing => true,
         // An argument without `Drop`, of which only fields are assigned.
         "unused_variables" => case

@@ -94,8 +94,8 @@ fn write_string(json: &mut String, text: &str) {
         match c {
             '"' | '\\' => json.extend(['\\', c]),
             c if c.is_control() => {
-                // Control characters are below U+FFFF, so four digits suffice. Writing to a
-                // string does not fail.
+                // Control characters are below U+FFFF, so four digits suffice. Writing to
+                // a string does not fail.
                 let _ = write!(json, "\\u{:04x}", u32::from(c));
             }
             c => json.push(c),
