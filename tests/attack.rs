@@ -3,7 +3,7 @@
 //! afterwards.
 #![cfg(target_os = "linux")]
 
-#[allow(dead_code, reason = "each suite uses a part of it")]
+#[allow(dead_code, reason = "each test program uses only a part")]
 mod exporter_process;
 
 use std::io::{ErrorKind, Read, Write};
@@ -535,7 +535,7 @@ fn no_descriptor_at_all() {
 }
 
 #[test]
-#[ignore = "run by the attacks in a process of its own"]
+#[ignore = "run by the attacks in a separate process"]
 fn child_serves() {
     exporter_process::obey();
 }

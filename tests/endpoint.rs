@@ -158,7 +158,7 @@ fn others_are_refused() {
 }
 
 #[test]
-#[ignore = "run by others_are_refused in a process of its own"]
+#[ignore = "run by others_are_refused in a separate process"]
 fn child_allows_nobody_here() {
     let exporter = instrument_runtime::builder("closed")
         .listen(([127, 0, 0, 1], 0))

@@ -2,7 +2,7 @@
 //! the port is free.
 #![cfg(target_os = "linux")]
 
-#[allow(dead_code, reason = "each suite uses a part of it")]
+#[allow(dead_code, reason = "each test program uses only a part")]
 mod exporter_process;
 
 use std::io::{ErrorKind, Read, Write};
@@ -229,7 +229,7 @@ fn a_client_that_closes_its_side_is_answered() {
 }
 
 #[test]
-#[ignore = "run by the others in a process of its own"]
+#[ignore = "run by the other tests in a separate process"]
 fn child_serves() {
     exporter_process::obey();
 }

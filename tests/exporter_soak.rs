@@ -102,7 +102,7 @@ fn child(test: &str) {
 }
 
 #[test]
-#[ignore = "run by two_million_calls_leave_nothing_behind in a process of its own"]
+#[ignore = "run by two_million_calls_leave_nothing_behind in a separate process"]
 fn child_calls_for_a_while() {
     stays_flat(2_000_000, 2 * 1024);
 }
@@ -115,7 +115,7 @@ fn fifty_million_calls_leave_nothing_behind() {
 }
 
 #[test]
-#[ignore = "run by the_applications_own_samples_are_folded in a process of its own"]
+#[ignore = "run by the_applications_own_samples_are_folded in a separate process"]
 fn child_records_for_a_while() {
     let _exporter = install();
     let before = rss_kb();

@@ -95,7 +95,7 @@ fn a_child_gives_up_the_port_and_the_parent_keeps_it() {
 }
 
 #[test]
-#[ignore = "run by a_child_gives_up_the_port_and_the_parent_keeps_it as a process"]
+#[ignore = "run by a_child_gives_up_the_port_and_the_parent_keeps_it in a separate process"]
 fn child_forks() {
     let folder = PathBuf::from(std::env::var_os("FOLDER").expect("a folder"));
     let (exporter, addr) = install(builder("forks").file_sd(&folder));
@@ -124,7 +124,7 @@ fn a_child_leaves_the_parents_socket_alone() {
 }
 
 #[test]
-#[ignore = "run by a_child_leaves_the_parents_socket_alone as a process"]
+#[ignore = "run by a_child_leaves_the_parents_socket_alone in a separate process"]
 fn child_forks_with_a_socket() {
     let folder = PathBuf::from(std::env::var_os("FOLDER").expect("a folder"));
     let socket = folder.join("page.sock");

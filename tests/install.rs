@@ -138,7 +138,7 @@ fn environment_is_read_and_checked() {
 }
 
 #[test]
-#[ignore = "run by environment_is_read_and_checked in a process of its own"]
+#[ignore = "run by environment_is_read_and_checked in a separate process"]
 fn child_installs_from_the_environment() {
     match instrument_runtime::init("child") {
         Ok(exporter) => {
@@ -384,7 +384,7 @@ fn a_good_installation_follows_each_refusal() {
 }
 
 #[test]
-#[ignore = "run by a_good_installation_follows_each_refusal in a process of its own"]
+#[ignore = "run by a_good_installation_follows_each_refusal in a separate process"]
 fn child_is_refused_and_installs() {
     let name = std::env::var("CASE").expect("the case");
     let (_, refused, is_right) = CASES

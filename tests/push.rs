@@ -524,7 +524,7 @@ fn a_gateway_may_ask_who_pushes_and_stand_under_a_prefix() {
 }
 
 #[test]
-#[ignore = "run by the others in a process of its own"]
+#[ignore = "run by the other tests in a separate process"]
 fn child_pushes() {
     let settings = std::env::var("JOB").expect("the settings");
     let settings: Value = serde_json::from_str(&settings).expect("JSON");

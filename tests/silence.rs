@@ -129,7 +129,7 @@ fn app() -> Router {
 }
 
 #[tokio::test]
-#[ignore = "run by the others in a process of its own"]
+#[ignore = "run by the other tests in a separate process"]
 async fn child() {
     let case = std::env::var("CASE").expect("the case");
     match &*case {

@@ -65,7 +65,7 @@ fn install(socket: &Path) -> String {
 }
 
 #[test]
-#[ignore = "run by the others in a process of its own"]
+#[ignore = "run by the other tests in a separate process"]
 fn child_installs() {
     let installed = instrument_runtime::builder("child")
         .listen_unix(socket_path())
@@ -190,7 +190,7 @@ fn only_its_own_socket_is_removed() {
 }
 
 #[test]
-#[ignore = "run by only_its_own_socket_is_removed in a process of its own"]
+#[ignore = "run by only_its_own_socket_is_removed in a separate process"]
 fn child_loses_its_path() {
     let socket = socket_path();
     let exporter = instrument_runtime::builder("child")

@@ -442,7 +442,7 @@ fn counted(page: &str, number: usize) -> (u64, f64) {
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "it is a count"
+        reason = "the value is a small, non-negative count"
     )]
     (counted as u64, in_progress)
 }
