@@ -3,7 +3,7 @@
 //! - `mod`: [`Discovery`], the builder's settings.
 //! - `target`: the advertised address and the JSON of one target.
 //! - `target_file`: the file of one live instance in a shared folder (`file_sd`).
-//! - [`lock`](self::lock): the file lock that shows whether an instance is alive.
+//! - [`lock`]: the file lock that shows whether an instance is alive.
 //! - [`http_sd()`]: the live targets of a folder as the answer to HTTP discovery.
 //! - [`departure`]: the graceful shutdown, which waits for a last scrape.
 //!
