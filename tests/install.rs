@@ -264,7 +264,7 @@ const CASES: &[Case] = &[
     (
         "push-job",
         || any().push(GATEWAY).push_job(""),
-        |error| is_push(error, ".push_job(\"\")", "no name"),
+        |error| is_push(error, ".push_job(\"\")", "is empty"),
     ),
     (
         "push-without-a-job",
@@ -274,17 +274,17 @@ const CASES: &[Case] = &[
     (
         "push-group-without-a-name",
         || any().push(GATEWAY).push_group("", "a"),
-        |error| is_push(error, ".push_group(\"\", \"a\")", "no label name"),
+        |error| is_push(error, ".push_group(\"\", \"a\")", "is not a label name"),
     ),
     (
         "push-group-of-no-name",
         || any().push(GATEWAY).push_group("a-b", "c"),
-        |error| is_push(error, "\"a-b\"", "no label name"),
+        |error| is_push(error, "\"a-b\"", "is not a label name"),
     ),
     (
         "push-group-of-prometheus",
         || any().push(GATEWAY).push_group("__a", "b"),
-        |error| is_push(error, "\"__a\"", "keeps for itself"),
+        |error| is_push(error, "\"__a\"", "Prometheus reserves"),
     ),
     (
         "push-group-of-a-series",

@@ -1,164 +1,174 @@
-//! Why an installation was refused.
+//! The public errors: [`InitError`] and [`PushError`].
+//!
+//! A message says what happened, names the value at fault, and says what to do.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Why [`Builder::install`](crate::Builder::install) refused.
+/// The error of [`init`](crate::init) and [`Builder::install`](crate::Builder::install).
 ///
-/// Nothing is left half-installed: no port stays bound, no thread runs, and no
+/// Nothing is left half-installed: no port stays bound, no thread keeps running, and no
 /// recorder is set. A corrected `install` in the same process succeeds.
 ///
-/// The message is complete: where the operating system refused something, the message
-/// contains the operating system's reason, and [`source`](std::error::Error::source)
-/// is `None`. `Debug` prints the message too, because that is what a `main` shows that
-/// returns the error.
+/// The message is complete. If the operating system reported an error, the message
+/// contains it, and [`source`](std::error::Error::source) returns `None`. `Debug` prints
+/// the same message as `Display`, because a `main` that returns an error prints it with
+/// `Debug`.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum InitError {
-    /// This process has a metrics recorder already.
+    /// This process already has a global metrics recorder.
     #[error(
-        "a metrics recorder is installed in this process already; call `install` (or `init`) once, \
+        "a metrics recorder is already installed in this process; call `install` (or `init`) once, \
          early in `main`"
     )]
     AlreadyInstalled,
 
-    /// Nothing can listen on this address.
+    /// The TCP listener could not be bound.
     #[error(
-        "cannot listen on {addr}: {error}; choose another address with `.listen(…)` or \
-         OTEL_EXPORTER_PROMETHEUS_PORT (0 takes any free port)"
+        "cannot listen on {addr}: {error}; choose another address with `.listen(…)`, or another \
+         port with OTEL_EXPORTER_PROMETHEUS_PORT (0 picks a free port)"
     )]
     #[non_exhaustive]
     Listen {
-        /// The address that was asked for.
+        /// The configured address.
         addr: SocketAddr,
-        /// What the operating system said.
+        /// The error of the operating system.
         error: io::Error,
     },
 
-    /// Nothing can listen on this Unix socket.
-    #[error("cannot listen on the Unix socket {}: {error}", path.display())]
+    /// The Unix socket could not be bound.
+    #[error(
+        "cannot listen on the Unix socket {}: {error}; `.listen_unix(…)` needs an unused path in \
+         an existing, writable folder",
+        path.display()
+    )]
     #[non_exhaustive]
     ListenUnix {
-        /// The path that was asked for.
+        /// The configured path.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system, or what else is at this path.
         error: io::Error,
     },
 
-    /// A standard environment variable holds what it cannot.
+    /// An environment variable has an invalid value.
     #[error("{variable}={value:?} {problem}")]
     #[non_exhaustive]
     Environment {
-        /// The variable's name.
+        /// The name of the variable.
         variable: &'static str,
-        /// What it holds.
+        /// The value of the variable.
         value: String,
-        /// What is wrong with the value, and what the variable should hold.
+        /// What is wrong with the value, and what to set instead.
         problem: String,
     },
 
-    /// Neither an IP address nor a range of them.
+    /// The allow list contains something that is not an IP address or a CIDR range.
     #[error(
-        "`.allow({value:?})` is neither an IP address such as 10.0.0.7 nor a range such as \
-         10.0.0.0/8"
+        "`.allow({value:?})` is neither an IP address nor a CIDR range; give one, such as 10.0.0.7 \
+         or 10.0.0.0/8"
     )]
     #[non_exhaustive]
     Allow {
-        /// What was given.
+        /// The value that was given.
         value: String,
     },
 
-    /// A global label that Prometheus does not take or that is written already.
+    /// A global label has a name that is invalid, reserved or already used.
     #[error("the global label {name:?} {problem}")]
     #[non_exhaustive]
     GlobalLabel {
-        /// The label's name.
+        /// The name of the label.
         name: String,
-        /// What is wrong with it, and the way out.
+        /// What is wrong with the name, and what to do.
         problem: String,
     },
 
-    /// A bucket bound that cannot be one.
+    /// A list of bucket bounds is empty, or a bound is invalid.
     #[error("{problem}")]
     #[non_exhaustive]
     Buckets {
-        /// The setting, the bound at fault and what is wrong with it.
+        /// The setting, the bound at fault, what is wrong with it, and what to do.
         problem: String,
     },
 
-    /// A metric name that Prometheus does not take, or that two metrics share.
+    /// A metric name is invalid or already used.
     #[error("the metric name {name:?} {problem}")]
     #[non_exhaustive]
     MetricName {
         /// The name.
         name: String,
-        /// What is wrong with it, and the way out.
+        /// What is wrong with the name, and what to do.
         problem: String,
     },
 
-    /// `.max_series(0)` would leave no series at all.
-    #[error("`.max_series(0)` leaves no series; the least is 1")]
+    /// [`max_series`](crate::Builder::max_series) is 0, which would allow no series.
+    #[error("`.max_series(0)` allows no series; give at least 1")]
     MaxSeries,
 
-    /// This instance's target cannot be written.
+    /// The target file of this instance could not be written.
     #[error(
-        "cannot write this instance's target into `.file_sd({:?})`: {error}; the folder must exist \
-         and be writable",
+        "cannot write this instance's target file into `.file_sd({:?})`: {error}; the folder must \
+         exist and be writable",
         folder
     )]
     #[non_exhaustive]
     FileSd {
-        /// The folder that was asked for.
+        /// The configured folder.
         folder: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         error: io::Error,
     },
 
-    /// Nobody could be told where this instance is.
+    /// The target file needs an address at which Prometheus can reach this instance, and
+    /// none is known.
     #[error(
-        "`.file_sd({folder:?})` needs an address that others reach, and {}; add \
-         `.advertise(\"host:port\")`",
+        "`.file_sd({folder:?})` needs an address at which Prometheus can reach this instance, but \
+         {}; add `.advertise(\"host:port\")`",
         match local_addr {
-            Some(addr) => format!("the page listens on all of them ({addr})"),
+            Some(addr) => format!("the page listens on every interface ({addr})"),
             None => "the page has no TCP listener".to_owned(),
         }
     )]
     #[non_exhaustive]
     NotAdvertised {
-        /// The folder of the targets.
+        /// The configured folder.
         folder: PathBuf,
-        /// Where the page is served.
+        /// The address of the listener. `None` without a TCP listener.
         local_addr: Option<SocketAddr>,
     },
 
-    /// An advertised address that Prometheus could not scrape.
+    /// The advertised address is not one that Prometheus can scrape.
     #[error("`.advertise({value:?})` {problem}")]
     #[non_exhaustive]
     Advertise {
-        /// What was given.
+        /// The value that was given.
         value: String,
-        /// What is wrong with it, and the way out.
+        /// What is wrong with the value, and what to do.
         problem: String,
     },
 
-    /// A push that cannot be made.
+    /// A setting of the push is invalid.
     #[cfg(feature = "push")]
     #[error("`{setting}` {problem}")]
     #[non_exhaustive]
     Push {
-        /// The setting as it was called, without a password.
+        /// The call of the setting, without the password.
         setting: String,
-        /// What is wrong with it, and the way out.
+        /// What is wrong with the setting, and what to do.
         problem: String,
     },
 
-    /// The exporter's thread could not start.
-    #[error("cannot start the exporter's thread: {error}")]
+    /// The exporter's thread could not be started.
+    #[error(
+        "cannot start the exporter's thread: {error}; check the process's limits on threads and \
+         open files"
+    )]
     #[non_exhaustive]
     Thread {
-        /// What the operating system said.
+        /// The error of the operating system.
         error: io::Error,
     },
 }
@@ -169,20 +179,20 @@ impl fmt::Debug for InitError {
     }
 }
 
-/// Why a push to the Pushgateway did not arrive.
+/// The error of a push that did not reach the Pushgateway or was rejected by it.
 ///
 /// Returned by [`Exporter::last_push_error`](crate::Exporter::last_push_error). The
-/// message names the gateway, without a password, and what went wrong.
-#[cfg_attr(not(feature = "push"), allow(dead_code, reason = "nothing is pushed"))]
+/// message contains the URL of the push, without the password, and the cause.
+#[cfg_attr(not(feature = "push"), allow(dead_code, reason = "used only by the feature `push`"))]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{url}: {problem}")]
+#[error("the push to {url} failed: {problem}")]
 pub struct PushError {
     url: String,
     problem: String,
     status: Option<u16>,
 }
 
-#[cfg_attr(not(feature = "push"), allow(dead_code, reason = "nothing is pushed"))]
+#[cfg_attr(not(feature = "push"), allow(dead_code, reason = "used only by the feature `push`"))]
 impl PushError {
     pub(crate) fn new(url: String, problem: impl Into<String>, status: Option<u16>) -> Self {
         Self {
@@ -192,8 +202,9 @@ impl PushError {
         }
     }
 
-    /// Returns the HTTP status with which the gateway refused the page. `None` if the
-    /// gateway did not answer.
+    /// Returns the HTTP status with which the gateway rejected the push.
+    ///
+    /// `None` if no response arrived.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.status

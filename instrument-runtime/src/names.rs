@@ -1,17 +1,22 @@
-//! What the three metrics and their labels are called.
+//! The names of the three metrics, of their labels, and of the exporter's own metrics.
 
 use std::borrow::Cow;
 
 use metrics::{Recorder, Unit};
 
-/// The names of the three metrics and of their labels: a setting of
-/// [`Builder::names`](crate::Builder::names).
+/// The names of the three metrics and of their labels.
 ///
-/// [`MetricNames::default`] follows Prometheus's naming guide (base units,
-/// `_total` on counters only), [`MetricNames::article`] is what the aiohttp
-/// monitoring article used, and [`MetricNames::opentelemetry`] follows the
-/// semantic conventions for HTTP servers as a Prometheus exporter writes them.
-/// Each can be the start of names of your own:
+/// A setting of [`Builder::names`](crate::Builder::names). There are three presets:
+///
+/// - [`MetricNames::default`] follows Prometheus's naming guide: base units, and `_total`
+///   on counters only.
+/// - [`MetricNames::article`] uses the names of the article that this library began with.
+/// - [`MetricNames::opentelemetry`] follows OpenTelemetry's semantic conventions for HTTP
+///   servers, in the form in which a Prometheus exporter writes them.
+///
+/// The methods below change single names of a preset.
+///
+/// # Examples
 ///
 /// ```
 /// use instrument_runtime::MetricNames;
@@ -27,7 +32,8 @@ pub struct MetricNames {
     pub(crate) labels: LabelNames,
 }
 
-/// The label names of a convention; the values mean the same under each.
+/// The names of the labels in one preset. The values of the labels mean the same in every
+/// preset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LabelNames {
     pub(crate) method: &'static str,
@@ -53,13 +59,15 @@ impl MetricNames {
         labels: PROMETHEUS_LABELS,
     };
 
-    /// The names of the article that this library began with: `requests_total`,
-    /// `request_latency_seconds` and `requests_in_progress_total`.
+    /// Returns the names of the article that this library began with.
     ///
-    /// The article is "Monitoring Your Asynchronous Python Web Applications Using
-    /// Prometheus" by Amit Saha, which instruments an aiohttp application. Its third
-    /// name is that of a gauge. Prometheus's naming guide keeps `_total` for counters,
-    /// so `promtool check metrics` remarks on it.
+    /// The names are `requests_total`, `request_latency_seconds` and
+    /// `requests_in_progress_total`. The article is "Monitoring Your Asynchronous Python
+    /// Web Applications Using Prometheus" by Amit Saha, which instruments an aiohttp
+    /// application.
+    ///
+    /// The third name belongs to a gauge, but Prometheus's naming guide reserves `_total`
+    /// for counters. `promtool check metrics` therefore reports it.
     #[must_use]
     pub fn article() -> Self {
         Self {
@@ -68,12 +76,13 @@ impl MetricNames {
         }
     }
 
-    /// OpenTelemetry's semantic conventions for HTTP servers:
-    /// `http_server_request_duration_seconds` and
-    /// `http_server_active_requests`, labelled `http_request_method`,
-    /// `http_route`, `http_response_status_code` and `rpc_grpc_status_code`.
+    /// Returns the names of OpenTelemetry's semantic conventions for HTTP servers.
     ///
-    /// The conventions have no counter of requests and no outcome; those are
+    /// The metrics are `http_server_request_duration_seconds` and
+    /// `http_server_active_requests`; the labels are `http_request_method`, `http_route`,
+    /// `http_response_status_code` and `rpc_grpc_status_code`.
+    ///
+    /// The conventions define neither a counter of requests nor an outcome. Here these are
     /// `http_server_requests_total` and the label `outcome`.
     #[must_use]
     pub fn opentelemetry() -> Self {
@@ -91,21 +100,21 @@ impl MetricNames {
         }
     }
 
-    /// Names the counter of requests.
+    /// Sets the name of the counter of calls.
     #[must_use]
     pub fn requests_total(mut self, name: impl Into<String>) -> Self {
         self.requests_total = Cow::Owned(name.into());
         self
     }
 
-    /// Names the latency histogram; its unit is seconds whatever its name.
+    /// Sets the name of the latency histogram. Its unit is always seconds.
     #[must_use]
     pub fn request_latency_seconds(mut self, name: impl Into<String>) -> Self {
         self.request_latency_seconds = Cow::Owned(name.into());
         self
     }
 
-    /// Names the gauge of requests in flight.
+    /// Sets the name of the gauge of calls in flight.
     #[must_use]
     pub fn requests_in_progress(mut self, name: impl Into<String>) -> Self {
         self.requests_in_progress = Cow::Owned(name.into());
@@ -114,20 +123,20 @@ impl MetricNames {
 }
 
 impl Default for MetricNames {
-    /// `requests_total`, `request_latency_seconds`, `requests_in_progress`.
+    /// Returns `requests_total`, `request_latency_seconds` and `requests_in_progress`.
     fn default() -> Self {
         Self::DEFAULT
     }
 }
 
-/// The text of each metric's HELP.
+/// The HELP text of each metric.
 const HELP: [&str; 3] = [
     "Calls that started and have ended, by how they ended.",
     "Time from a call's start (its first poll) to its end, in seconds.",
     "Calls that have started and not ended yet.",
 ];
 
-/// Describes the three metrics: their unit and their meaning.
+/// Describes the three metrics to a recorder: their units and their HELP texts.
 pub(crate) fn describe(recorder: &dyn Recorder, names: &MetricNames) {
     recorder.describe_counter(
         names.requests_total.clone().into(),
@@ -146,7 +155,7 @@ pub(crate) fn describe(recorder: &dyn Recorder, names: &MetricNames) {
     );
 }
 
-/// The names of the exporter's own metrics and of their samples, sorted as on the page.
+/// The names of the exporter's own metrics and of their samples, in the order of the page.
 pub(crate) mod own {
     pub(crate) const PUSHES: &str = "instrument_pushes_total";
     pub(crate) const PANICS: &str = "instrument_render_panics_total";
@@ -166,7 +175,7 @@ pub(crate) mod own {
         SERIES,
     ];
 
-    /// Whether a metric of this name would collide with one of them on the page.
+    /// Returns whether a metric of this name would collide with the exporter's own metrics.
     pub(crate) fn is_taken(name: &str) -> bool {
         ALL.contains(&name)
     }

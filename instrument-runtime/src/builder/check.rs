@@ -1,4 +1,4 @@
-//! Which settings an installation refuses, and why.
+//! Validation of a [`Builder`]'s settings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::push::Push;
 use crate::recorder;
 use crate::settings::Settings;
 
-/// A builder's settings, of which none is to be refused any more.
+/// The settings of a [`Builder`] after validation.
 pub(super) struct Checked {
     pub(super) app_name: String,
     pub(super) settings: Arc<Settings>,
@@ -26,7 +26,8 @@ pub(super) struct Checked {
 }
 
 impl Builder {
-    /// Checks each setting on its own. Touches nothing outside of this process.
+    /// Validates each setting. Has no side effects; it reads the environment variables and
+    /// may resolve a host name.
     pub(super) fn check(self) -> Result<Checked, InitError> {
         let allow = AllowList::parse(&self.allow)?;
         check_buckets("`.buckets(…)`", &self.buckets)?;
@@ -40,7 +41,7 @@ impl Builder {
         }
         let push = self.push.check(&self.app_name, |name| {
             if self.global_labels.iter().any(|(label, _)| label == name) {
-                Some("is a global label, which the gateway would overwrite; leave one of them out")
+                Some("is also a global label, which the gateway would overwrite; remove one of them")
             } else {
                 label_problem(name, &self.names)
             }
@@ -61,7 +62,7 @@ impl Builder {
                 max_series: self.max_series,
             }),
             last_scrape: match target {
-                // Without a listener there is no scrape to wait for.
+                // Nothing can scrape an exporter without a listener.
                 Target::None => Duration::ZERO,
                 _ => self.last_scrape,
             },
@@ -74,7 +75,7 @@ impl Builder {
     }
 }
 
-/// `setting` is the call that set them.
+/// Checks bucket bounds. `setting` is the builder call that the error names.
 fn check_buckets(setting: &str, bounds: &[f64]) -> Result<(), InitError> {
     let refuse = |problem| {
         Err(InitError::Buckets {
@@ -82,17 +83,21 @@ fn check_buckets(setting: &str, bounds: &[f64]) -> Result<(), InitError> {
         })
     };
     if bounds.is_empty() {
-        return refuse("there is no bound; give at least one, in seconds".to_owned());
+        return refuse("there is no bound; give at least one upper bound".to_owned());
     }
     if let Some(bound) = bounds.iter().find(|bound| !bound.is_finite()) {
-        return refuse(format!("the bound {bound} is not finite; `+Inf` is added"));
+        return refuse(format!(
+            "the bound {bound} is not finite; remove it (`+Inf` is added)"
+        ));
     }
     match bounds.windows(2).find(|pair| pair[0] >= pair[1]) {
         Some([bound, again]) if bound == again => {
-            refuse(format!("the bound {bound} is given twice"))
+            refuse(format!(
+                "the bound {bound} is given twice; remove one of them"
+            ))
         }
         Some([before, bound]) => refuse(format!(
-            "the bound {bound} comes after {before}; the bounds must rise"
+            "the bound {bound} comes after {before}; sort the bounds in increasing order"
         )),
         _ => Ok(()),
     }
@@ -101,13 +106,15 @@ fn check_buckets(setting: &str, bounds: &[f64]) -> Result<(), InitError> {
 fn check_other_buckets(metric: &str, bounds: &[f64], names: &MetricNames) -> Result<(), InitError> {
     let setting = format!("`.buckets_for({metric:?}, …)`");
     if recorder::is_written_as(metric, &names.request_latency_seconds) {
-        let problem = format!("{setting}: this is the histogram of calls; use `.buckets(…)`");
+        let problem = format!(
+            "{setting}: this is the latency histogram of calls; set its bounds with `.buckets(…)`"
+        );
         return Err(InitError::Buckets { problem });
     }
     check_buckets(&setting, bounds)
 }
 
-/// What is wrong with the name of a label that is to be on every series.
+/// Returns why a label on every series cannot have this name, or `None` if it can.
 fn label_problem(name: &str, names: &MetricNames) -> Option<&'static str> {
     const RESERVED: [&str; 9] = [
         "app_name",
@@ -129,11 +136,11 @@ fn label_problem(name: &str, names: &MetricNames) -> Option<&'static str> {
     } = names.labels;
     let of_calls = [method, endpoint, http_status, grpc_status, outcome];
     if !is_name(name, "_") {
-        Some("is no label name: letters, digits and `_`, not beginning with a digit")
+        Some("is not a label name; use ASCII letters, digits and `_`, not starting with a digit")
     } else if name.starts_with("__") {
-        Some("begins with `__`, which Prometheus keeps for itself; choose another name")
+        Some("starts with `__`, which Prometheus reserves; choose another name")
     } else if RESERVED.contains(&name) || of_calls.contains(&name) {
-        Some("is written by the exporter itself; choose another name")
+        Some("is set by the exporter itself; choose another name")
     } else {
         None
     }
@@ -142,7 +149,7 @@ fn label_problem(name: &str, names: &MetricNames) -> Option<&'static str> {
 fn check_labels(labels: &[(String, String)], names: &MetricNames) -> Result<(), InitError> {
     for (index, (name, _)) in labels.iter().enumerate() {
         let twice = labels[..index].iter().any(|(other, _)| other == name);
-        let problem = label_problem(name, names).or(twice.then_some("is given twice"));
+        let problem = label_problem(name, names).or(twice.then_some("is given twice; remove one of them"));
         if let Some(problem) = problem {
             return Err(InitError::GlobalLabel {
                 name: name.clone(),
@@ -165,13 +172,13 @@ fn check_names(names: &MetricNames) -> Result<(), InitError> {
     };
     for (index, name) in all.into_iter().enumerate() {
         let problem = if !is_name(name, "_:") {
-            "is none: letters, digits, `_` and `:`, not beginning with a digit"
+            "is not valid; use ASCII letters, digits, `_` and `:`, not starting with a digit"
         } else if all[..index].contains(&name) {
-            "is given to two metrics"
+            "is given to two metrics; choose another name for one of them"
         } else if of_latency(name) {
-            "is what the latency histogram calls its samples; choose another name"
+            "is used by the samples of the latency histogram; choose another name"
         } else if own::is_taken(name) {
-            "is a metric of the exporter itself; choose another name"
+            "is used by the exporter's own metrics; choose another name"
         } else {
             continue;
         };
@@ -183,7 +190,8 @@ fn check_names(names: &MetricNames) -> Result<(), InitError> {
     Ok(())
 }
 
-/// Prometheus's grammar for names, with these signs beside letters and digits.
+/// Returns whether `name` follows Prometheus's grammar for names. `signs` are the allowed
+/// characters beside ASCII letters and digits.
 fn is_name(name: &str, signs: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && !name.is_empty()

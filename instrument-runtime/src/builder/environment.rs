@@ -1,4 +1,4 @@
-//! The standard environment variables that say where the page is served.
+//! The OpenTelemetry environment variables that set the address of the page.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
@@ -9,8 +9,8 @@ const PORT: &str = "OTEL_EXPORTER_PROMETHEUS_PORT";
 const DEFAULT_HOST: &str = "127.0.0.1";
 const DEFAULT_PORT: u16 = 9464;
 
-/// The addresses of the host that the environment names; the first that can be bound
-/// is taken.
+/// Returns the addresses of the host that the environment variables name. The listener
+/// uses the first one that can be bound.
 pub(super) fn listen_addrs() -> Result<Vec<SocketAddr>, InitError> {
     let read = |variable: &'static str| match std::env::var(variable) {
         Ok(value) if value.is_empty() => Ok(None),
@@ -19,7 +19,7 @@ pub(super) fn listen_addrs() -> Result<Vec<SocketAddr>, InitError> {
         Err(std::env::VarError::NotUnicode(value)) => Err(InitError::Environment {
             variable,
             value: value.to_string_lossy().into_owned(),
-            problem: "is not UTF-8".to_owned(),
+            problem: "is not valid UTF-8; set a UTF-8 value, or unset the variable".to_owned(),
         }),
     };
     let port = match read(PORT)? {
@@ -27,7 +27,7 @@ pub(super) fn listen_addrs() -> Result<Vec<SocketAddr>, InitError> {
         Some(value) => value.parse().map_err(|_| InitError::Environment {
             variable: PORT,
             value,
-            problem: "is not a port: set a number from 0 to 65535".to_owned(),
+            problem: "is not a port; set a number from 0 to 65535".to_owned(),
         })?,
     };
     let host = read(HOST)?.unwrap_or_else(|| DEFAULT_HOST.to_owned());
@@ -36,7 +36,7 @@ pub(super) fn listen_addrs() -> Result<Vec<SocketAddr>, InitError> {
         value: host.clone(),
         problem: format!("is not an address to listen on: {why}; set an IP address or a host name"),
     };
-    // A v6 address may stand in brackets, as in a URL.
+    // `ToSocketAddrs` does not accept the brackets that an IPv6 address has in a URL.
     let bare = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
@@ -46,7 +46,7 @@ pub(super) fn listen_addrs() -> Result<Vec<SocketAddr>, InitError> {
         .map_err(|error| unresolved(error.to_string()))?
         .collect();
     if addrs.is_empty() {
-        return Err(unresolved("the name has no address".to_owned()));
+        return Err(unresolved("the host name has no address".to_owned()));
     }
     Ok(addrs)
 }

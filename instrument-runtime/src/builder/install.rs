@@ -1,4 +1,4 @@
-//! From settings to one installation, or to the reason why not.
+//! [`Builder::install`]: turns settings into one installation, or into an error.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,12 +16,22 @@ use crate::recorder::{Recorder, direct};
 use crate::settings;
 
 impl Builder {
-    /// Binds the listener, starts the exporter's thread and sets the recorder. Either
-    /// all of it is done, or nothing.
+    /// Installs the global metrics recorder and starts the exporter.
+    ///
+    /// Checks the settings, binds the listener, starts the exporter's thread and sets the
+    /// recorder. If one of these steps fails, the earlier ones are undone.
+    ///
+    /// The page is served on a thread of its own, so it needs no async runtime and keeps
+    /// answering while the application's runtime is busy. Dropping the returned
+    /// [`Exporter`] does not stop it.
+    ///
+    /// May block: it resolves the host name in `OTEL_EXPORTER_PROMETHEUS_HOST` and
+    /// accesses the file system for `listen_unix` and `file_sd`.
     ///
     /// # Errors
     ///
-    /// See [`InitError`].
+    /// Returns an [`InitError`] that names the setting at fault. Nothing is left
+    /// half-installed, and a corrected `install` in the same process succeeds.
     pub fn install(self) -> Result<Exporter, InitError> {
         static INSTALLING: Mutex<()> = Mutex::new(());
         let _one_at_a_time = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -29,13 +39,13 @@ impl Builder {
             return Err(InitError::AlreadyInstalled);
         }
 
-        // Every step but the last one can be undone, and dropping its result undoes it.
-        // The recorder comes last, because a process cannot get rid of its recorder.
-        // The port is bound before the target is published, because the target names
-        // the port. The thread starts before the recorder is set, because starting it
-        // can fail.
+        // Dropping the result of a step undoes the step, except for the last one: a
+        // process cannot remove its global recorder, so the recorder is set last. The
+        // port is bound before the target is published, because the target contains the
+        // port. The thread starts before the recorder is set, because starting it can
+        // fail.
 
-        // 1. Check: nothing has happened yet if a setting is refused.
+        // 1. Check the settings, before anything has a side effect.
         let Checked {
             app_name,
             settings,
@@ -47,10 +57,10 @@ impl Builder {
             diagnostics,
         } = self.check()?;
 
-        // 2. Bind.
+        // 2. Bind the listener.
         let listener = Listener::bind(target)?;
 
-        // 3. Publish the target. Dropping `presence` removes its file.
+        // 3. Publish the target file. Dropping `presence` removes it.
         let presence = discovery.publish(&app_name, listener.local_addr())?;
 
         // 4. Start the exporter's thread.
@@ -61,7 +71,7 @@ impl Builder {
         let (begin, installed) = push::channel();
         let exporter = Exporter::start(listener, allow, page, installed)?;
 
-        // 5. Take effect: set the recorder, and what needs it.
+        // 5. Set the global recorder, then start everything that needs it.
         let families = recorder.families();
         settings::take_effect(settings, move || {
             metrics::set_global_recorder(recorder)?;

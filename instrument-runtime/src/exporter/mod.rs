@@ -222,10 +222,12 @@ impl Exporter {
         }
     }
 
-    /// Returns why the last push did not arrive. `None` if it arrived, and before the
-    /// first push.
+    /// Returns the error of the last push.
     ///
-    /// See [`Builder::push`](crate::Builder::push).
+    /// `None` if the last push succeeded, and before the first push. See
+    /// [`Builder::push`](crate::Builder::push) for when pushes are sent.
+    ///
+    /// Requires the feature `push`.
     #[cfg(feature = "push")]
     #[must_use]
     pub fn last_push_error(&self) -> Option<PushError> {

@@ -1,5 +1,13 @@
-//! Pushes the page to a Prometheus Pushgateway: at an interval, and once more
-//! when the exporter stops.
+//! Pushes the page to a Prometheus Pushgateway: at an interval, and once more when the
+//! exporter stops.
+//!
+//! | file         | contents                                                 |
+//! |--------------|----------------------------------------------------------|
+//! | `mod.rs`     | the settings, their validation, and the loop that pushes |
+//! | `gateway.rs` | parses the gateway's URL                                 |
+//! | `group.rs`   | builds the path of a group                               |
+//! | `request.rs` | sends one push over HTTP                                 |
+//! | `off.rs`     | stands in for this module without the feature `push`     |
 
 mod gateway;
 mod group;
@@ -18,10 +26,10 @@ use crate::page::{Page, pushes};
 use crate::push::gateway::Gateway;
 use crate::stop::stopped;
 
-/// Prometheus scrapes as often in the configuration that it comes with.
+/// The scrape interval in Prometheus's example configuration.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 
-/// What the builder was told; nothing of it is checked.
+/// The push settings of the builder, before validation.
 #[derive(Clone)]
 pub(crate) struct PushSettings {
     pub(crate) url: Option<String>,
@@ -53,8 +61,11 @@ impl fmt::Debug for PushSettings {
 }
 
 impl PushSettings {
-    /// `reserved` tells what is wrong with the name of a label that the gateway
-    /// is to set. Checked also where no URL is set: in one environment of many.
+    /// Validates the settings. Returns `None` if no URL is set.
+    ///
+    /// `reserved` returns why the gateway must not set a label of this name. The other
+    /// settings are checked even without a URL: an application may set the URL in some
+    /// environments only, and a mistake should show in all of them.
     pub(crate) fn check(
         self,
         app_name: &str,
@@ -81,14 +92,14 @@ impl PushSettings {
         if job.as_deref() == Some("") {
             return refuse(
                 ".push_job(\"\")".to_owned(),
-                "is no name, and the gateway asks for one",
+                "is empty, but the gateway requires a job name; give one",
             );
         }
         for (index, (name, value)) in group.iter().enumerate() {
             let problem = if name == "job" {
-                Some("is the job itself; set it with `.push_job(…)`")
+                Some("is the label of the job; set it with `.push_job(…)`")
             } else if group[..index].iter().any(|(other, _)| other == name) {
-                Some("is given twice; leave one out")
+                Some("is given twice; remove one of them")
             } else {
                 reserved(name)
             };
@@ -110,7 +121,7 @@ impl PushSettings {
         if job.is_empty() {
             return refuse(
                 format!(".push({:?})", gateway::without_password(&url)),
-                "has no job to push for, as the application's name is empty; set one with \
+                "has no job name, because the application's name is empty; set one with \
                  `.push_job(…)`",
             );
         }
@@ -122,7 +133,7 @@ impl PushSettings {
     }
 }
 
-/// What to push where, checked.
+/// Validated settings: where to push, and how often.
 #[derive(Debug)]
 pub(crate) struct Push {
     gateway: Gateway,
@@ -130,12 +141,12 @@ pub(crate) struct Push {
     interval: Duration,
 }
 
-/// Tells the exporter's thread that the installation has taken effect. Dropping it
-/// says that there is nothing to push.
+/// Signals to the exporter's thread that the installation has taken effect. Dropping it
+/// signals that nothing is to be pushed.
 #[derive(Debug)]
 pub(crate) struct Begin(oneshot::Sender<Push>);
 
-/// The end of [`Begin`] on the exporter's thread.
+/// The receiver of [`Begin`]'s signal, on the exporter's thread.
 #[derive(Debug)]
 pub(crate) struct Installed(oneshot::Receiver<Push>);
 
@@ -145,24 +156,25 @@ pub(crate) fn channel() -> (Begin, Installed) {
 }
 
 impl Begin {
-    /// Called once the installation has taken effect.
+    /// Starts pushing. Called after the installation has taken effect.
     pub(crate) fn begin(self, push: Option<Push>) {
         if let Some(push) = push {
             pushes::begin();
-            // The thread has started, and waits for this.
+            // The exporter's thread holds the receiver, so sending cannot fail.
             let _ = self.0.send(push);
         }
     }
 }
 
-/// Pushes once the installation stands, until `stop` changes and once more.
-/// Without an installation there is nothing to push.
+/// Pushes at the interval until `stop` changes, then once more.
+///
+/// Waits for [`Begin`] first, and returns without a push if it was dropped.
 pub(crate) async fn run(installed: Installed, page: Page, stop: watch::Receiver<bool>) {
     let Ok(push) = installed.0.await else {
         return;
     };
     let mut stopped = pin!(stopped(stop));
-    // One after the other: a gateway that is slow meets no more of them.
+    // One push at a time, so that a slow gateway does not get several at once.
     while timeout(push.interval, stopped.as_mut()).await.is_err() {
         push.once(&page).await;
     }

@@ -1,7 +1,8 @@
-//! What stands in for `push` when the feature is not enabled, so that no signature
-//! changes with it: an installation never pushes, and calling one of the public
-//! methods is a compile error that names the feature, instead of "no method named
-//! `push` found".
+//! Stands in for the module `push` when the feature `push` is disabled.
+//!
+//! No internal signature changes with the feature, so the callers need no `cfg`. An
+//! installation never pushes. Calling one of the public methods is a compile error that
+//! names the feature, instead of "no method named `push` found".
 
 use std::convert::Infallible;
 use std::marker::PhantomData;
@@ -21,7 +22,7 @@ impl PushSettings {
     #[allow(
         clippy::unused_self,
         clippy::unnecessary_wraps,
-        reason = "as with the feature"
+        reason = "has the signature of the real method"
     )]
     pub(crate) fn check(
         self,
@@ -32,7 +33,7 @@ impl PushSettings {
     }
 }
 
-/// There is nothing to push.
+/// Cannot be constructed, because nothing is ever pushed.
 #[derive(Debug)]
 pub(crate) struct Push(Infallible);
 
@@ -47,7 +48,7 @@ pub(crate) fn channel() -> (Begin, Installed) {
 }
 
 impl Begin {
-    #[allow(clippy::unused_self, reason = "as with the feature")]
+    #[allow(clippy::unused_self, reason = "has the signature of the real method")]
     pub(crate) fn begin(self, push: Option<Push>) {
         if let Some(Push(never)) = push {
             match never {}
@@ -55,10 +56,10 @@ impl Begin {
     }
 }
 
-#[allow(clippy::unused_async, reason = "as with the feature")]
+#[allow(clippy::unused_async, reason = "has the signature of the real method")]
 pub(crate) async fn run(_installed: Installed, _page: Page, _stop: watch::Receiver<bool>) {}
 
-/// Not implemented for anything.
+/// A bound that no type satisfies. Its diagnostic names the feature.
 #[diagnostic::on_unimplemented(
     message = "this method needs the feature `push` of `instrument-runtime`",
     label = "the feature `push` is not enabled",
@@ -66,8 +67,11 @@ pub(crate) async fn run(_installed: Installed, _page: Page, _stop: watch::Receiv
 )]
 pub trait Enabled {}
 
-/// A type with a lifetime, because a bound without any parameter is checked where the
-/// method is declared, not where it is called.
+/// The type in the bound that cannot be satisfied.
+///
+/// It has a lifetime parameter, because the compiler checks a bound without parameters
+/// where the method is declared, and a higher-ranked bound (`for<'a>`) where the method is
+/// called.
 #[derive(Debug)]
 pub struct PushFeature<'a>(PhantomData<&'a ()>);
 
