@@ -1,6 +1,7 @@
-//! Prometheus metrics for async handlers, by one attribute: how many requests
-//! there were, how long they took and how many are in flight, with cancelled and
-//! panicked ones counted.
+//! Prometheus metrics for async handlers, with one attribute.
+//!
+//! Counts requests, measures their latency and tracks how many are in flight. Cancelled
+//! and panicked requests are counted too.
 //!
 //! ```no_run
 //! use instrument_runtime::instrumented;
@@ -18,62 +19,68 @@
 //! }
 //! ```
 //!
-//! - [`instrumented`] is the attribute, with its arguments and the shapes of
-//!   function that it goes on.
-//! - [`HttpStatus`] (a trait and a derive) and [`Outcome`] are how a return value
-//!   tells how its call went.
-//! - [`init`] and [`builder`] install the metrics and serve them; an [`Exporter`]
-//!   is what comes back.
-//! - [`MetricNames`] are what they are called.
-//! - [`Builder::file_sd`] and [`http_sd`] let Prometheus find the instances of a
-//!   fleet as they come and go.
+//! - [`instrumented`] is the attribute. Its documentation lists the arguments and the
+//!   kinds of function that it supports.
+//! - [`HttpStatus`] (a trait and a derive macro) and [`Outcome`] tell the attribute how a
+//!   call ended, based on its return value.
+//! - [`init`] and [`builder`] install the metrics and serve them. Both return an
+//!   [`Exporter`].
+//! - [`MetricNames`] sets the names of the metrics and labels.
+//! - [`Builder::file_sd`] and [`http_sd`] let Prometheus discover the instances of a
+//!   fleet as they start and stop.
 //!
-//! Behind features, the whole of a request, with the method, the matched route
-//! and the status that went out, and those that reached no handler:
+//! # Features
 //!
-//! | feature | layer | the page as a handler |
+//! Framework layers, each behind a feature, count whole requests (real method, matched
+//! route, final status), including those that never reach a handler. No feature is
+//! enabled by default.
+//!
+//! | feature | for | items |
 //! |---|---|---|
-//! | `axum` | [`axum::layer()`](crate::axum::layer) | [`axum::metrics`] |
-//! | `actix-web` | [`actix_web::middleware()`](crate::actix_web::middleware) | [`actix_web::metrics`] |
-//! | `tonic` | [`tonic::layer()`](crate::tonic::layer) | |
-//! | `tower` | [`tower::layer()`](crate::tower::layer) | |
+//! | `axum` | axum 0.8 | the layer [`axum::layer`](crate::axum::layer()), and [`axum::metrics`](crate::axum::metrics()) to serve the page on a route; enables `tower` |
+//! | `actix-web` | actix-web 4 | [`actix_web::middleware`](crate::actix_web::middleware()), and [`actix_web::metrics`](crate::actix_web::metrics()) to serve the page on a route |
+//! | `tonic` | tonic 0.14: gRPC and gRPC-Web | the layer [`tonic::layer`](crate::tonic::layer()), and the label `grpc_status`; enables `tower` |
+//! | `tower` | any `Service<http::Request<_>>` | the layer [`tower::layer`](crate::tower::layer()), and [`tower::set_matched_route`](crate::tower::set_matched_route()) |
+//! | `process` | CPU, memory, file descriptors, threads and start time of the process | on every page; no items |
+//! | `push` | batch jobs that end before Prometheus would scrape them | [`Builder::push`] to a Pushgateway, [`Exporter::last_push_error`], [`PushError`] |
+//! | `testing` | unit tests (enable it in `[dev-dependencies]`) | [`testing::Recording`](crate::testing::Recording) and its assertions |
 //!
-//! Three more features: `process` adds the process's own metrics to the page, `push`
-//! pushes the page of a job that is too short to be scraped ([`Builder::push`]), and
-//! `testing` lets unit tests ask what was counted ([`testing`]).
+//! # Recorders
 //!
-//! Calls are recorded through the [`metrics`] facade. Without `init`, a recorder
-//! of your own gets them; with neither, a call costs a little and counts nothing. A
-//! recorder of your own is asked for its handles at every call, so it may forget idle
-//! series and add labels as it likes; only our own recorder's handles are kept.
-//! A library may therefore annotate its functions and leave the rest to the
-//! application.
+//! Calls are recorded through the [`metrics`] facade. [`init`] installs a recorder. Without
+//! `init`, calls go to the recorder that the application installed itself. If there is no
+//! recorder at all, a call costs a little and counts nothing. A library may therefore
+//! annotate its functions and leave the decision to the application.
+//!
+//! The handles of `init`'s own recorder are cached. Any other recorder is asked for its
+//! handles at every call, so it may drop idle series or add labels.
 //!
 //! # Silence
 //!
-//! What keeps an application from seeing its metrics is said on stderr, once each:
+//! The library reports, once each on stderr, mistakes that keep an application from
+//! seeing its metrics:
 //!
-//! - A layer counts requests, or `axum::metrics` or `actix_web::metrics` is asked for
-//!   the page, and there was no `init`.
-//! - With a layer in use, a function that is a handler by its attribute or by its
-//!   arguments ran outside of all requests. In axum, its route was added after
+//! - A layer counts requests, or `axum::metrics` or `actix_web::metrics` is asked for the
+//!   page, but `init` was not called.
+//! - A layer is in use, but a function that is a handler (by its attribute or by its
+//!   arguments) ran outside every request. In axum, its route was added after
 //!   `.layer(…)`.
-//! - Such a function has neither a method nor a route: `#[instrumented]` stands below
-//!   the route attribute, or there is no layer.
-//! - A function with labels of its own ran within a request and may be its handler,
-//!   but nothing proves it, so the request has no such labels.
+//! - Such a function has neither a method nor a route: `#[instrumented]` stands below the
+//!   route attribute, or there is no layer.
+//! - A function with labels of its own ran inside a request and may be the handler, but
+//!   nothing proves it. The request is counted without these labels.
 //!
-//! Annotated functions alone never cause a message, with or without `init`: they may
-//! be a library's, and its users have not asked for metrics. Nothing is checked on
-//! the path of a call, only when a series is new or is recorded by nothing.
+//! Annotated functions alone never cause a message, with or without `init`. They may
+//! belong to a library whose users have not asked for metrics. The checks run only when a
+//! series is new or when no recorder is installed, never on the hot path.
 //!
-//! The environment variable `INSTRUMENT_DIAGNOSTICS` changes that: `off` says nothing
-//! at all, and `verbose` also names the first annotated call that no recorder counts.
-//! [`Builder::without_diagnostics`] is `off` from `install` on.
+//! The environment variable `INSTRUMENT_DIAGNOSTICS` changes this: `off` silences every
+//! message, and `verbose` also names the first annotated call that no recorder counts.
+//! [`Builder::without_diagnostics`] has the effect of `off` from `install` on.
 
-// docs.rs marks each gated item with its feature or platform.
+// docs.rs shows the feature or platform of each gated item.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// The links above lead to items of every feature.
+// The links above point to items of every feature, so they are broken without some.
 #![cfg_attr(
     not(all(
         unix,
@@ -86,17 +93,35 @@
     allow(rustdoc::broken_intra_doc_links)
 )]
 
-// The map of the crate, in the order in which a call flows through it.
+// Module map, in the order in which a call flows through the crate:
+//
+//   #[instrumented] ──► call ──► recorder ──► page ──┬──► exporter   Prometheus scrapes it
+//   layers (axum, …) ──┘                             └──► push       sends it to a gateway
+//
+//   group           where it runs                        may it block?
+//   1. hot path     in every annotated call              no
+//   2. storage      in every annotated call; per page    only for a new series or a page
+//   3. publishing   on the exporter's own thread         yes: sockets, files, rendering
+//   4. settings     once, on the caller of `install`     yes: DNS, files
+//   5. public API   layers: in every request             no
+//
+// The public items are the modules of group 5 and the re-exports below them. `__private`
+// is public only for the expansion of the macros.
 
-// 1. The hot path: every annotated call runs through it. No allocation, no lock.
+// 1. The hot path. A call outside a layer's request that our own recorder records takes no
+//    lock, and allocates nothing once its series exist. Exceptions: a function that returns
+//    a future allocates for its own labels, and a call inside a layer's request locks the
+//    mutex of that request.
 mod call;
 mod lock_free;
 mod outcome;
 
-// 2. Where calls are stored. Locks only when a series is new or a page is made.
+// 2. Storage: counters, histograms and gauges, sharded by thread. Recording a call takes no
+//    lock; creating a series and reading all series for a page do.
 mod recorder;
 
-// 3. From the store to Prometheus. May block; runs on the exporter's own thread.
+// 3. Publishing: renders the page, serves it, pushes it, and announces the instance to
+//    service discovery. For a route of the application's own, a separate thread renders.
 mod discovery;
 mod exporter;
 mod page;
@@ -106,14 +131,14 @@ mod process;
 mod push;
 mod stop;
 
-// 4. Settings and what goes wrong with them.
+// 4. Settings, their validation, and messages to users.
 mod builder;
 mod diagnostics;
 mod error;
 mod names;
 mod settings;
 
-// 5. Public modules: one for each framework, and one for unit tests.
+// 5. Public API: one module per framework, and one for unit tests.
 #[cfg(feature = "actix-web")]
 pub mod actix_web;
 #[cfg(feature = "axum")]
@@ -137,7 +162,7 @@ pub use names::MetricNames;
 pub use outcome::Outcome;
 pub use outcome::http_status::HttpStatus;
 
-/// What the attribute's expansion calls. No part of the public interface.
+/// The items that the expansion of the macros uses. Not part of the public interface.
 #[doc(hidden)]
 #[allow(missing_docs)]
 pub mod __private {
@@ -156,26 +181,27 @@ pub mod __private {
     pub use inventory::submit;
     pub use std::boxed::Box;
 
-    /// Gives an inferred type a name in code that never runs.
+    /// Stands for a value of an inferred type, in code that is type-checked but never runs.
     #[must_use]
     pub fn never<R>() -> R {
-        unreachable!("this only tells the compiler a type")
+        unreachable!("only the type of this expression is used")
     }
 
-    /// Calls a function's body. The bound tells the compiler that the closure is
-    /// called once, so that it may move out of what it captured.
+    /// Calls a function's body. The bound `FnOnce` makes rustc infer a closure that may move
+    /// out of its captures.
     #[inline]
     pub fn call_once<R>(body: impl FnOnce() -> R) -> R {
         body()
     }
 
-    /// Gives an expression the type that the function returns.
+    /// Returns its argument. Fixes the type of an expression to the function's return type.
     #[inline(always)]
     pub fn returned<R>(value: R) -> R {
         value
     }
 
-    /// Names a function pointer's return type; the only way to write `!` there.
+    /// Names the return type of a function pointer. On stable Rust, this is the only way to
+    /// name the type `!`.
     pub trait Returns {
         type Output;
     }
@@ -185,7 +211,7 @@ pub mod __private {
     }
 }
 
-/// The README's code compiles.
+/// Compiles the code blocks of the README.
 #[cfg(all(doctest, feature = "axum", feature = "push", feature = "testing"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,50 @@
-//! One call: started at its first poll, ended exactly once.
+//! One call of an annotated function: starts at its first poll, ends exactly once.
+//!
+//! # Files
+//!
+//! | file           | contents                                                             |
+//! |----------------|----------------------------------------------------------------------|
+//! | `mod.rs`       | [`Call`], and the futures that poll a function's body as part of it  |
+//! | `site.rs`      | [`CallSite`]: the static of a function, with its labels and series   |
+//! | `by_values.rs` | the values of dynamic labels, and the series by these values         |
+//! | `series.rs`    | the handles of one label set: gauge, counters, histograms            |
+//! | `request/`     | the request that is current, and which call is its handler           |
+//! | `arguments.rs` | asks the types of the arguments whether they are extractors          |
+//! | `extracts.rs`  | the answers of `arguments.rs`                                        |
+//! | `global.rs`    | which recorder is current: our own, another one, or none             |
+//! | `clock.rs`     | the monotonic clock                                                  |
+//! | `hints.rs`     | messages on stderr about calls that will not show up in the metrics  |
+//!
+//! # The life of a call
+//!
+//! ```text
+//!                   first poll:               Pending
+//!  new  ┌─────────┐ gauge + 1  ┌────────┐ ──────────────► ┌───────────┐
+//! ─────►│ Waiting │───────────►│ Polled │                 │ Suspended │
+//!       └────┬────┘ clock      └─┬────┬─┘ ◄────────────── └─────┬─────┘
+//!            │      starts       │    │        next poll        │
+//!       drop │             Ready │    │ drop                    │ drop
+//!            ▼                   │    │                         │
+//!     counts nothing             │    │ panicked                │ cancelled
+//!                                ▼    ▼                         ▼
+//!                              ┌──────────────────────────────────┐
+//!                              │ Ended: gauge - 1, counter + 1,   │
+//!                              │ latency into the histogram       │
+//!                              └──────────────────────────────────┘
+//! ```
+//!
+//! - A call that **returns** is counted by `Call::poll`, with the outcome that the
+//!   return value tells.
+//! - A **cancelled** call is one whose future was dropped between two polls. Its `Drop`
+//!   finds the state `Suspended`, and counts it as `cancelled`.
+//! - A **panicked** call is one whose body unwound out of a poll. The state is still
+//!   `Polled`, because `Call::poll` did not return. Its `Drop` finds `Polled`, and counts
+//!   the call as `panicked`.
+//! - A future that is dropped before its first poll never started and is not counted.
+//!
+//! If a layer's request is current and the call is its handler, the request is counted
+//! instead: the request moves to the handler's series, and takes over the end of the call
+//! (see [`request`]).
 
 pub(crate) mod arguments;
 pub(crate) mod by_values;
@@ -29,19 +75,21 @@ use crate::outcome::answered::before_the_answer;
 use crate::outcome::probe::Teller;
 use crate::outcome::{End, Outcome, Protocol};
 
-/// The record of one call. Dropping it before it ended ends it: as panicked if
-/// that happens within a poll, as cancelled otherwise.
+/// The record of one call.
+///
+/// Dropping a call that has started and not ended counts it: as panicked during a poll, as
+/// cancelled between two polls.
 #[derive(Debug)]
 pub struct Call {
     site: &'static CallSite,
     counted: CountedBy,
-    /// A pointer, not two bytes: the call is moved word by word when it is made,
-    /// and to load a word just after a byte of it was stored stalls.
+    /// A pointer rather than the fields themselves: moving the struct word by word right
+    /// after byte stores would defeat store-to-load forwarding.
     function: &'static FunctionType,
     state: State,
 }
 
-/// What the types of a function tell about its calls before they end.
+/// What the types of a function say about its calls, before a call has ended.
 #[derive(Debug)]
 struct FunctionType {
     protocol: Protocol,
@@ -68,8 +116,10 @@ impl FunctionType {
 }
 
 impl FunctionType {
-    /// Whether only a handler is written this way. A helper may return an answer and
-    /// take a string.
+    /// Returns whether the function looks like a handler and not like a helper.
+    ///
+    /// A response as the return type and extractors as arguments are not enough, because a
+    /// helper may return a response and take a `String`.
     fn fits_handler(&self, site: &CallSite) -> bool {
         let fits = |extracts: Extracts| {
             let is_said = site.has_method() || extracts.is_telling() || extracts.is_request();
@@ -83,23 +133,26 @@ impl FunctionType {
     }
 }
 
-/// Where the call is counted. What has to be dropped stands behind one `Arc`, so
-/// that the little there is to do for all others is inlined.
+/// Where the call is counted.
+///
+/// The rare variants that own something share one `Arc`, so that the drop glue of the
+/// common variants is small enough to be inlined.
 #[derive(Debug)]
 enum CountedBy {
-    /// Not known before it starts.
+    /// Decided when the call starts.
     Unknown,
+    /// By itself, in a series that the call site caches.
     Kept(&'static Series),
-    /// By the request that knows it, whose handler it is or may be.
+    /// By the request whose handler the call is or may be.
     ByRequest(Ticket),
     Rare(Arc<Rare>),
 }
 
 #[derive(Debug)]
 enum Rare {
+    /// By itself, in a series that is not cached.
     Own(Arc<Series>),
-    /// Not known before it starts; these are the labels' values, which were
-    /// evaluated before it could.
+    /// Decided when the call starts. The values of the labels were evaluated before.
     Ahead(Arc<Values>),
 }
 
@@ -124,35 +177,38 @@ impl From<SeriesRef> for CountedBy {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// Not polled yet: nothing happened, nothing is counted.
+    /// Not polled yet. Nothing is counted.
     Waiting,
-    /// In a poll of the body. A drop that meets this is an unwinding.
+    /// During a poll of the body. A call that is dropped in this state has panicked.
     Polled(Instant),
-    /// Between two polls.
+    /// Between two polls. A call that is dropped in this state was cancelled.
     Suspended(Instant),
+    /// Counted.
     Ended,
 }
 
 impl Call {
-    /// A call that is about to start: an `async fn` makes it in its first poll.
+    /// Creates a call that starts next. An `async fn` calls this in its first poll.
     #[must_use]
     pub fn new(site: &'static CallSite, values: &[&dyn Display]) -> Self {
-        // A call that may turn out to be a request's handler has other series.
+        // The handler of a request is counted in other series, and whether this call is the
+        // handler is decided only when it starts.
         if request::is_current() {
             return Self::ahead(site, values);
         }
         Self::waiting(site, site.series(values).into(), FunctionType::UNKNOWN)
     }
 
-    /// The same without labels, or with none but literals.
+    /// Creates a call of a function without labels or with literal labels only.
     #[inline]
     #[must_use]
     pub fn unlabelled(site: &'static CallSite) -> Self {
         Self::waiting(site, CountedBy::Unknown, FunctionType::UNKNOWN)
     }
 
-    /// A call that may never start: the future that a plain function returns.
-    /// Its labels are evaluated now, as the function's statements are.
+    /// Creates a call that may never start: for a plain function that returns a future.
+    ///
+    /// The labels are evaluated now, when the statements of the function run.
     #[must_use]
     pub fn ahead(site: &'static CallSite, values: &[&dyn Display]) -> Self {
         let values = Arc::new(Values::of(values));
@@ -187,7 +243,7 @@ impl Call {
                 self.start(carried);
                 State::Polled(Instant::now())
             }
-            // The body itself panics on a poll after its end.
+            // Polled after completion: the body itself panics.
             state => state,
         };
     }
@@ -213,7 +269,8 @@ impl Call {
         }
     }
 
-    /// The first call of this function that is counted by itself.
+    /// Reports a handler that runs outside every request. Runs for the first call of this
+    /// function that is counted by itself.
     #[cold]
     fn is_first(&self) {
         if request::HAS_LAYER && !request::is_current() && self.function.fits_handler(self.site) {
@@ -237,7 +294,7 @@ impl Call {
         }
     }
 
-    /// Where the current recorder is not our own.
+    /// Starts a call that a recorder other than our own records.
     #[cold]
     fn start_own(&mut self) {
         self.start_in(self.site.own_series());
@@ -248,7 +305,7 @@ impl Call {
         self.counted = series.into();
     }
 
-    /// Whether the current request knows it from now on, and counts it.
+    /// Returns whether the current request keeps track of this call from now on.
     #[inline]
     fn is_known_to_request(
         &mut self,
@@ -281,7 +338,7 @@ impl Call {
         true
     }
 
-    /// Polls the body as a part of this call.
+    /// Polls the body as part of this call.
     #[inline]
     fn poll<F: Future, T: Teller<F::Output> + Arguments>(
         &mut self,
@@ -292,7 +349,7 @@ impl Call {
         self.enter(teller.carried());
         let output = body.poll(context);
         match &output {
-            // A panic in `tell` finds the call still in its poll.
+            // The state is still `Polled`, so a panic in `tell` counts as panicked.
             Poll::Ready(value) => {
                 let is_request = self.site.has_method();
                 let outcome = self.ask(|| teller.tell(value, is_request));
@@ -313,7 +370,7 @@ impl Call {
         }
     }
 
-    /// Asks what was returned for its outcome.
+    /// Reads the outcome from the return value by calling `ask`.
     #[inline]
     fn ask(&self, ask: impl FnOnce() -> Outcome) -> Outcome {
         if cfg!(feature = "actix-web")
@@ -325,7 +382,7 @@ impl Call {
         ask()
     }
 
-    /// `is_judged`: by the function of an `outcome = …` argument.
+    /// Ends the call. `is_judged`: the outcome comes from an `outcome = …` argument.
     fn finish(&mut self, end: End, is_judged: bool) {
         self.end(end, is_judged);
     }
@@ -360,32 +417,33 @@ impl Call {
     }
 }
 
-// What unwinding finds half done is the body's, not the call's: it counts its end
-// when it is dropped.
+// A panic in the body cannot leave the call itself in a broken state: the call only counts
+// its end when it is dropped.
 impl UnwindSafe for Call {}
 impl RefUnwindSafe for Call {}
 
 impl Drop for Call {
     #[inline]
     fn drop(&mut self) {
-        // Most calls have ended by now.
+        // Checked here, inlined, because most calls have already ended; `give_up` is cold.
         if let State::Polled(_) | State::Suspended(_) = self.state {
             self.give_up();
         }
     }
 }
 
-/// A call whose labels are being evaluated. If that panics, the call is counted
-/// without them.
+/// A call whose labels are being evaluated.
+///
+/// If the evaluation panics, the call is counted as panicked, without the dynamic labels.
 #[derive(Debug)]
 pub struct Labelling {
     site: &'static CallSite,
-    /// Another panic is under way, in whose course this call is made.
+    /// The thread was already unwinding when this call was created (in a destructor).
     was_panicking: bool,
 }
 
 impl Labelling {
-    /// Before the first label is evaluated.
+    /// Called before the first label is evaluated.
     #[must_use]
     pub fn of(site: &'static CallSite) -> Self {
         Self {
@@ -394,7 +452,7 @@ impl Labelling {
         }
     }
 
-    /// See [`Call::new`].
+    /// Creates the call with the evaluated labels; see [`Call::new`].
     #[must_use]
     pub fn call(self, values: &[&dyn Display]) -> Call {
         let call = Call::new(self.site, values);
@@ -402,7 +460,7 @@ impl Labelling {
         call
     }
 
-    /// See [`Call::ahead`].
+    /// Creates the call with the evaluated labels; see [`Call::ahead`].
     #[must_use]
     pub fn call_ahead(self, values: &[&dyn Display]) -> Call {
         let call = Call::ahead(self.site, values);
@@ -412,8 +470,8 @@ impl Labelling {
 }
 
 impl Drop for Labelling {
-    /// A label may also return from the function, or be dropped while it awaits:
-    /// then the call never started.
+    /// Counts a panic in the evaluation of a label. A label expression may also return from
+    /// the function, or be dropped while it awaits; then the call never started.
     fn drop(&mut self) {
         if std::thread::panicking() && !self.was_panicking {
             let mut call = Call::waiting(self.site, CountedBy::Unknown, FunctionType::UNKNOWN);
@@ -424,10 +482,11 @@ impl Drop for Labelling {
 }
 
 pin_project! {
-    /// A function's body with its call around it.
+    /// The future of a function's body, with its call.
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct Instrumented<F, T> {
-        // Dropped before the call, so that what the body drops is part of it.
+        // Declared first, so that it is dropped before the call: the destructors of the
+        // body's variables are part of the call.
         #[pin]
         body: F,
         call: Call,
@@ -444,13 +503,13 @@ impl<F, T> std::fmt::Debug for Instrumented<F, T> {
 }
 
 impl<F: Future, T: Teller<F::Output> + Arguments> Instrumented<F, T> {
-    /// Without labels, or with none but literals.
+    /// Wraps the body of a function without labels or with literal labels only.
     #[inline]
     pub fn new(site: &'static CallSite, body: F, teller: T) -> Self {
         Self::labelled(Call::unlabelled(site), body, teller)
     }
 
-    /// With labels that were evaluated for this call, which has not started.
+    /// Wraps a body with a call that has not started and whose labels were evaluated.
     #[inline]
     pub fn labelled(mut call: Call, body: F, teller: T) -> Self {
         call.function = FunctionType::of::<F::Output, T>();
@@ -468,13 +527,12 @@ impl<F: Future, T: Teller<F::Output> + Arguments> Future for Instrumented<F, T> 
     }
 }
 
-/// An async function's body with its call around it, both of which the function
-/// holds.
+/// The future of an `async fn`'s body, borrowing the body and the call from the function.
 ///
-/// The function awaits this instead of an [`Instrumented`], because the compiler
-/// asks of a future what it asks of each type that the future holds, one inside the
-/// other, and `recursion_limit` bounds how deep it goes. Held side by side, the body
-/// is one level less deep.
+/// An `async fn` awaits this instead of an [`Instrumented`]. To prove an auto trait such as
+/// `Send`, the compiler descends into every future that a future holds, and
+/// `recursion_limit` bounds the depth. With body and call side by side in the function, the
+/// body is one level less deep than inside an `Instrumented`.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct Running<'a, F, T> {
     call: &'a mut Call,
@@ -482,8 +540,8 @@ pub struct Running<'a, F, T> {
     teller: T,
 }
 
-// A `&mut` is not unwind safe, because what it borrows can be seen afterwards. Here
-// nobody else sees it: the function that holds the body and the call holds this too.
+// A `&mut` is not `UnwindSafe`, because a broken value can be observed through the owner
+// after a panic. Here the owner is the function's future, which holds this future too.
 impl<F: UnwindSafe, T: UnwindSafe> UnwindSafe for Running<'_, F, T> {}
 
 impl<F, T> std::fmt::Debug for Running<'_, F, T> {
@@ -495,7 +553,7 @@ impl<F, T> std::fmt::Debug for Running<'_, F, T> {
 }
 
 impl<'a, F: Future, T: Teller<F::Output> + Arguments> Running<'a, F, T> {
-    /// With a call that has not started.
+    /// Borrows the body and a call that has not started.
     #[inline]
     pub fn new(call: &'a mut Call, body: Pin<&'a mut F>, teller: T) -> Self {
         call.function = FunctionType::of::<F::Output, T>();
