@@ -1,11 +1,37 @@
-//! What a function's arguments say about whether it can be a framework's handler:
-//! whether they are all extractors, and whether one of them is the request.
+//! Finds out from the types of a function's arguments whether it can be the handler of a
+//! framework: whether all arguments are extractors, and whether one is the request itself.
 //!
-//! The types are asked in the same way as a return type is (see `tell`): a ladder
-//! of types for each framework, which the compiler goes down until a bound holds.
-//! Only functions that can turn out to be a handler without saying so are asked.
+//! Uses autoderef specialization, as for return types (see
+//! [`outcome::probe`](crate::outcome::probe)). Each framework has a ladder of types; method
+//! resolution goes down the ladder to the first rung whose bound holds:
+//!
+//! ```text
+//! Axum<T, S>            HeaderMap, Method, Uri, Version      Plain
+//!    │                  String, Bytes, Body                  PlainBody
+//!    │                  http::Request<B>                     WholeRequest
+//!    │ deref            State<X>                             OfParts
+//!    ▼
+//! AxumParts<T, S>       T: FromRequestParts<()>              OfParts
+//!    ▼
+//! AxumStateParts<T, S>  T: FromRequestParts<S>               OfParts
+//!    ▼
+//! AxumBody<T, S>        T: FromRequest<()>                   OfBody
+//!    ▼
+//! AxumStateBody<T, S>   T: FromRequest<S>                    OfBody
+//!    ▼
+//! AxumOther<T, S>       every T                              NotAnExtractor
+//!
+//! ActixWeb<T, S>        Path, Query, Json, Form, Header,     Telling
+//!    │ deref            Either, Payload
+//!    ▼
+//! ActixWebAny<T, S>     T: FromRequest                       Plain
+//!    ▼
+//! ActixWebOther<T, S>   every T                              NotAnExtractor
+//! ```
+//!
+//! The macro asks only about functions that may be inferred to be a handler.
 
-#![allow(missing_docs, reason = "only the expansion names these")]
+#![allow(missing_docs, reason = "named only in the expansion of the macro")]
 
 #[cfg(any(feature = "actix-web", feature = "axum"))]
 use std::marker::PhantomData;
@@ -17,8 +43,8 @@ use crate::call::request::{HAS_LAYER, Request, Token};
 use crate::outcome::probe::{ByFunction, OfResult, OfValue, Teller};
 use crate::outcome::{Outcome, Protocol};
 
-/// The types of a function's arguments: `()`, or the first argument's type and the
-/// others'.
+/// The types of a function's arguments, as a nested list: `()` for no arguments, otherwise
+/// the answers for the first argument and the list of the others.
 pub trait ArgumentTypes {
     const EXTRACTS: ExtractsOf;
 }
@@ -27,7 +53,7 @@ impl ArgumentTypes for () {
     const EXTRACTS: ExtractsOf = ExtractsOf::NO_ARGUMENTS;
 }
 
-/// Arguments that are not asked.
+/// Stands for arguments whose types are not examined.
 #[derive(Clone, Copy, Debug)]
 pub struct Unknown;
 
@@ -35,7 +61,7 @@ impl ArgumentTypes for Unknown {
     const EXTRACTS: ExtractsOf = ExtractsOf::UNKNOWN;
 }
 
-/// What a ladder answers.
+/// The answer of a ladder for one argument.
 pub trait Found {
     const EXTRACTS: Extracts;
 }
@@ -51,7 +77,8 @@ impl<A: Found, W: Found, Rest: ArgumentTypes> ArgumentTypes for (A, W, Rest) {
     };
 }
 
-/// Asks the types of a function's arguments, given the type of its `State`.
+/// Examines the types of a function's arguments. `$state` is the type in its `State`
+/// argument.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __arguments {
@@ -101,7 +128,7 @@ macro_rules! __actix_web_argument {
     };
 }
 
-/// A rung of a ladder for an argument of type `T` in a function whose state is `S`.
+/// Defines a rung of a ladder, for an argument of type `T` in a function with the state `S`.
 #[cfg(any(feature = "actix-web", feature = "axum"))]
 macro_rules! rung {
     ($rung:ident) => {
@@ -125,7 +152,7 @@ macro_rules! rung {
     };
 }
 
-/// What is found on a rung.
+/// Defines an answer, and the rungs on which the method `found` returns it.
 #[cfg(any(feature = "actix-web", feature = "axum"))]
 macro_rules! found {
     ($found:ident($extracts:expr), on $($rung:ty, of [$($param:ident $(: $bound:path)?),*];)+) => {
@@ -154,7 +181,8 @@ mod on_axum {
 
     use super::{Deref, Extracts, Found, PhantomData};
 
-    // Most extractors take any state, and the others that of the function's `State`.
+    // Most extractors accept any state, so `()` stands for it. The others need the state of
+    // the function's `State` argument.
     rung!(Axum, then AxumParts);
     rung!(AxumParts, then AxumStateParts);
     rung!(AxumStateParts, then AxumBody);
@@ -226,7 +254,7 @@ mod on_actix_web {
 #[cfg(feature = "actix-web")]
 pub use on_actix_web::ActixWeb;
 
-/// The request that an argument is, if it is one that a layer knows.
+/// The layer's request that an argument carries in its extensions, if there is one.
 #[derive(Debug, Default)]
 pub struct Carried(Option<Arc<Request>>);
 
@@ -244,7 +272,7 @@ impl Carried {
     }
 }
 
-/// Asks an argument for the request that it is.
+/// Looks for the layer's request in an argument, by autoderef specialization.
 #[derive(Debug)]
 pub struct Argument<'a, T>(pub &'a T);
 
@@ -285,20 +313,21 @@ impl<T> Deref for Argument<'_, T> {
     }
 }
 
-/// An argument that is not a request.
+/// The last rung: an argument that cannot carry a request.
 #[derive(Debug)]
 pub struct AnyArgument;
 
 impl AnyArgument {
     #[must_use]
-    #[allow(clippy::unused_self, reason = "it is the last rung")]
+    #[allow(clippy::unused_self, reason = "has the signature of the other rungs")]
     pub fn carried(&self) -> Carried {
         Carried::default()
     }
 }
 
-/// A teller of a function whose arguments say something. `C` is `Carried` where one
-/// of them may be the request.
+/// A [`Teller`] together with what the arguments of the function say.
+///
+/// `C` is [`Carried`] if one of the arguments may be the request.
 #[derive(Debug)]
 pub struct WithArguments<T, A, C = ()> {
     teller: T,
@@ -325,6 +354,7 @@ impl<T, A> WithArguments<T, A> {
     }
 }
 
+/// Access to the [`Carried`] request, if the function has an argument for it.
 pub trait Carries {
     fn carried(&self) -> Option<&Carried>;
 }
@@ -351,12 +381,13 @@ impl<R, T: Teller<R>, A, C> Teller<R> for WithArguments<T, A, C> {
     }
 }
 
-/// What a teller knows about its function's arguments. A plain teller knows nothing.
+/// What a [`Teller`] knows about the arguments of its function. A plain teller knows
+/// nothing.
 pub trait Arguments {
-    /// What the arguments are to each framework.
+    /// The kinds of the arguments, for each framework.
     const EXTRACTS: ExtractsOf = ExtractsOf::NO_ARGUMENTS;
 
-    /// The request that one of the arguments is.
+    /// Returns the request that one of the arguments carries.
     fn carried(&self) -> Option<&Carried> {
         None
     }

@@ -1,5 +1,4 @@
-//! The values that tell one series of a kind from another, and the series by
-//! their values.
+//! The values of dynamic labels, and a table of series by these values.
 
 use std::cell::RefCell;
 use std::fmt::{Display, Write as _};
@@ -13,7 +12,9 @@ use crate::call::series::{Series, SeriesRef};
 use crate::lock_free::trie::Trie;
 use crate::settings;
 
-/// What can be the value of a label.
+/// A type whose values can be label values: every `Display` type.
+///
+/// The trait exists for its diagnostic.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the value of a label",
     label = "not a string, and not `Display`",
@@ -25,22 +26,22 @@ pub trait LabelValue: Display {}
 #[diagnostic::do_not_recommend]
 impl<T: Display> LabelValue for T {}
 
-/// A label's value as the runtime takes it.
+/// Converts the value of a label for the runtime.
 #[inline(always)]
 pub fn shown<T: LabelValue>(value: &T) -> &dyn Display {
     value
 }
 
-/// The values of a call's dynamic labels, one after the other.
+/// The values of a call's dynamic labels, concatenated.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Values {
     text: String,
-    /// Where each value ends, so that `a`+`bc` and `ab`+`c` differ.
+    /// The end of each value in `text`, so that `a`+`bc` and `ab`+`c` differ.
     ends: Vec<usize>,
 }
 
 thread_local! {
-    /// Used again for each call, so that a call allocates nothing.
+    /// A buffer that is reused, so that a call does not allocate.
     static VALUES: RefCell<Values> = const { RefCell::new(Values::EMPTY) };
 }
 
@@ -56,15 +57,15 @@ impl Values {
         filled
     }
 
-    /// Calls `ask` with the values, in a buffer of this thread where possible.
+    /// Calls `ask` with the values, in the buffer of this thread if possible.
     pub(crate) fn with<T>(values: &[&dyn Display], ask: impl Fn(&Self) -> T) -> T {
         let asked = VALUES.try_with(|buffer| {
-            // Borrowed when a label's `Display` calls an instrumented function.
+            // Already borrowed if the `Display` of a label calls an instrumented function.
             let mut buffer = buffer.try_borrow_mut().ok()?;
             buffer.fill(values);
             Some(ask(&buffer))
         });
-        // A call in the destructor of a thread-local may find the buffer gone.
+        // The buffer is gone if the call runs in the destructor of another thread-local.
         asked
             .ok()
             .flatten()
@@ -80,8 +81,8 @@ impl Values {
         self.text.shrink_to(ByValues::LONGEST);
         self.ends.clear();
         for value in values {
-            // Only a `Display` that reports an error of its own can fail; what
-            // it wrote before is the value.
+            // Writing to a `String` cannot fail, but a `Display` may return an error of its
+            // own. The value is then what it wrote before.
             let _ = write!(self.text, "{value}");
             self.ends.push(self.text.len());
         }
@@ -95,7 +96,8 @@ impl Values {
     }
 }
 
-/// The series of a site with dynamic labels, by their values, up to a bound.
+/// The cached series of a call site, by the values of its dynamic labels. Bounded by
+/// `max_series`.
 #[derive(Debug, Default)]
 pub(crate) struct ByValues {
     hasher: RandomState,
@@ -103,11 +105,11 @@ pub(crate) struct ByValues {
 }
 
 impl ByValues {
-    /// Sets of values longer than this are looked up in the recorder at every
-    /// call instead of being kept.
+    /// The length in bytes above which a set of values is not cached. Its series are looked
+    /// up in the recorder at every call.
     const LONGEST: usize = 1024;
 
-    /// The series of these values in the current recorder.
+    /// Returns the series of these values in the current recorder.
     #[inline]
     pub(crate) fn series(
         &'static self,
@@ -122,7 +124,7 @@ impl ByValues {
         SeriesRef::Own(Arc::new(Series::of_current(labels())))
     }
 
-    /// `None` where the set is not to be kept.
+    /// Returns the cached series. `None` if the series must not be cached.
     #[inline]
     fn get(
         &'static self,
@@ -143,8 +145,8 @@ impl ByValues {
         values: &Values,
         labels: Vec<Label>,
     ) -> Option<&'static Series> {
-        // Past the bound on a metric's series, a kept handle would only be one
-        // more name for the overflow series.
+        // Beyond `max_series`, every new handle would lead to the overflow series. Caching
+        // such handles would let the table grow without a bound.
         let bound = settings::installed().map_or(settings::DEFAULT_MAX_SERIES, |s| s.max_series);
         if values.text.len() > Self::LONGEST || self.kept.len() >= bound {
             return None;

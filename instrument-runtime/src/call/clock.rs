@@ -1,4 +1,5 @@
-//! The clock that calls are timed by: monotonic, and the cheapest to read.
+//! The clock that times calls: monotonic, and the time stamp counter where `quanta` can
+//! use it, because that is the cheapest to read.
 
 use std::sync::LazyLock;
 
@@ -6,7 +7,7 @@ use quanta::Clock;
 
 static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::new);
 
-/// A reading, in the clock's own unit.
+/// A reading of the clock, in its raw unit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Instant(u64);
 
@@ -16,7 +17,9 @@ impl Instant {
         Self(CLOCK.raw())
     }
 
-    /// Never below 0, also where the counters of two cores differ.
+    /// Returns the time since this reading, in nanoseconds.
+    ///
+    /// Saturates at 0, because the counters of two cores may differ.
     #[inline]
     pub(crate) fn elapsed_nanos(self) -> u64 {
         let clock = &*CLOCK;
@@ -24,8 +27,8 @@ impl Instant {
     }
 }
 
-/// A process's first reading calibrates the clock (0.6 ms); better now than in
-/// the first call.
+/// Calibrates the clock, which takes 0.6 ms. Called by `install`, so that the first call
+/// does not pay for it.
 pub(crate) fn calibrate() {
     LazyLock::force(&CLOCK);
 }

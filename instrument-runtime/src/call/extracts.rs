@@ -1,23 +1,26 @@
-//! What a function's arguments are to a framework: extractors, and of which kind.
+//! Whether the arguments of a function are extractors of a framework, and of which kind.
 
-#![allow(missing_docs, reason = "only the expansion names these")]
+#![allow(missing_docs, reason = "named only in the expansion of the macro")]
 
-/// What one argument is to one framework, or all of a function's together.
+/// The kinds of one argument, or of all arguments of a function, for one framework: a set
+/// of flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extracts(u8);
 
 impl Extracts {
-    /// An extractor as any helper may take one: headers, say, or none at all.
+    /// An extractor that helpers also take, such as a header map. Also the value of a
+    /// function without arguments.
     pub const PLAIN: Self = Self(0);
-    /// No extractor.
+    /// Not an extractor.
     pub const OTHER: Self = Self(1);
-    /// It takes the request's body.
+    /// An extractor that consumes the body of the request.
     pub const BODY: Self = Self(2);
-    /// Helpers seldom take it.
+    /// An extractor that helpers seldom take: evidence that the function is a handler.
     pub const TELLING: Self = Self(4);
     /// The request itself.
     pub const REQUEST: Self = Self(8);
 
+    /// Returns the union of both sets.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -29,7 +32,7 @@ impl Extracts {
         self.0 & other.0 != 0
     }
 
-    /// Whether all arguments are extractors.
+    /// Returns whether all arguments are extractors.
     pub(crate) const fn are_all(self) -> bool {
         !self.has(Self::OTHER)
     }
@@ -47,7 +50,7 @@ impl Extracts {
     }
 }
 
-/// What a function's arguments are to each framework.
+/// The kinds of a function's arguments, for each framework.
 #[derive(Clone, Copy, Debug)]
 pub struct ExtractsOf {
     pub axum: Extracts,

@@ -1,8 +1,8 @@
-//! Which recorder takes a call: our own, another one, or none.
+//! Which recorder records a call: our own, another one, or none.
 //!
-//! A call site keeps handles of our own recorder only. Any other recorder may
-//! forget a series (`idle_timeout`) or add labels when a handle is registered
-//! (metrics-tracing-context), so a call looks up its handles there each time.
+//! A call site caches the handles of our own recorder only. Any other recorder may drop a
+//! series (`idle_timeout` of metrics-exporter-prometheus) or add labels when a handle is
+//! registered (metrics-tracing-context), so there every call registers its handles again.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,20 +12,22 @@ use crate::names;
 use crate::recorder::direct;
 use crate::settings;
 
-/// Whether no recorder is installed for this thread, so that a call is not recorded.
+/// Returns whether no recorder is installed for this thread, so that nothing is recorded.
 pub(crate) fn is_none() -> bool {
     metrics::with_recorder(direct::address) == 0
 }
 
-/// Whether this thread's current recorder is our own.
+/// Returns whether the current recorder of this thread is our own.
 #[inline]
 pub(crate) fn is_ours() -> bool {
     let current = metrics::with_recorder(direct::address);
     current != 0 && current == direct::reached()
 }
 
-/// Describes the three metrics to a recorder of the application's, unless it is
-/// one of the last few recorders that the metrics were described to.
+/// Describes the three metrics to a recorder that is not our own.
+///
+/// Skips the recorders that it has described the metrics to last. It remembers eight of
+/// them by their addresses.
 pub(crate) fn describe_once(recorder: &dyn Recorder) {
     static DESCRIBED: [AtomicUsize; 8] = [const { AtomicUsize::new(0) }; 8];
     static NEXT: AtomicUsize = AtomicUsize::new(0);

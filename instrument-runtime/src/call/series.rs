@@ -1,5 +1,5 @@
-//! The series of one label set: its gauge, and a counter and a histogram for
-//! each way that its calls have ended.
+//! The series of one label set: one gauge, and a counter and a histogram for each way in
+//! which calls have ended.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::outcome::End;
 use crate::recorder::direct::{self, Thread};
 use crate::settings;
 
-/// Where the metrics come from, for a recorder that asks.
+/// The origin of the metrics, which a recorder may filter by.
 static METADATA: Metadata<'static> = Metadata::new(
     "instrument_runtime",
     Level::INFO,
@@ -22,17 +22,18 @@ static METADATA: Metadata<'static> = Metadata::new(
 /// The handles of one label set.
 #[derive(Debug)]
 pub(crate) struct Series {
-    /// All but the end's: method, endpoint and the function's own.
+    /// The labels that are known before the end: method, endpoint and the function's own.
     labels: Vec<Label>,
     handles: Handles,
 }
 
 #[derive(Debug)]
 enum Handles {
-    /// Of our own recorder. They are kept, since it never forgets a series.
+    /// Handles of our own recorder. They can be cached, because it never drops a series.
     Ours(Ours),
-    /// Of another recorder, for one call. Only the gauge is held, so that a call
-    /// leaves the gauge that it entered; the rest is looked up at its end.
+    /// The gauge of another recorder, for one call. It is held until the call ends, so that
+    /// the call decrements the gauge that it incremented. The counter and the histogram are
+    /// registered at the end.
     Facade(Gauge),
 }
 
@@ -40,7 +41,8 @@ enum Handles {
 struct Ours {
     families: &'static direct::Families,
     in_progress: direct::InProgress,
-    /// The one or two ends that most calls have come first.
+    /// The handles by end, in the order in which the ends were first seen. Most calls have
+    /// one of the first two.
     ends: List<End, EndHandles>,
 }
 
@@ -51,7 +53,7 @@ struct EndHandles {
 }
 
 impl Series {
-    /// Handles to keep. `None` unless our own recorder is the global one.
+    /// Creates handles that can be cached. `None` unless our own recorder is the global one.
     pub(crate) fn of_ours(labels: Vec<Label>) -> Option<Self> {
         let families = direct::installed()?;
         let in_progress = direct::in_progress(families, &in_progress_key(&labels));
@@ -65,7 +67,7 @@ impl Series {
         })
     }
 
-    /// Handles for one call, from the current recorder.
+    /// Creates handles for one call, from the current recorder.
     pub(crate) fn of_current(labels: Vec<Label>) -> Self {
         let key = in_progress_key(&labels);
         let gauge = metrics::with_recorder(|recorder| {
@@ -79,6 +81,7 @@ impl Series {
         }
     }
 
+    /// Increments the gauge.
     #[inline]
     pub(crate) fn started(&self) {
         match &self.handles {
@@ -87,7 +90,7 @@ impl Series {
         }
     }
 
-    /// Takes a start back, for a call that goes on in another series.
+    /// Decrements the gauge without counting an end, for a call that moves to another series.
     pub(crate) fn moved_away(&self) {
         match &self.handles {
             Handles::Ours(ours) => ours.in_progress.down(Thread::current()),
@@ -95,12 +98,13 @@ impl Series {
         }
     }
 
-    /// Counts a call that never was in this gauge.
+    /// Counts a call that has ended and was never in this gauge.
     pub(crate) fn ended_elsewhere(&self, end: End, nanos: u64) {
         self.started();
         self.ended(end, nanos);
     }
 
+    /// Counts the end of a call, records its latency and decrements the gauge.
     #[inline(always)]
     pub(crate) fn ended(&self, end: End, nanos: u64) {
         match &self.handles {
@@ -112,7 +116,7 @@ impl Series {
         }
     }
 
-    /// Shows the series of an end before a call ends so.
+    /// Creates the series of an end, with the value 0, before a call has this end.
     pub(crate) fn expect(&self, end: End) {
         if let Handles::Ours(ours) = &self.handles {
             ours.ends.add(end, self.end_handles(ours, end));
@@ -134,7 +138,7 @@ impl Series {
         }
     }
 
-    /// Apart, so that a call that our own recorder takes is not held up.
+    /// Out of line, to keep the path of our own recorder small.
     #[inline(never)]
     fn ended_by_facade(&self, gauge: &Gauge, end: End, nanos: u64) {
         let (requests, latency) = self.end_keys(end);
@@ -147,7 +151,7 @@ impl Series {
         gauge.decrement(1.0);
     }
 
-    /// The keys of the counter and the histogram.
+    /// Returns the keys of the counter and the histogram.
     fn end_keys(&self, end: End) -> (Key, Key) {
         let names = settings::names();
         let mut labels = self.labels.clone();
@@ -175,7 +179,7 @@ fn in_progress_key(labels: &[Label]) -> Key {
 }
 
 impl Ours {
-    /// Counts a call, which leaves the gauge.
+    /// Records one call in all three metrics.
     #[inline(always)]
     fn record(&self, handles: &EndHandles, nanos: u64) {
         let thread = Thread::current();
@@ -190,7 +194,7 @@ fn up_by_facade(gauge: &Gauge) {
     gauge.increment(1.0);
 }
 
-/// The series that one call counts into.
+/// The series that one call is counted in: cached by the call site, or owned by the call.
 #[derive(Clone, Debug)]
 pub(crate) enum SeriesRef {
     Kept(&'static Series),
