@@ -1,5 +1,5 @@
-//! One static for each annotated function: what its labels are, and the
-//! handles of the label sets that it has had.
+//! [`CallSite`]: the static of one annotated function, with its labels and the cached
+//! handles of its series.
 
 use std::fmt::{self, Display};
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -12,59 +12,63 @@ use crate::call::{global, hints};
 use crate::outcome::Outcome;
 use crate::settings;
 
-/// What a function is to a request in whose course it is called.
+/// Whether a function may be the handler of the request in which it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Its handler, if the evidence says so.
+    /// It is the handler if its names or the evidence say so.
     Open,
-    /// Its handler only by its names.
+    /// It is the handler only if its names say so.
     Helper,
-    /// Its handler, as the attribute says.
+    /// It is the handler: the attribute says so.
     Handler,
-    /// Not its handler, as the attribute or the signature says.
+    /// It is not the handler: the attribute or the signature says so.
     Never,
 }
 
-/// The static of one annotated function. Everything in it is known when the
-/// program is compiled, but for the handles.
+/// The static of one annotated function.
+///
+/// Everything in it is known at compile time, except the cached handles.
 #[derive(Debug)]
 pub struct CallSite {
-    /// The module of a function that is its own endpoint; otherwise empty.
+    /// The module, if the function's path is the endpoint. Empty if an endpoint was given.
     module: &'static str,
-    /// The function, or the endpoint that it was given.
+    /// The name of the function, or the endpoint that was given.
     name: &'static str,
     method: &'static str,
     literal_labels: &'static [(&'static str, &'static str)],
     dynamic_labels: &'static [&'static str],
     role: Role,
-    /// Our own recorder's, of the site without dynamic labels. What is kept is
-    /// behind pointers, so that a handler costs little in the binary.
+    /// The cached series of a function without dynamic labels.
+    ///
+    /// The caches are behind pointers, so that a static takes little space in the binary.
     plain: OnceLock<Box<Series>>,
     tables: OnceLock<Box<Tables>>,
 }
 
-/// Our own recorder's series of a site that has more than one.
+/// The cached series of a function that has more than one.
 #[derive(Debug, Default)]
 struct Tables {
     by_values: OnceLock<ByValues>,
-    /// With the request's method and endpoint as the first two values.
+    /// By the method and the endpoint of the request, then by the values of the labels.
     of_requests: OnceLock<ByValues>,
 }
 
 #[allow(
     clippy::declare_interior_mutable_const,
-    reason = "they are copied before use"
+    reason = "the constants are copied before use"
 )]
 impl CallSite {
-    /// Constants, so that the compiler evaluates them once and not for each handler.
+    /// Constants, so that the compiler evaluates them once and not for every handler.
     const NO_SERIES: OnceLock<Box<Series>> = OnceLock::new();
     const NO_TABLES: OnceLock<Box<Tables>> = OnceLock::new();
 
-    /// A function that was given its endpoint, which alone is in the binary. There
+    /// Creates the site of a function whose endpoint was given.
+    ///
+    /// The path of the function is not needed then, and does not get into the binary. There
     /// is no label `method` if `method` is empty.
     #[must_use]
     pub const fn of_endpoint(endpoint: &'static str, method: &'static str) -> Self {
-        // A literal has been checked before; a constant is evaluated here.
+        // The macro checks a literal. The value of a constant is known only here.
         assert!(
             !endpoint.is_empty(),
             "`endpoint` is empty; leave it out to get the function's path"
@@ -72,9 +76,10 @@ impl CallSite {
         Self::of_function("", endpoint, method)
     }
 
-    /// A function whose path is its endpoint. `module` is `module_path!()`;
-    /// `function` is the name, with its type's before it in an annotated `impl`
-    /// block.
+    /// Creates the site of a function whose path is its endpoint.
+    ///
+    /// `module` is `module_path!()`. `function` is the name of the function; in an annotated
+    /// `impl` block it is `Type::function`.
     #[must_use]
     pub const fn of_function(
         module: &'static str,
@@ -93,8 +98,8 @@ impl CallSite {
         }
     }
 
-    /// The function's own labels: those whose values are literals, and the
-    /// names of those whose values come with each call.
+    /// Sets the function's own labels: the labels with literal values, and the names of the
+    /// labels whose values come with each call.
     #[must_use]
     pub const fn labels(
         mut self,
@@ -106,22 +111,22 @@ impl CallSite {
         self
     }
 
-    /// No framework can call this function with a request: it takes something by
-    /// reference, say. It is a request's handler only by its names.
+    /// Marks a function that no framework can call with a request, for example because it
+    /// takes an argument by reference. It is a handler only if its names say so.
     #[must_use]
     pub const fn helper(mut self) -> Self {
         self.role = Role::Helper;
         self
     }
 
-    /// `handler = false`, and middleware.
+    /// Marks a function that is never a handler: `handler = false`, and middleware.
     #[must_use]
     pub const fn never_a_handler(mut self) -> Self {
         self.role = Role::Never;
         self
     }
 
-    /// `handler`
+    /// Marks a function that is a handler: the argument `handler`.
     #[must_use]
     pub const fn handler(mut self) -> Self {
         self.role = Role::Handler;
@@ -140,17 +145,17 @@ impl CallSite {
         self.role
     }
 
-    /// Empty if it has none.
+    /// Returns the method, or an empty string if none is known.
     pub(crate) fn method(&self) -> &'static str {
         self.method
     }
 
-    /// The one that it was given.
+    /// Returns the endpoint, if one was given.
     pub(crate) fn endpoint(&self) -> Option<&'static str> {
         self.has_endpoint().then_some(self.name)
     }
 
-    /// Whether the attribute gives the function a method or an endpoint.
+    /// Returns whether the attribute gives the function a method or an endpoint.
     pub(crate) fn is_named(&self) -> bool {
         self.has_method() || self.has_endpoint()
     }
@@ -159,6 +164,7 @@ impl CallSite {
         !(self.literal_labels.is_empty() && self.dynamic_labels.is_empty())
     }
 
+    /// Returns the series of a call that is counted by itself.
     pub(crate) fn series_of_call(&'static self, values: Option<&Values>) -> SeriesRef {
         match values {
             Some(values) => self.series_of(values),
@@ -173,8 +179,8 @@ impl CallSite {
         }
     }
 
-    /// The series of a call without values, if our own recorder takes it. `first` is
-    /// told of the first such call.
+    /// Returns the cached series of a call without dynamic labels. `None` if the current
+    /// recorder is not our own. `first` runs before the series is created.
     #[inline]
     pub(crate) fn kept_series(&'static self, first: impl FnOnce()) -> Option<&'static Series> {
         if global::is_ours() {
@@ -184,7 +190,7 @@ impl CallSite {
         }
     }
 
-    /// For one call without values.
+    /// Returns an uncached series, for one call without dynamic labels.
     #[cold]
     pub(crate) fn own_series(&self) -> SeriesRef {
         hints::call_elsewhere(self);
@@ -218,17 +224,17 @@ impl CallSite {
         })
     }
 
-    /// Shows the series in our own recorder, with the end that a handler most likely
-    /// has. Counts nothing.
+    /// Creates the series in our own recorder with zeros, for the end that a handler most
+    /// likely has (status 200).
     pub(crate) fn show_zeros(&'static self) {
-        // Not kept, so that the first call is known to be one.
+        // Not cached, so that `first_plain` still notices the first call.
         if let Some(series) = Series::of_ours(self.label_set(&Values::EMPTY)) {
             series.expect(Outcome::HttpStatus(200).end());
         }
     }
 
-    /// The series of a call that is the handler of a request. `route` is what
-    /// the framework matched.
+    /// Returns the series of a request whose handler is a call of this function. `route` is
+    /// the route that the framework matched.
     pub(crate) fn series_of_request(
         &'static self,
         method: &'static str,
@@ -274,7 +280,8 @@ impl CallSite {
     #[cold]
     fn label_set(&self, values: &Values) -> Vec<Label> {
         let names = settings::names().labels;
-        // Three more come with the end.
+        // Room for method and endpoint, and for the three labels that come with the end:
+        // `outcome`, `http_status` and `grpc_status`.
         let mut labels = Vec::with_capacity(5 + self.literal_labels.len() + values.len());
         if self.has_method() {
             labels.push(Label::from_static_parts(names.method, self.method));
@@ -297,7 +304,7 @@ impl CallSite {
         labels
     }
 
-    /// `module::path::function`, without the crate's name.
+    /// Returns `module::path::function`, without the name of the crate.
     fn path(&self) -> String {
         self.module
             .split("::")
@@ -309,7 +316,7 @@ impl CallSite {
     }
 }
 
-/// As a person would know it.
+/// Shows the function as in messages: the method, and the endpoint or the path.
 impl fmt::Display for CallSite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.has_method() {
@@ -323,24 +330,29 @@ impl fmt::Display for CallSite {
     }
 }
 
-/// An annotated handler whose labels are all known, as the linker collects them.
+/// An annotated handler whose labels are all known at compile time. `inventory` collects
+/// these from the whole program.
 #[derive(Clone, Copy, Debug)]
 pub struct Known(pub &'static CallSite);
 
 inventory::collect!(Known);
 
-/// Shows each known handler on the page with a count of zero, so that `rate()` sees
-/// the first request.
+/// Creates the series of every known handler with zeros.
+///
+/// `rate()` and `increase()` need a sample before the first request; otherwise they miss the
+/// jump from no series to 1.
 pub(crate) fn show_zeros() {
     for Known(site) in inventory::iter::<Known> {
         site.show_zeros();
     }
 }
 
-/// The series of requests that no annotated handler with labels of its own took.
+/// The series of requests whose handler has no labels of its own or is not annotated.
 static BY_METHOD_AND_ENDPOINT: LazyLock<ByValues> = LazyLock::new(ByValues::default);
 
-/// The series of a request by its method and endpoint. `endpoint` must be one of a bounded number: a route, never a raw path.
+/// Returns the series of a request by its method and endpoint.
+///
+/// `endpoint` must have bounded cardinality: a route pattern, never a raw path.
 pub(crate) fn series_of_route(method: &'static str, endpoint: &str) -> SeriesRef {
     Values::with(&[&method, &endpoint], |values| {
         BY_METHOD_AND_ENDPOINT.series(values, || {

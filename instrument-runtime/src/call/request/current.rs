@@ -1,4 +1,4 @@
-//! The request that is current on a thread, and the poll in whose course it is.
+//! The request that is current on a thread, and the layer's poll that is running.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -7,17 +7,18 @@ use super::{Caller, HAS_LAYER, Request, Ticket};
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Request>>> = const { RefCell::new(None) };
-    /// Whether there is one, for calls outside of all requests.
+    /// Whether `CURRENT` contains a request. Cheaper to read, for calls outside requests.
     static IS_CURRENT: Cell<bool> = const { Cell::new(false) };
     static POLL: Cell<Option<Poll>> = const { Cell::new(None) };
 }
 
-/// One poll by a layer, or its call of the service before the first one.
+/// Identifies one poll by a layer. The layer's call of the inner service counts as part of
+/// the first poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Poll {
-    /// The request's address, so that another request's polls differ.
+    /// The address of the request, so that polls of different requests differ.
     pub(super) request: usize,
-    /// Which of the request's layers polls.
+    /// Which of the request's layers is polling.
     pub(super) layer: u32,
     pub(super) number: u32,
 }
@@ -27,7 +28,7 @@ impl Poll {
         POLL.get()
     }
 
-    /// Runs `run` in the course of this poll.
+    /// Runs `run` as part of this poll.
     pub(super) fn during<T>(self, run: impl FnOnce() -> T) -> T {
         struct Restore(Option<Poll>);
 
@@ -42,7 +43,7 @@ impl Poll {
     }
 }
 
-/// A thread, while it lives.
+/// Identifies a thread among the living ones, by the address of a thread-local.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ThreadMark(usize);
 
@@ -53,8 +54,8 @@ impl ThreadMark {
     }
 }
 
-/// Changes the current request for the one in `slot`. Nothing is current on a
-/// thread whose thread-locals are being destroyed.
+/// Swaps the current request with the one in `slot`. Does nothing on a thread whose
+/// thread-locals are being destroyed.
 fn swap_current(slot: &mut Option<Arc<Request>>) {
     let _ = CURRENT.try_with(|current| {
         let mut current = current.borrow_mut();
@@ -65,7 +66,7 @@ fn swap_current(slot: &mut Option<Arc<Request>>) {
 
 /// Runs `run` with the request in `slot` as the current one.
 pub(super) fn within<T>(slot: &mut Option<Arc<Request>>, run: impl FnOnce() -> T) -> T {
-    /// Puts all back as it was, also when `run` panics.
+    /// Swaps back, also if `run` panics.
     struct Restore<'a>(&'a mut Option<Arc<Request>>);
 
     impl Drop for Restore<'_> {
@@ -79,7 +80,10 @@ pub(super) fn within<T>(slot: &mut Option<Arc<Request>>, run: impl FnOnce() -> T
     run()
 }
 
-/// Runs `run` where no request is current: a recorder may call what it likes.
+/// Runs `run` with no current request.
+///
+/// For code that calls a recorder: a recorder is foreign code and may call instrumented
+/// functions.
 pub(super) fn apart<T>(run: impl FnOnce() -> T) -> T {
     if is_current() {
         within(&mut None, run)
@@ -88,26 +92,29 @@ pub(super) fn apart<T>(run: impl FnOnce() -> T) -> T {
     }
 }
 
+/// Calls `ask` with the current request, if there is one.
 pub(super) fn with_current<T>(ask: impl FnOnce(&Arc<Request>) -> T) -> Option<T> {
     let asked = CURRENT.try_with(|current| current.try_borrow().ok()?.as_ref().map(ask));
     asked.ok().flatten()
 }
 
-/// Whether a call that starts now is within a request.
+/// Returns whether a request is current on this thread.
 #[inline]
 pub(crate) fn is_current() -> bool {
     HAS_LAYER && IS_CURRENT.get()
 }
 
-/// Whether the current request knows the call that starts: as its handler, or as
-/// one that could be.
+/// Reports the start of a call to the current request.
+///
+/// Returns a ticket if the request keeps track of the call, because the call is its handler
+/// or could be.
 #[cold]
 pub(crate) fn starts(caller: &Caller<'_>) -> Option<Ticket> {
     let request = with_current(Arc::clone)?;
     apart(|| request.starts(caller))
 }
 
-/// Tells the current request its route.
+/// Sets the route of the current request.
 pub(crate) fn refine_current(route: super::Route) {
     if let Some(request) = with_current(Arc::clone) {
         apart(|| request.refine(Some(route)));

@@ -1,4 +1,4 @@
-//! Whether a call that starts is its request's handler.
+//! Decides whether a call that starts is the handler of the current request.
 
 use super::current::Poll;
 use super::{By, Caller, Evidence, Framework, HandedOver, Request, State};
@@ -6,22 +6,27 @@ use crate::call::extracts::Extracts;
 use crate::call::site::{CallSite, Role};
 use crate::outcome::Protocol;
 
-/// What becomes of a call that starts.
+/// What happens to a call that starts.
 pub(super) enum Verdict {
+    /// It joins the request as its handler.
     Joins(By),
-    /// It could be the handler: by itself, and so is what it calls.
+    /// It could be the handler, but the evidence is missing. It is counted by itself, and
+    /// while it runs, no other call is inferred to be the handler.
     Doubtful,
+    /// It is counted by itself.
     ByItself,
 }
 
-/// What a function's names say about a request.
+/// How a function's names (its method and endpoint) compare with those of the request.
 #[derive(PartialEq, Eq)]
 enum Names {
+    /// They do not decide: the method or the endpoint is not given.
     Nothing,
-    /// They are the request's.
+    /// Both are the request's.
     Same,
-    /// The endpoint is another one.
+    /// The endpoint is not the request's.
     OtherEndpoint,
+    /// The method is not the request's.
     OtherMethod,
 }
 
@@ -51,7 +56,7 @@ impl Request {
             return Names::OtherMethod;
         }
         let Some(endpoint) = site.endpoint() else {
-            // A method alone is the method of many.
+            // Many functions have the same method.
             return Names::Nothing;
         };
         let is_endpoint = match (state.route.as_deref(), state.candidate.as_deref()) {
@@ -68,7 +73,7 @@ impl Request {
         }
     }
 
-    /// What there is to go by where neither a word nor a name says it.
+    /// Judges a call by the evidence, when neither the attribute nor the names decide.
     fn infer(&self, state: &State, caller: &Caller<'_>, has_other_endpoint: bool) -> Verdict {
         let Evidence {
             protocol,
@@ -88,7 +93,8 @@ impl Request {
                 is_callable && extracts.actix_web.are_all(),
                 !has_other_endpoint && state.route.is_some() && extracts.actix_web.is_telling(),
             ),
-            // A service's methods take `&self`.
+            // No `is_callable` here: the methods of a tonic service take `&self`, so their
+            // role is `Helper`.
             Framework::Tonic => (protocol == Protocol::Grpc && is_carried, true),
             Framework::Tower => (
                 is_callable && protocol == Protocol::Http && is_carried,
@@ -110,14 +116,17 @@ impl Request {
         }
     }
 
-    /// axum calls a handler as soon as the last extractor is done, and only one for
-    /// the body takes the request apart before it is.
+    /// Returns whether axum has handed the request over to this very call.
+    ///
+    /// axum takes the request apart for its last extractor, and calls the handler as soon as
+    /// that extractor is done. Only an extractor of the body can take longer than the poll in
+    /// which the request was taken apart.
     fn is_handed_to(state: &State, extracts: Extracts) -> bool {
         let HandedOver::In(poll) = state.handed_over else {
             return false;
         };
         if extracts.is_request() {
-            // Another one: it would have been carried.
+            // If the argument were known to be this request, `is_carried` would hold.
             false
         } else if extracts.has_body() {
             extracts.is_telling()
@@ -127,14 +136,15 @@ impl Request {
     }
 }
 
-/// Whether `route` is `endpoint`, or that with what it is nested in before it.
+/// Returns whether `route` is `endpoint`, or ends with it at a `/` (in nested routers).
 fn ends_with(route: &str, endpoint: &str) -> bool {
     route == endpoint || endpoint.starts_with('/') && route.ends_with(endpoint)
 }
 
-/// Whether a path is one of a route pattern's, of any framework's notation:
-/// `{id}`, `{id:\d+}`, `:id`, `<id>`; `{*rest}`, `*rest` and `<rest..>` take all
-/// that is left.
+/// Returns whether `path` matches a route pattern, in the notation of any framework.
+///
+/// `{id}`, `{id:\d+}`, `:id` and `<id>` match one segment; `{*rest}`, `*rest` and `<rest..>`
+/// match all remaining segments.
 fn matches(pattern: &str, path: &str) -> bool {
     let mut segments = path.split('/');
     for expected in pattern.split('/') {

@@ -1,8 +1,11 @@
-//! The values of the label `method`.
+//! The value of the label `method`.
 
-/// One of the nine standard methods (RFC 9110, and RFC 5789 for PATCH), or
-/// `_OTHER` as in the OpenTelemetry conventions: a client can send any word it
-/// likes, and must not make a series with each. Methods are case-sensitive.
+/// Returns one of the nine standard methods (RFC 9110, and RFC 5789 for `PATCH`), or
+/// `_OTHER`.
+///
+/// A client can send any method, so other methods must not become label values: that would
+/// be unbounded cardinality. OpenTelemetry's conventions use `_OTHER` too. Methods are
+/// case-sensitive.
 pub(crate) fn label(method: &str) -> &'static str {
     match method {
         "GET" => "GET",

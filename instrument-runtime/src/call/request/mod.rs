@@ -1,69 +1,102 @@
-//! One request, as a layer sees it, and the annotated function that is its
-//! handler: the request is counted once, with the labels, the endpoint and the
-//! outcome of that function. Every other annotated call is counted by itself.
+//! One request, as a layer sees it, and the search for its handler among the annotated
+//! functions.
+//!
+//! A request is counted once: with the labels, the explicit endpoint and the outcome of its
+//! handler. Every other annotated call is counted by itself.
+//!
+//! | file         | contents                                                            |
+//! |--------------|---------------------------------------------------------------------|
+//! | `mod.rs`     | [`Request`]: its state, and what each event does                    |
+//! | `judge.rs`   | whether a call that starts is the handler                           |
+//! | `slot.rs`    | [`Slot`] and [`Token`]: what a layer holds and leaves in extensions |
+//! | `current.rs` | the request that is current on a thread                             |
+//! | `method.rs`  | the value of the label `method`                                     |
 //!
 //! # Identity
 //!
-//! A [`Request`] is shared: by the future of the layer that counts it, by each
-//! layer within that one, and by the calls that it knows of. A [`Token`] in the
-//! request's extensions leads from the request itself to its `Request`, also on
-//! another task or thread. The request that is current on the thread is
-//! asked for only when a call starts. A call that joined ends in the request that it joined, whichever
-//! request is current then.
+//! A [`Request`] is shared (`Arc`) by the future of the layer that counts it, by the inner
+//! layers, and by the calls that the request keeps track of. A [`Token`] in the extensions
+//! of the framework's request leads to the `Request`, also on another task or thread.
+//!
+//! A call looks up the thread's current request only when it starts, and keeps a [`Ticket`]
+//! for it. A call that joined a request therefore ends in that request, whichever request is
+//! current by then. Later look-ups only compare: they detect a call that was moved out of
+//! its request, and one that was given up within it.
 //!
 //! # Which call is the handler
 //!
 //! A call that starts while a request is current is judged in this order:
 //!
-//! 1. `handler = false`, or middleware (it takes a `Next`): by itself.
-//! 2. `handler`: joins, unless another claim is active.
-//! 3. Names: a method and an endpoint that are the request's. The endpoint must
-//!    be the matched route or its end at a `/`; where no route is known, it must
-//!    match the request's path. As 2. A method that is not the request's: by
-//!    itself.
-//! 4. Inference, see `infer`: only if nothing has joined, nothing is in doubt, and
-//!    the framework's evidence is there:
-//!    - a request in the function's own argument (all frameworks but actix-web);
-//!    - axum: the request was handed over (no token is left), the arguments are
-//!      extractors, and the function returns an answer. One without a body
-//!      extractor must start in the poll in which the request was handed over.
-//!    - actix-web: a route is known, the arguments are extractors, and one of them
-//!      is of a type that only a handler takes.
+//! 1. **Never**: `handler = false`, or middleware (a function that takes a `Next`). The call
+//!    is counted by itself.
+//! 2. **The attribute**: `handler`. The call joins, unless another claim is active.
+//! 3. **Names**: the function has a method and an endpoint. If both are the request's, the
+//!    call joins, unless another claim is active. The endpoint must be the matched route, or
+//!    the end of it at a `/`; if no route is known, it must match the request's path. If the
+//!    method is another one, the call is counted by itself.
+//! 4. **Inference** (`Request::infer`): the call joins if no other claim is in the way, no
+//!    call is in doubt, nothing was released before, and the framework's evidence is there:
+//!    - all but actix-web: one of the arguments carries this very request;
+//!    - axum: the request was handed over (no token is left), the arguments are extractors,
+//!      and the function returns a response. A function without a body extractor must start
+//!      in the poll in which the request was handed over, before any other annotated
+//!      function. A body extractor must be one that helpers seldom take: not `String`,
+//!      `Bytes` or `Body`;
+//!    - actix-web: a route has matched, the arguments are extractors, one of them is an
+//!      extractor that helpers seldom take, and the function returns a response.
 //!
-//! # States of the claim
+//! A call that could be the handler by its types, but lacks the evidence, is *in doubt*: it
+//! is counted by itself, and while it runs, nothing is inferred.
 //!
-//! The request has at most one claim. A claim by 2 or 3 is *said*. A claim by 4 is
-//! *inferred*, and tentative until the response's head goes out. To *release* a claim
-//! means: the request goes back to its route, and the call to its own series, with
-//! its end if it has ended, and in progress otherwise.
+//! # The states of a claim
 //!
-//! | event                               | none        | inferred, active | inferred, ended       | said, active | said, ended |
-//! |-------------------------------------|-------------|------------------|-----------------------|--------------|-------------|
-//! | a said call starts                  | joins       | by itself        | replaces              | by itself    | replaces    |
-//! | a call with evidence starts         | joins       | by itself        | by itself (1)         | by itself    | by itself   |
-//! | any call starts outside its poll    | by itself   | released         | by itself             | by itself    | by itself   |
-//! | its call is polled elsewhere (2)    |             | released         |                       | -            |             |
-//! | its call returns, panics or is dropped |          | ended            |                       | ended        |             |
-//! | a router finds the route            | takes it    | takes it         | released              | takes it     | takes it    |
-//! | the head goes out                   | counted     | released         | joined (3)            | joined       | joined      |
-//! | the layer's future is dropped       | counted     | released         | joined (4)            | joined       | joined      |
+//! A request has at most one *claim*: the call that is its handler, as far as is known now.
+//! A claim by 2 or 3 is *stated*. A claim by 4 is *inferred*, and tentative until the head
+//! of the response goes out. A claim is *active* until its call ends.
 //!
-//! 1. It replaces the earlier call if both are calls of the same function: a retry.
-//! 2. In another request's poll, or in none: it was spawned, or is shared.
-//! 3. Released if the call was cancelled: it was given up within the request, which
-//!    something else has answered.
-//! 4. Released if the call was dropped in a poll of the request: it was given up
-//!    within the request, before the client left.
+//! To *release* a claim means to take the call out of the request again. The request goes
+//! back to the series of its route. The call is counted in its own series: with its end if
+//! it has ended, in progress otherwise. After a release, nothing is inferred any more in
+//! this request.
 //!
-//! A replaced call is counted by itself. After a release nothing is inferred any
-//! more in this request. A call that could be the handler by its types, but lacks
-//! evidence, is counted by itself; while it lasts, nothing is inferred either.
-//! On axum, a function without a body extractor is not inferred once any other
-//! annotated function has started after the request was handed over.
+//! Each row is an event, each column a state of the claim. "Joins" and "by itself" are about
+//! the call that starts, everything else is about the claim. A dash means no effect.
+//!
+//! | event                               | no claim  | inferred, active | inferred, ended | stated, active | stated, ended |
+//! |-------------------------------------|-----------|------------------|-----------------|----------------|---------------|
+//! | a call starts outside its poll (1)  | —         | released         | —               | —              | —             |
+//! | a call by 2 or 3 starts (2)         | joins     | by itself        | replaces it     | by itself      | replaces it   |
+//! | a call by 4 starts (2)              | joins     | by itself        | by itself (3)   | by itself      | by itself     |
+//! | its call is polled elsewhere (4)    |           | released         |                 | —              |               |
+//! | its call returns, panics or is dropped |        | ended            |                 | ended          |               |
+//! | a router finds the route (5)        | moves     | moves            | released, moves | moves          | moves         |
+//! | the head of the response goes out   | counted   | released         | joined (6)      | joined         | joined        |
+//! | the layer's future is dropped       | counted   | released         | joined (7)      | joined         | joined        |
+//!
+//! 1. The new call starts while the request is current, but not inside the poll of the
+//!    claim's call: on another thread, or while the claim's call is suspended. A handler is
+//!    all that runs in its request, so the inferred call is not the handler. The new call is
+//!    then judged as in the column "no claim".
+//! 2. A call that replaces an ended claim is a retry by middleware. The replaced call is
+//!    counted by itself.
+//! 3. If both calls are of the same function, the new call replaces the ended one: this is a
+//!    retry too.
+//! 4. The call is polled while another request or none is current, because it was spawned
+//!    as a task or is shared between requests.
+//! 5. The request moves to the series of the route. An inferred claim that has ended is
+//!    released, because a router finds the route before it calls the handler.
+//! 6. If the call was cancelled, the claim is released instead: the call was given up (by a
+//!    time-out, for example), and something else has produced the response.
+//! 7. If the call was dropped in a poll of the request, the claim is released instead: the
+//!    call was given up before the client left. If it was dropped together with the layer's
+//!    future, it stays joined, and the request is counted as cancelled.
+//!
+//! "Joined" and "counted" end the request: it is counted in the series of its handler, or in
+//! the series of its route if there is no claim.
 
 #![cfg_attr(
     not(all(feature = "axum", feature = "actix-web", feature = "tonic")),
-    allow(dead_code, reason = "each layer needs a part of it")
+    allow(dead_code, reason = "each layer uses only a part")
 )]
 
 mod current;
@@ -74,12 +107,12 @@ mod slot;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-#[allow(unused_imports, reason = "of use to one layer")]
+#[allow(unused_imports, reason = "used by one layer only")]
 pub(crate) use self::current::refine_current;
 use self::current::{Poll, ThreadMark, apart, with_current};
 pub(crate) use self::current::{is_current, starts};
 use self::judge::Verdict;
-#[allow(unused_imports, reason = "of use to the layers")]
+#[allow(unused_imports, reason = "used by the layers only")]
 pub(crate) use self::slot::{Slot, Token};
 use crate::call::by_values::Values;
 use crate::call::clock::Instant;
@@ -90,16 +123,17 @@ use crate::call::site::{CallSite, series_of_route};
 use crate::outcome::{End, Outcome, Protocol};
 
 /// Whether this build has any layer. Without one, no request is ever current, and the
-/// compiler removes what a call would do about requests.
+/// compiler removes the code for requests from every call.
 pub(crate) const HAS_LAYER: bool = cfg!(feature = "_layer");
 
-/// What a framework matched: bounded in number, since the application wrote it.
+/// A route pattern that a framework matched. Its cardinality is bounded, because the
+/// application wrote it.
 pub(crate) type Route = std::borrow::Cow<'static, str>;
 
 /// The label `endpoint` of a request that matched no route.
 pub(crate) const UNMATCHED: &str = "unmatched";
 
-/// Whose handlers a request can have.
+/// The framework of a layer, which decides what counts as evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framework {
     Axum,
@@ -117,30 +151,33 @@ impl Framework {
     }
 }
 
-/// What a call brings as evidence that it is the handler of a request.
+/// What a call can show as evidence that it is the handler of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Evidence<'a> {
-    /// What the return type tells.
+    /// The kind of status that the return type tells.
     pub(crate) protocol: Protocol,
+    /// Whether a framework can make a response of the return type.
     pub(crate) is_answer: bool,
     pub(crate) extracts: ExtractsOf,
+    /// The request that one of the arguments carries.
     pub(crate) carried: Option<&'a Arc<Request>>,
 }
 
-/// What a layer knows of a request before it starts.
+/// What a layer knows about a request before the request starts.
 #[derive(Debug)]
 pub(crate) struct Start {
     pub(crate) framework: Framework,
     pub(crate) method: &'static str,
     pub(crate) route: Option<Route>,
-    /// The route, should something answer there.
+    /// The route, if it turns out that a handler exists there (gRPC paths).
     pub(crate) candidate: Option<Route>,
-    /// Where no route is known. It never becomes a label.
+    /// The path, if no route is known. It is compared with endpoints, and never becomes a
+    /// label.
     pub(crate) path: Option<Box<str>>,
 }
 
 impl Start {
-    /// A request whose route the layer knows, or whose path it keeps instead.
+    /// Creates a request with its matched route. Keeps the path instead if `route` is `None`.
     pub(crate) fn new(
         framework: Framework,
         method: &str,
@@ -157,13 +194,14 @@ impl Start {
     }
 }
 
+/// One request, shared by its layers and its calls; see the [module](self).
 #[derive(Debug)]
 pub(crate) struct Request {
     framework: Framework,
     method: &'static str,
-    /// How many tokens there are.
+    /// The number of tokens that are alive.
     tokens: AtomicU32,
-    /// How many layers there are, so far.
+    /// The number of layers that have seen the request so far.
     layers: AtomicU32,
     state: Mutex<State>,
 }
@@ -175,42 +213,43 @@ struct State {
     candidate: Option<Route>,
     path: Option<Box<str>>,
     handed_over: HandedOver,
-    /// Something annotated started after the request was handed over.
+    /// Whether an annotated function has started after the request was handed over.
     has_moved_on: bool,
     claim: Option<Claim>,
-    /// Something was released, so nothing is inferred any more.
+    /// Whether a claim was released, so that nothing is inferred any more.
     is_doubtful: bool,
-    /// Those that may be the handler, and are counted by themselves.
+    /// The number of running calls that are in doubt.
     doubtful_calls: u32,
-    /// The calls known here that are counted by themselves, until they end.
+    /// The running calls with a ticket that are counted by themselves.
     apart: Vec<Apart>,
+    /// The number of calls that got a ticket, for the next [`CallId`].
     calls: u32,
-    /// In a layer within the one that counts.
+    /// Whether an inner layer has seen a panic.
     has_panicked: bool,
 }
 
-/// Whether the last token was dropped.
+/// Whether the framework has handed the request over: whether its last token was dropped.
 #[derive(Debug)]
 enum HandedOver {
     No,
-    /// In the course of a layer's poll, if it was in one.
+    /// Handed over during this poll of a layer, or outside any poll.
     In(Option<Poll>),
 }
 
 #[derive(Debug)]
 enum Progress {
-    /// For its first poll.
+    /// Not polled yet.
     Waiting,
     Running {
-        /// Whose gauge the request is in.
+        /// The series whose gauge counts the request.
         series: SeriesRef,
         started: Instant,
     },
     Over,
 }
 
-/// A call that has the request, and where it is counted if it turns out not to
-/// be the handler.
+/// The call that is the handler as far as is known, with everything that is needed to count
+/// it by itself if it turns out not to be the handler.
 #[derive(Debug)]
 struct Claim {
     id: CallId,
@@ -222,24 +261,27 @@ struct Claim {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
-    /// Its attribute, or its names.
+    /// Stated by its attribute or its names.
     Word,
+    /// Inferred from evidence.
     Inference,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Stage {
-    /// With the thread that polls it.
+    /// Not ended. The thread that is polling the call; `None` between two polls.
     Active(Option<ThreadMark>),
     Ended {
         end: End,
         nanos: u64,
         is_judged: bool,
-        /// It was dropped in a poll of the request: by a time-out, say.
+        /// Whether the call was cancelled during a poll of the request, for example by a
+        /// time-out.
         is_given_up: bool,
     },
 }
 
+/// A running call with a ticket that is counted by itself.
 #[derive(Debug)]
 struct Apart {
     id: CallId,
@@ -247,21 +289,21 @@ struct Apart {
     is_doubtful: bool,
 }
 
-/// A call's number in its request, and whether its claim was inferred.
+/// The number of a call in its request. The highest bit says whether its claim is inferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CallId(u32);
 
 impl CallId {
     const INFERRED: u32 = 1 << 31;
 
-    /// Whether its polls matter.
+    /// Returns whether the claim is inferred, so that the request must see every poll.
     #[inline]
     pub(crate) fn is_inferred(self) -> bool {
         self.0 & Self::INFERRED != 0
     }
 }
 
-/// A call that starts.
+/// A call that starts while a request is current.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller<'a> {
     pub(crate) site: &'static CallSite,
@@ -300,13 +342,15 @@ impl Request {
         }
     }
 
-    /// Nothing that it does with the lock can panic but a recorder, after which the
-    /// state is as good as before.
+    /// Locks the state.
+    ///
+    /// Ignores poisoning: only a recorder can panic while the lock is held, and the state is
+    /// consistent then.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// At its first poll.
+    /// Starts the request, at its first poll.
     fn begin(&self) {
         let mut state = self.lock();
         if let Progress::Waiting = state.progress {
@@ -319,8 +363,7 @@ impl Request {
         }
     }
 
-    /// What a router within the layer found out about the route. The first word
-    /// counts.
+    /// Sets the route that a router inside the layer has matched. The first route wins.
     fn refine(&self, route: Option<Route>) {
         let mut state = self.lock();
         if state.route.is_none() && route.is_some() {
@@ -330,7 +373,8 @@ impl Request {
                 ..
             }) = state.claim
             {
-                // A router comes before its handlers.
+                // A router finds the route before it calls the handler, so the call that
+                // has ended is not the handler.
                 self.release(&mut state);
             }
             self.set_route(&mut state, route);
@@ -355,7 +399,8 @@ impl Request {
         site.series_of_request(self.method, state.route.as_deref(), values)
     }
 
-    /// The claim's call is counted by itself, and the request under its route.
+    /// Takes the claim's call out of the request: counts the call by itself, and the request
+    /// under its route.
     fn release(&self, state: &mut State) {
         let Some(claim) = state.claim.take() else {
             return;
@@ -366,7 +411,8 @@ impl Request {
         state.move_to(series);
     }
 
-    /// A call starts while this request is current.
+    /// Judges a call that starts while this request is current. Returns a ticket if the
+    /// request keeps track of the call.
     fn starts(self: &Arc<Self>, caller: &Caller<'_>) -> Option<Ticket> {
         let mut state = self.lock();
         let Progress::Running { .. } = state.progress else {
@@ -379,7 +425,8 @@ impl Request {
         }) = state.claim
             && (polled_on.is_none() || polled_on != ThreadMark::current())
         {
-            // Beside the claim's call, so that one is not all there is.
+            // The new call runs beside the claim's call, not inside it, so that call is not
+            // the handler.
             self.release(&mut state);
         }
         let verdict = self.judge(&state, caller);
@@ -420,14 +467,16 @@ impl Request {
         id
     }
 
-    /// What is inferred is settled when the head goes out.
+    /// Decides whether an inferred claim stays, when the head of the response goes out or
+    /// the layer's future is dropped.
     fn settle(&self, state: &mut State, is_dropped: bool) {
         if let Some(claim) = &state.claim
             && claim.by == By::Inference
         {
             let stays = match claim.stage {
                 Stage::Active(_) => false,
-                // With the request, or instead of it.
+                // A cancelled call was either dropped together with the request, or given up
+                // while the request went on.
                 Stage::Ended {
                     end, is_given_up, ..
                 } => !is_given_up && (is_dropped || !end.is_cancelled()),
@@ -438,19 +487,19 @@ impl Request {
         }
     }
 
-    /// The response's head goes out.
+    /// Counts the request: the head of its response goes out.
     fn answered(&self, answer: Outcome) {
         let mut state = self.lock();
         self.settle(&mut state, false);
         let answer = answer.end();
         if answer.is_ok() && state.route.is_none() && state.candidate.is_some() {
-            // A success proves that something is there.
+            // A success status proves that a handler ran, so the candidate route exists.
             let candidate = state.candidate.take();
             self.set_route(&mut state, candidate);
         }
         let end = match state.claim.as_ref().map(|claim| claim.stage) {
             Some(Stage::Ended { end, .. }) if end.is_panicked() => end.answered_with(answer),
-            // The function knows better than a status that is fine.
+            // An `outcome = …` function may call a success status a failure.
             Some(Stage::Ended {
                 end,
                 is_judged: true,
@@ -464,10 +513,10 @@ impl Request {
         state.end(end);
     }
 
-    /// No response's head goes out any more.
+    /// Counts the request: it was dropped, or it panicked, before a response went out.
     fn dropped(&self, has_panicked: bool) {
         if has_panicked {
-            // Perhaps before its first poll.
+            // The inner service may have panicked before the first poll.
             self.begin();
         }
         let mut state = self.lock();
@@ -480,6 +529,7 @@ impl Request {
         });
     }
 
+    /// Records the end of a call that has a ticket.
     fn call_ended(&self, id: CallId, end: End, nanos: u64, is_judged: bool) {
         let mut state = self.lock();
         if let Some(claim) = &mut state.claim
@@ -503,7 +553,7 @@ impl Request {
         call.series.ended(end, nanos);
     }
 
-    /// A call whose claim was inferred is polled again.
+    /// An inferred call is polled again. `is_here`: this request is current.
     fn resumed(&self, id: CallId, is_here: bool) {
         let mut state = self.lock();
         if let Some(claim) = &mut state.claim
@@ -513,12 +563,13 @@ impl Request {
             if is_here {
                 claim.stage = Stage::Active(ThreadMark::current());
             } else if let Progress::Running { .. } = state.progress {
-                // Moved away from its request, or shared with another one.
+                // The call was moved to another task, or is shared with another request.
                 self.release(&mut state);
             }
         }
     }
 
+    /// A poll of an inferred call has returned `Pending`.
     fn suspended(&self, id: CallId) {
         let mut state = self.lock();
         if let Some(claim) = &mut state.claim
@@ -535,6 +586,7 @@ impl State {
         self.route.as_deref().unwrap_or(UNMATCHED)
     }
 
+    /// Moves the request to the gauge of another series.
     fn move_to(&mut self, to: SeriesRef) {
         if let Progress::Running { series, .. } = &mut self.progress
             && !std::ptr::eq::<Series>(&**series, &*to)
@@ -557,7 +609,7 @@ impl State {
         CallId(self.calls | if is_inferred { CallId::INFERRED } else { 0 })
     }
 
-    /// Counts a call by itself that had the request.
+    /// Counts the call of a claim by itself.
     fn count_apart(&mut self, claim: Claim) {
         let series = claim.site.series_of_call(claim.values.as_deref());
         match claim.stage {
@@ -573,6 +625,7 @@ impl State {
         }
     }
 
+    /// Counts a call that is in doubt by itself, and keeps track of it until it ends.
     fn watch(&mut self, caller: &Caller<'_>) -> CallId {
         let series = caller
             .site
@@ -594,14 +647,14 @@ impl Claim {
         matches!(self.stage, Stage::Active(_))
     }
 
-    /// For a call of `site` that is inferred: a retry.
+    /// Returns whether an inferred call of `site` may replace this claim, because it is a
+    /// retry.
     fn gives_way_to(&self, site: &'static CallSite) -> bool {
         self.by == By::Inference && !self.is_active() && std::ptr::eq(self.site, site)
     }
 }
 
-/// What a call keeps of the request that knows it: the one whose handler it is,
-/// or may turn out not to be.
+/// What a call holds of the request that keeps track of it.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     id: CallId,
@@ -609,7 +662,7 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    /// Whether the call is the request's handler, as far as it is known now.
+    /// Returns whether the call is the request's handler, as far as is known now.
     pub(crate) fn has_joined(&self) -> bool {
         let state = self.request.lock();
         state
@@ -618,12 +671,14 @@ impl Ticket {
             .is_some_and(|claim| claim.id == self.id)
     }
 
-    /// `is_judged`: by the function of an `outcome = …` argument.
+    /// Reports the end of the call. `is_judged`: the outcome comes from an `outcome = …`
+    /// argument.
     #[cold]
     pub(crate) fn ended(&self, end: End, nanos: u64, is_judged: bool) {
         self.request.call_ended(self.id, end, nanos, is_judged);
     }
 
+    /// Reports that the call is polled again.
     #[inline]
     pub(crate) fn resumed(&self) {
         if self.id.is_inferred() {
@@ -632,6 +687,7 @@ impl Ticket {
         }
     }
 
+    /// Reports that a poll of the call has returned `Pending`.
     #[inline]
     pub(crate) fn suspended(&self) {
         if self.id.is_inferred() {

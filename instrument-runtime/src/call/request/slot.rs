@@ -1,4 +1,5 @@
-//! A request in the hands of a layer.
+//! [`Slot`]: a layer's handle of a request. [`Token`]: the mark that a layer leaves in the
+//! request's extensions.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,9 +8,11 @@ use super::current::{Poll, apart, within};
 use super::{HandedOver, Request, Route, Start};
 use crate::outcome::Outcome;
 
-/// What a layer puts into a request's extensions, so that the request is known
-/// again: by a layer within, and by the function that it is handed to. While one
-/// lives, the request has not been taken apart.
+/// A mark that a layer puts into the extensions of a request.
+///
+/// An inner layer and the function that receives the request find the [`Request`] again by
+/// it. When the last token is dropped, the framework has taken the request apart for its
+/// extractors: the request was handed over.
 #[derive(Debug)]
 pub(crate) struct Token(Arc<Request>);
 
@@ -34,26 +37,27 @@ impl Drop for Token {
     }
 }
 
-/// A request in the future that answers it, from before its first poll to its
-/// end. Dropping it ends it.
+/// A layer's handle of a request, held by the layer's response future.
+///
+/// Dropping it ends the request: as cancelled, or as panicked during a poll.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    /// None after the end.
+    /// `None` after the end.
     request: Option<Arc<Request>>,
-    /// Whether this is the layer that counts it.
+    /// Whether this layer counts the request: the outermost one does.
     is_counted_here: bool,
-    /// Not started, or with a route to tell.
+    /// Not polled yet. The first poll starts the request, or reports the route.
     is_new: bool,
-    /// What a layer within the counting one found out.
+    /// The route that an inner layer has found, until the first poll reports it.
     route: Option<Route>,
-    /// A drop that meets this is an unwinding.
+    /// During a poll. A slot that is dropped in this state is dropped by unwinding.
     is_polled: bool,
-    /// The one to come, or the one that it is in.
+    /// The current poll, or the next one between two polls.
     poll: Poll,
 }
 
 impl Slot {
-    /// `found` is what was in the request's extensions.
+    /// Creates a slot. `found` is the token of an outer layer in the request's extensions.
     pub(crate) fn new(start: Start, found: Option<&Token>) -> Self {
         let (request, is_counted_here, route) = match found {
             Some(token) => (Arc::clone(token.request()), false, start.route),
@@ -73,14 +77,15 @@ impl Slot {
         }
     }
 
-    /// For the extensions of a request that had none.
+    /// Returns a token to put into the request's extensions. `None` if an outer layer has
+    /// already put one there.
     pub(crate) fn token(&self) -> Option<Token> {
         let request = self.request.as_ref().filter(|_| self.is_counted_here)?;
         request.tokens.fetch_add(1, Ordering::Relaxed);
         Some(Token(Arc::clone(request)))
     }
 
-    /// Of no request.
+    /// Creates a slot without a request.
     pub(crate) fn none() -> Self {
         Self {
             request: None,
@@ -96,16 +101,17 @@ impl Slot {
         }
     }
 
-    /// Calls the service that answers the request: a panic is one of the request.
+    /// Calls the inner service. A panic in this call counts as a panic of the request.
     pub(crate) fn call<T>(&mut self, call: impl FnOnce() -> T) -> T {
         self.is_polled = true;
-        // What is handed over here is so in the first poll.
+        // A request that is handed over during this call counts as handed over in the
+        // first poll.
         let called = self.poll.during(call);
         self.is_polled = false;
         called
     }
 
-    /// Polls what answers the request.
+    /// Polls the inner future, with this request as the current one.
     pub(crate) fn poll<T>(&mut self, poll: impl FnOnce() -> T) -> T {
         let Some(request) = &self.request else {
             return poll();
@@ -128,7 +134,7 @@ impl Slot {
         polled
     }
 
-    /// The head of a response goes out, or an error in its place.
+    /// Counts the request: the head of a response goes out, or an error in its place.
     pub(crate) fn answered(&mut self, answer: Outcome) {
         if let Some(request) = self.request.take()
             && self.is_counted_here
@@ -137,7 +143,7 @@ impl Slot {
         }
     }
 
-    /// The request ends without an answer.
+    /// Ends the request without a response.
     fn over(&mut self, has_panicked: bool) {
         if let Some(request) = self.request.take() {
             if self.is_counted_here {
@@ -148,12 +154,13 @@ impl Slot {
         }
     }
 
-    /// The response's body has panicked.
+    /// Ends the request because the body of the response has panicked.
     pub(crate) fn panicked(&mut self) {
         self.over(true);
     }
 
-    /// The same request, to be answered later.
+    /// Moves the request into another slot, to be answered later: with the response's body,
+    /// or when the server renders an error. The handler is settled now.
     pub(crate) fn take(&mut self) -> Self {
         if let Some(request) = &self.request
             && self.is_counted_here
