@@ -1,6 +1,8 @@
-//! For [actix-web](https://docs.rs/actix-web): a middleware for the application,
-//! the page as a handler, and the statuses of actix-web's own types. Feature
-//! `actix-web`.
+//! Support for [actix-web](https://docs.rs/actix-web) 4: a middleware for the application,
+//! and a handler that serves the page.
+//!
+//! Requires the feature `actix-web`, which also implements
+//! [`HttpStatus`](crate::HttpStatus) for actix-web's own types.
 //!
 //! ```
 //! use actix_web::{App, get, web};
@@ -21,35 +23,36 @@
 //!
 //! # Which function is the handler
 //!
-//! A function joins the request by `#[instrumented(handler)]`, by its names, or by
-//! evidence (see [`instrumented`](crate::instrumented)). A route attribute such as
-//! `#[get("/users/{id}")]` below `#[instrumented]` gives the names. actix-web does not
-//! show when it hands a request to its handler, so the evidence is in the types:
+//! A function joins the request as its handler by `#[instrumented(handler)]`, by its names,
+//! or by evidence (see [`instrumented`](crate::instrumented)). A route attribute such as
+//! `#[get("/users/{id}")]` below `#[instrumented]` provides the names. actix-web does not
+//! show when it hands a request over to its handler, so the evidence is in the types. It is
+//! sufficient if all of these hold:
 //!
-//! - a resource has matched, the function returns a response, and all its arguments
-//!   are extractors;
-//! - one of the arguments is a `web::Path`, `Query`, `Json`, `Form`, `Header`,
-//!   `Either` or `Payload`, which helpers seldom take;
-//! - no other function has joined;
-//! - the function has ended when the response goes out.
+//! - A resource has matched, the function returns a response, and all its arguments are
+//!   extractors.
+//! - One of the arguments is a `web::Path`, `Query`, `Json`, `Form`, `Header`, `Either` or
+//!   `Payload`, which helpers seldom take.
+//! - No other function has joined.
+//! - The function has ended when the response goes out.
 //!
-//! Doubt remains in these cases:
+//! These cases remain ambiguous:
 //!
-//! - A handler without names that takes nothing, or only what helpers take too
-//!   (`web::Data`, `HttpRequest`, `String`, `Bytes` or an extractor of your own), is
-//!   counted by itself. Write `#[instrumented(handler)]`. The same holds for
-//!   `#[get("")]` in a scope, which names no endpoint.
-//! - A handler that is cancelled by a time-out within the middleware is counted by
-//!   itself as `cancelled`, unless `handler` or its names say that it is the handler.
-//! - A handler that is *not* annotated, and that passes its `web::Path` or `web::Json`
-//!   on to an annotated function: that function joins. Write
-//!   `#[instrumented(handler = false)]` on it, or annotate the handler.
+//! - A handler without names is counted by itself if it takes no arguments, or only arguments
+//!   that helpers take too (`web::Data`, `HttpRequest`, `String`, `Bytes`, or an extractor
+//!   of your own). Write `#[instrumented(handler)]`. The same holds for `#[get("")]` in a
+//!   scope, which names no endpoint.
+//! - A handler that is cancelled by a time-out inside the middleware is counted by itself, as
+//!   `cancelled`, unless `handler` or its names say that it is the handler.
+//! - If a handler is *not* annotated and passes its `web::Path` or `web::Json` on to an
+//!   annotated function, that function joins. Write `#[instrumented(handler = false)]` on
+//!   that function, or annotate the handler.
 //!
-//! A middleware that moves the handler to another task needs a second [`middleware()`]
-//! inside it. The second one finds the request again through the request's
-//! extensions; the request is counted once.
+//! Middleware that moves the handler to another task needs a second [`middleware()`] inside
+//! it. The inner one finds the request again through the request's extensions, and the
+//! request is still counted once.
 //!
-//! When an extractor rejects the request, the handler does not run: the request is
+//! If an extractor rejects the request, the handler does not run. The request is then
 //! counted under its resource, without the handler's own labels.
 
 use std::cell::RefCell;
@@ -70,29 +73,36 @@ use crate::page::in_app;
 
 pub(crate) mod statuses;
 
-/// The middleware for [`App::wrap`](actix_web::App::wrap), added last, so that it
-/// is outside of whatever may answer in a handler's place.
+/// Returns the middleware that counts requests, for [`App::wrap`](actix_web::App::wrap).
 ///
-/// Each request is counted once: under what the attribute of its handler says,
-/// else under the resource pattern that it matched, else under
-/// `endpoint="unmatched"`; with its real method (one of the nine of RFC 9110 and
-/// RFC 5789, or `_OTHER`) and the status that went out. Its latency ends with the
-/// response's head. A request that got no response is `cancelled`
-/// (`http_status="499"`), or `panicked` (`500`).
+/// Add it last, so that it is the outermost middleware: it then also counts requests that
+/// other middleware answers in the handler's place.
 ///
-/// An error is counted with the status of the response that actix-web makes of it,
-/// that is of its `error_response()`, whatever its `status_code()` says. Without this
-/// middleware, an annotated function that returns an error asks the error itself:
-/// first for its `status_code()`, and if that is 500, which is also the default, for
-/// its `error_response()`. So an `error_response()` that logs may log twice without
-/// the middleware.
+/// Each request is counted once:
+///
+/// - The label `endpoint` is the explicit endpoint of the handler's attribute, else the
+///   resource pattern that matched, else `unmatched`.
+/// - The label `method` is the real method: one of the nine of RFC 9110 and RFC 5789, or
+///   `_OTHER`.
+/// - The label `http_status` is the status that went out. A request without a response is
+///   `cancelled` (`http_status="499"`) or `panicked` (`500`).
+/// - The latency ends with the head of the response.
+///
+/// # Errors of handlers
+///
+/// An error is counted with the status of the response that actix-web makes of it: the status
+/// of its `error_response()`, whatever its `status_code()` returns.
+///
+/// Without this middleware, an annotated function asks the error that it returns. It calls
+/// `status_code()`, and if that is 500, which is also the default, `error_response()`. An
+/// `error_response()` that logs may then log twice.
 ///
 /// # Clients that hang up
 ///
-/// By default actix-web does not notice that a client has hung up: the handler runs
-/// to its end, and the request is counted with the status of an answer that nobody
-/// reads, usually `200` and `ok`. With
-/// [`HttpServer::h1_allow_half_closed(false)`](actix_web::HttpServer::h1_allow_half_closed)
+/// By default, actix-web does not notice that a client has hung up. The handler runs to its
+/// end, and the request is counted with the status of a response that nobody reads, usually
+/// `200` and `ok`. With
+/// [`HttpServer::h1_allow_half_closed(false)`](actix_web::HttpServer::h1_allow_half_closed),
 /// actix-web drops the handler, and the request is `cancelled`:
 ///
 /// ```no_run
@@ -106,15 +116,15 @@ pub(crate) mod statuses;
 /// # }
 /// ```
 ///
-/// With this setting a client that shuts down its sending half after the request
-/// gets no answer. Few clients do that. The setting is for HTTP/1 only: on HTTP/2,
-/// actix-web always lets the handler run to its end.
+/// With this setting, a client that shuts down its sending half after the request gets no
+/// response. Few clients do that. The setting applies to HTTP/1 only; on HTTP/2, actix-web
+/// always lets the handler run to its end.
 #[must_use]
 pub fn middleware() -> MetricsMiddleware {
     MetricsMiddleware { _private: () }
 }
 
-/// Made by [`middleware`].
+/// The middleware that counts requests. Created by [`middleware`].
 #[derive(Clone, Copy, Debug)]
 pub struct MetricsMiddleware {
     _private: (),
@@ -135,7 +145,8 @@ where
     }
 }
 
-/// A service whose requests are counted. Made by [`MetricsMiddleware`].
+/// The service that counts the requests of an inner service. Created by
+/// [`MetricsMiddleware`].
 #[derive(Debug)]
 pub struct MetricsService<S> {
     inner: S,
@@ -169,10 +180,10 @@ where
 }
 
 pin_project! {
-    /// A response that is counted.
+    /// The response future of [`MetricsService`], which counts its request.
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
-        // Dropped before the request, which ends with it.
+        // Declared first, so that it is dropped before the slot, which ends the request.
         #[pin]
         inner: F,
         slot: Slot,
@@ -203,19 +214,19 @@ fn outcome(status: StatusCode) -> Outcome {
 
 /// Counts the request when the server makes a response of the error.
 ///
-/// The error is not asked here: `error_response()` may log or count, and
-/// [`InternalError::from_response`](actix_web::error::InternalError::from_response)
-/// gives its response away on the first call.
+/// `error_response()` is not called here, because it may log or count, and because
+/// [`InternalError::from_response`](actix_web::error::InternalError::from_response) returns
+/// its response on the first call only.
 fn answered_by_error(slot: Slot, error: &mut Error) {
-    /// The request, until the server asks the error for its response.
+    /// The request, until the server makes a response of the error.
     struct Unanswered {
         slot: RefCell<Slot>,
         status: StatusCode,
     }
 
     impl Drop for Unanswered {
-        /// The error became something else on its way to the server. By then it
-        /// cannot be asked, so its `status_code()` has to do.
+        /// Counts a request whose error was replaced on its way to the server. The error is
+        /// gone by then, so the status that `status_code()` returned before has to do.
         fn drop(&mut self) {
             self.slot.get_mut().answered(outcome(self.status));
         }
@@ -233,9 +244,9 @@ fn answered_by_error(slot: Slot, error: &mut Error) {
     });
 }
 
-/// `Error::add_response_mapper` for an actix-web older than 4.15. A newer one's
-/// inherent method is preferred to this one.
-#[allow(dead_code, reason = "it depends on actix-web's version")]
+/// `Error::add_response_mapper` for actix-web before 4.15. In newer versions the inherent
+/// method of the same name takes precedence.
+#[allow(dead_code, reason = "used only with an older actix-web")]
 trait AddResponseMapper {
     fn add_response_mapper<F>(&mut self, mapper: F)
     where
@@ -243,7 +254,7 @@ trait AddResponseMapper {
 }
 
 impl AddResponseMapper for Error {
-    /// Asks the error at once, if that does no harm.
+    /// Calls `error_response()` at once, unless that could change what is sent.
     fn add_response_mapper<F>(&mut self, mapper: F)
     where
         F: Fn(HttpResponse) -> HttpResponse + 'static,
@@ -254,14 +265,16 @@ impl AddResponseMapper for Error {
     }
 }
 
-/// Serves the page on a route of the application's own. It is compressed if the
-/// request accepts gzip.
+/// Serves the page on a route of the application's own.
 ///
-/// Requests that wait at the same time share one page, and one page is made at a
-/// time, on a thread of its own. Answers 503 before [`init`](crate::init), and 500
-/// if a panic kept the page from being made.
+/// The response is compressed if the request accepts gzip. Its status is 503 before
+/// [`init`](crate::init) or if the rendering thread cannot be started, and 500 if a panic
+/// interrupted the rendering.
+///
+/// The page is rendered on a separate thread, one page at a time; requests that wait at the
+/// same time share a page.
 pub async fn metrics(request: HttpRequest) -> HttpResponse {
-    // actix-web's headers are of another version of the `http` crate.
+    // actix-web 4 uses `http` 0.2, so its header types are different ones.
     let mut headers = http::HeaderMap::new();
     for value in request.headers().get_all(ACCEPT_ENCODING) {
         if let Ok(value) = http::HeaderValue::from_bytes(value.as_bytes()) {
@@ -319,7 +332,7 @@ mod tests {
         ] {
             let seen = Rc::new(RefCell::new(None));
             let to = Rc::clone(&seen);
-            // The inherent method of a newer one is not meant.
+            // In this form, the inherent method of a newer actix-web does not take precedence.
             AddResponseMapper::add_response_mapper(&mut error, move |response| {
                 *to.borrow_mut() = Some(response.status());
                 response

@@ -1,5 +1,4 @@
-//! The statuses that actix-web answers its own types with. Errors that are
-//! `ResponseError`s are asked where the return type is looked at.
+//! [`HttpStatus`] for actix-web's own types, and [`Side`] for every `ResponseError`.
 
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
@@ -38,12 +37,12 @@ impl<T: ResponseError> Side<T> for ActixError {
     }
 }
 
-/// The status that actix-web answers with when a handler returns this error.
+/// Returns the status of the response that actix-web sends for this error.
 ///
-/// actix-web sends what `error_response()` returns, and `status_code()` is only what
-/// most implementations build it from. Those that do not usually leave `status_code()`
-/// at its default, 500, so the response itself is asked for only then: it costs a
-/// rendered body, and it may log.
+/// actix-web sends the result of `error_response()`. Most implementations build it with
+/// `status_code()`. Those that do not usually leave `status_code()` at its default, 500.
+/// `error_response()` is therefore called only for a 500, because it renders a body and may
+/// log.
 pub(super) fn status_of<E: ResponseError + ?Sized>(error: &E) -> u16 {
     let status = error.status_code();
     let is_asked = status == StatusCode::INTERNAL_SERVER_ERROR
@@ -56,14 +55,16 @@ pub(super) fn status_of<E: ResponseError + ?Sized>(error: &E) -> u16 {
     }
 }
 
-/// Whether the error may have a response that it gives away when it is asked for the
-/// first time, as [`InternalError::from_response`] does. To ask would change what
-/// goes out. The error's type is unknown here, but not its size.
+/// Returns whether the error may contain a response that `error_response()` returns on the
+/// first call only, as [`InternalError::from_response`] does.
+///
+/// Calling `error_response()` would then change what is sent. The concrete type of the error
+/// is unknown here, but its size is known, and a smaller error cannot contain a response.
 pub(super) fn may_hold_a_response<E: ResponseError + ?Sized>(error: &E) -> bool {
     size_of_val(error) >= size_of::<InternalError<()>>()
 }
 
-/// 200, unless the value cannot be serialized: then actix-web answers 500, which
+/// Returns 200. If the value cannot be serialized, actix-web responds with 500, which only
 /// the middleware sees.
 impl<T> HttpStatus for Json<T> {
     fn http_status(&self) -> u16 {
@@ -71,14 +72,14 @@ impl<T> HttpStatus for Json<T> {
     }
 }
 
-/// As [`Json`].
+/// Returns 200, as for [`Json`].
 impl<T> HttpStatus for Form<T> {
     fn http_status(&self) -> u16 {
         StatusCode::OK.as_u16()
     }
 }
 
-/// A body with its status, in actix-web's order.
+/// Pairs of a body and a status, in actix-web's order.
 macro_rules! with_status {
     ($($body:ty $(, any $param:ident)?;)*) => {
         $(

@@ -1,5 +1,8 @@
-//! For [axum](https://docs.rs/axum): a layer for the router, the page as a
-//! handler, and the statuses of axum's own types. Feature `axum`.
+//! Support for [axum](https://docs.rs/axum) 0.8: a layer for the router, and a handler that
+//! serves the page.
+//!
+//! Requires the feature `axum`, which also implements [`HttpStatus`](crate::HttpStatus) for
+//! axum's own response and rejection types.
 //!
 //! ```
 //! use axum::Router;
@@ -19,37 +22,39 @@
 //!
 //! # Which function is the handler
 //!
-//! A function joins the request by `#[instrumented(handler)]`, by its names, or by
-//! evidence (see [`instrumented`](crate::instrumented)). On axum the evidence is:
+//! A function joins the request as its handler by `#[instrumented(handler)]`, by its names,
+//! or by evidence (see [`instrumented`](crate::instrumented)). On axum, the evidence is
+//! sufficient if all of these hold:
 //!
-//! - the function returns a response, and all its arguments are extractors. An
-//!   extractor for one type of state is recognized beside a `State` of that type;
-//! - the request was handed over: axum has taken it apart for the extractors. A
-//!   function that extracts nothing from the body must start right after that. A
-//!   function that takes the `Request`, its `Parts` or its `Extensions` must have
-//!   received the very request that the layer saw;
-//! - no other function has joined;
-//! - the function has ended when the response goes out.
+//! - The function returns a response, and all its arguments are extractors. An extractor
+//!   that is implemented for one type of state only is recognized if the function also takes
+//!   a `State` of that type.
+//! - The request was handed over: axum has taken it apart for the extractors. A function
+//!   without a body extractor must start right after that. A function that takes the
+//!   `Request`, its `Parts` or its `Extensions` must have received the very request that the
+//!   layer saw.
+//! - No other function has joined.
+//! - The function has ended when the response goes out.
 //!
-//! Doubt remains in these cases:
+//! These cases remain ambiguous:
 //!
-//! - A handler whose only arguments are `String`, `Bytes` or `Body`, a handler with
-//!   an extractor that is implemented for one type of state and no `State` argument,
-//!   and a handler behind middleware that keeps a copy of the request are counted by
-//!   themselves. Write `#[instrumented(handler)]`.
-//! - A handler that is cancelled by a time-out within the layer is counted by itself
-//!   as `cancelled`, unless `handler` or its names say that it is the handler.
-//! - A handler that is *not* annotated, and that first of all calls an annotated
-//!   function without arguments or with extractors only: that function joins. So
-//!   does such a function in middleware after a handler that is not annotated and
-//!   did not wait. Write `#[instrumented(handler = false)]`, or annotate the handler.
+//! - Some handlers are counted by themselves: a handler whose only arguments are `String`,
+//!   `Bytes` or `Body`; a handler with an extractor that is implemented for one type of
+//!   state only, and without a `State` argument; and a handler behind middleware that keeps a
+//!   copy of the request. Write `#[instrumented(handler)]`.
+//! - A handler that is cancelled by a time-out inside the layer is counted by itself, as
+//!   `cancelled`, unless `handler` or its names say that it is the handler.
+//! - If a handler is *not* annotated, an annotated function may join in its place: a function
+//!   without arguments, or with extractors only, that the handler calls first, or that
+//!   middleware calls after a handler that never awaited anything. Write
+//!   `#[instrumented(handler = false)]` on that function, or annotate the handler.
 //!
 //! Middleware that moves the handler to another task (`tokio::spawn(next.run(request))`)
-//! needs a second [`layer()`] inside it. The second layer finds the request again
-//! through the request's extensions; the request is counted once. Without the second
-//! layer, an annotated handler on the other task is counted by itself.
+//! needs a second [`layer()`] inside it. The inner layer finds the request again through the
+//! request's extensions, and the request is still counted once. Without the inner layer, an
+//! annotated handler on the other task is counted by itself.
 //!
-//! When an extractor rejects the request, the handler does not run: the request is
+//! If an extractor rejects the request, the handler does not run. The request is then
 //! counted under its route, without the handler's own labels.
 
 use axum::extract::MatchedPath;
@@ -64,13 +69,14 @@ pub use crate::tower::MetricsLayer;
 
 mod statuses;
 
-/// The layer for [`Router::layer`](axum::Router::layer) of axum 0.8, added last, so
-/// that it is outside of whatever may answer in a handler's place. Another axum's
-/// routes it does not know.
+/// Returns the layer that counts requests, for [`Router::layer`](axum::Router::layer).
 ///
-/// Each request is counted once, as [`tower`](crate::tower) says; its endpoint
-/// is what the attribute of its handler says, else the route that axum matched,
-/// else `unmatched` (the fallback's requests).
+/// Add it last, so that it is the outermost layer: it then also counts requests that other
+/// layers answer in the handler's place. It recognizes the routes of axum 0.8 only.
+///
+/// Each request is counted once, as described in [`tower`](crate::tower). The label
+/// `endpoint` is the explicit endpoint of the handler's attribute, else the route that axum
+/// matched, else `unmatched` (requests that reach the fallback).
 #[must_use]
 pub fn layer() -> MetricsLayer {
     MetricsLayer {
@@ -79,21 +85,24 @@ pub fn layer() -> MetricsLayer {
     }
 }
 
+/// Returns the route that axum has matched.
 pub(crate) fn matched(extensions: &Extensions) -> Option<Route> {
     let path = extensions.get::<MatchedPath>()?.as_str();
     Some(Route::Owned(match path.split_once("{*__private__axum") {
-        // What `nest_service` adds to its path is axum's own matter.
+        // `nest_service` adds a wildcard with a private name to its path.
         Some((nested, _)) => format!("{nested}{{*rest}}"),
         None => path.to_owned(),
     }))
 }
 
-/// Serves the page on a route of the application's own. It is compressed if the
-/// request accepts gzip.
+/// Serves the page on a route of the application's own.
 ///
-/// Requests that wait at the same time share one page, and one page is made at a
-/// time, on a thread of its own. Answers 503 before [`init`](crate::init), and 500
-/// if a panic kept the page from being made.
+/// The response is compressed if the request accepts gzip. Its status is 503 before
+/// [`init`](crate::init) or if the rendering thread cannot be started, and 500 if a panic
+/// interrupted the rendering.
+///
+/// The page is rendered on a separate thread, one page at a time; requests that wait at the
+/// same time share a page.
 pub async fn metrics(headers: HeaderMap) -> Response {
     let page = match in_app::asked_for(&headers).await {
         Ok(page) => page,

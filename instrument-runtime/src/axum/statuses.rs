@@ -1,4 +1,4 @@
-//! The statuses that axum answers its own types with.
+//! [`HttpStatus`] for axum's own response and rejection types.
 
 use axum::extract::rejection::{
     BytesRejection, ExtensionRejection, FormRejection, JsonRejection, MatchedPathRejection,
@@ -10,7 +10,7 @@ use axum::{Form, Json};
 
 use crate::HttpStatus;
 
-/// Its own status, or 500 where the location cannot be sent in a header.
+/// Returns the status of the redirect, or 500 if its location is not a valid header value.
 impl HttpStatus for Redirect {
     fn http_status(&self) -> u16 {
         self.clone().into_response().status().as_u16()
@@ -23,7 +23,7 @@ impl HttpStatus for NoContent {
     }
 }
 
-/// 200, unless the value cannot be serialized: then axum answers 500, which the
+/// Returns 200. If the value cannot be serialized, axum responds with 500, which only the
 /// layer sees.
 impl<T> HttpStatus for Json<T> {
     fn http_status(&self) -> u16 {
@@ -31,7 +31,7 @@ impl<T> HttpStatus for Json<T> {
     }
 }
 
-/// As [`Json`].
+/// Returns 200, as for [`Json`].
 impl<T> HttpStatus for Form<T> {
     fn http_status(&self) -> u16 {
         StatusCode::OK.as_u16()
@@ -61,7 +61,7 @@ rejections! {
     QueryRejection RawFormRejection RawPathParamsRejection StringRejection
 }
 
-/// A response's parts that begin with its status.
+/// Tuples of response parts that start with a status.
 macro_rules! tuples {
     ($($($part:ident)+;)*) => {
         $(

@@ -1,5 +1,7 @@
-//! Whether the outcome that is being read matters less than the answer that a layer
-//! will see.
+//! A flag that is set while the return value of a handler inside a layer's request is read.
+//!
+//! The layer will see the actual response, so reading the value need not be exact. actix-web's
+//! errors use the flag to avoid rendering a response twice.
 
 use std::cell::Cell;
 
@@ -7,10 +9,10 @@ thread_local! {
     static IS_ANSWERED_BY_LAYER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Asks a handler's return value for its outcome, which matters less than the answer
-/// that the layer is going to see.
+/// Runs `ask` with the flag set. `ask` reads the outcome from the return value of a handler
+/// whose response the layer will see.
 pub(crate) fn before_the_answer<T>(ask: impl FnOnce() -> T) -> T {
-    /// Puts it back, also when `ask` panics.
+    /// Restores the flag, also if `ask` panics.
     struct Restore(bool);
 
     impl Drop for Restore {
@@ -23,8 +25,7 @@ pub(crate) fn before_the_answer<T>(ask: impl FnOnce() -> T) -> T {
     ask()
 }
 
-/// Whether the layer is going to see the answer of the call that is asked for its
-/// outcome.
+/// Returns whether a layer will see the response of the call whose outcome is being read.
 pub(crate) fn is_answered_by_layer() -> bool {
     IS_ANSWERED_BY_LAYER.get()
 }

@@ -1,11 +1,16 @@
-//! Types that know their HTTP status.
+//! [`HttpStatus`]: the trait of types that know their HTTP status.
 
-/// A value that knows the HTTP status it is answered with.
+/// A type that knows the HTTP status with which it is answered.
 ///
-/// The attribute asks a handler's return value, or the `Ok` or `Err` inside it:
-/// what it tells becomes the label `http_status`, and the outcome follows from
-/// it (see [`Outcome::HttpStatus`](crate::Outcome::HttpStatus)). Implement it on
-/// your error type and the metrics tell a 404 from a 500:
+/// The attribute calls `http_status` on the return value of the function, or on the `Ok` or
+/// `Err` value inside it. The status becomes the label `http_status`, and the label `outcome`
+/// follows from it (see [`Outcome::HttpStatus`](crate::Outcome::HttpStatus)).
+///
+/// Implement the trait for your error type, or derive it, so that the metrics distinguish a
+/// 404 from a 500. `http::StatusCode`, `http::Response` and the types of each enabled
+/// framework implement it already.
+///
+/// # Examples
 ///
 /// ```
 /// use instrument_runtime::{HttpStatus, instrumented};
@@ -30,12 +35,14 @@
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not tell its HTTP status",
+    message = "the HTTP status of `{Self}` is not known",
     note = "derive it: `#[derive(HttpStatus)]` with `#[http_status(404)]`, or implement `HttpStatus`",
     note = "for a framework's own type, enable the framework's feature of `instrument-runtime`"
 )]
 pub trait HttpStatus {
-    /// The status code, 100 to 599.
+    /// Returns the status code, from 100 to 599.
+    ///
+    /// A number outside this range does not become a label, and counts as `error`.
     fn http_status(&self) -> u16;
 }
 

@@ -1,18 +1,21 @@
-//! How a call ended.
+//! How a call ended: [`Outcome`] for users, [`End`] for the series, [`probe`] for reading the
+//! outcome from a return value.
 
 #[cfg_attr(
     not(feature = "actix-web"),
-    allow(dead_code, reason = "actix-web asks")
+    allow(dead_code, reason = "used by actix-web only")
 )]
 pub(crate) mod answered;
 pub(crate) mod http_status;
 pub(crate) mod probe;
 
-/// How a call that returned went: what an `outcome = …` function answers.
+/// How a call that returned ended: the return type of an `outcome = …` function.
 ///
-/// It fills the label `outcome` and, where a status is known, `http_status`.
-/// The two ends that no return value can tell, `panicked` and `cancelled`, are
-/// seen by the attribute itself.
+/// Determines the label `outcome`, and `http_status` or `grpc_status` if a status is known.
+/// The outcomes `panicked` and `cancelled` are not here, because no value is returned in
+/// these cases; the attribute detects them itself.
+///
+/// # Examples
 ///
 /// ```
 /// use instrument_runtime::{Outcome, instrumented};
@@ -31,31 +34,35 @@ pub(crate) mod probe;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// `outcome="ok"`, no status.
+    /// A success: `outcome="ok"`, without a status.
     Ok,
-    /// `outcome="client_error"`, no status: the caller's fault.
+    /// The caller's fault: `outcome="client_error"`, without a status.
     ClientError,
-    /// `outcome="error"`, no status: the service's fault.
+    /// The service's fault: `outcome="error"`, without a status.
     Error,
-    /// The outcome follows from an HTTP status (RFC 9110, section 15):
-    /// `ok` below 400, `client_error` from 400, `error` from 500. A number
-    /// outside 100 to 599 is no status: it is left off and counts as `error`.
+    /// An HTTP status (RFC 9110, section 15), which becomes the label `http_status`.
+    ///
+    /// The outcome is `ok` for 100 to 399, `client_error` for 400 to 499 and `error` for 500
+    /// to 599. Any other number is not a status: it does not become a label, and counts as
+    /// `error`.
     HttpStatus(u16),
-    /// The outcome follows from a gRPC status code, which becomes the label
-    /// `grpc_status`: 0 (`OK`) is `ok`; 2, 4, 12, 13, 14 and 15 are `error`, as
-    /// in OpenTelemetry's conventions for gRPC servers; the others are
-    /// `client_error`. A number above 16 counts as 2 (`UNKNOWN`), as gRPC asks.
+    /// A gRPC status code, whose name becomes the label `grpc_status`.
+    ///
+    /// The outcome is `ok` for 0 (`OK`), `error` for 2, 4, 12, 13, 14 and 15 as in
+    /// OpenTelemetry's conventions for gRPC servers, and `client_error` for the others. A
+    /// number above 16 counts as 2 (`UNKNOWN`), as gRPC requires.
     GrpcStatus(u8),
 }
 
 impl Outcome {
-    /// The value of the label `outcome`.
+    /// Returns the value of the label `outcome`.
     #[must_use]
     pub const fn label(self) -> &'static str {
         self.end().outcome_label()
     }
 
-    /// Often known when the program is compiled.
+    /// Returns the end that this outcome stands for. `const`, because the compiler often
+    /// knows the outcome.
     #[inline]
     pub(crate) const fn end(self) -> End {
         match self {
@@ -78,21 +85,20 @@ pub(crate) enum Kind {
     Cancelled,
 }
 
-/// What a call is a request of, which decides the status of one that never
-/// answers.
+/// The protocol of a request, which decides the status of a request without a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// No request at all.
+    /// The call is not a request. There is no status.
     None,
-    /// HTTP: 499 when cancelled (nginx's number for a client that closed the
-    /// connection), 500 when panicked.
+    /// HTTP. A cancelled request has 499 (nginx's code for a client that closed the
+    /// connection), a panicked one 500, although no such response may have been sent.
     Http,
-    /// gRPC: `CANCELLED` and `INTERNAL`.
+    /// gRPC. A cancelled request has `CANCELLED`, a panicked one `INTERNAL`.
     Grpc,
 }
 
 impl Protocol {
-    /// The first that is one.
+    /// Returns the first of both that is not `None`.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
         match self {
@@ -102,16 +108,16 @@ impl Protocol {
     }
 }
 
-/// One of the ways a call can end, as the labels tell them apart. A call site
-/// keeps the handles of each.
+/// One of the ways in which a call can end, as far as labels distinguish them. A series
+/// caches handles for each end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
     kind: Kind,
     status: Status,
 }
 
-/// A number, so that two ends are compared at once: 0 for none, an HTTP status of
-/// 100 to 599, or [`GRPC`](Self::GRPC) and a code of 0 to 16.
+/// A status in one number, so that two ends are compared in one operation: 0 for none, an
+/// HTTP status from 100 to 599, or [`GRPC`](Self::GRPC) plus a code from 0 to 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Status(u16);
 
@@ -128,7 +134,7 @@ impl Status {
     }
 }
 
-/// The names of gRPC's status codes, by their number.
+/// The names of gRPC's status codes, indexed by the code.
 const GRPC_CODES: [&str; 17] = [
     "OK",
     "CANCELLED",
@@ -192,6 +198,7 @@ impl End {
         }
     }
 
+    /// The end of a call that panicked.
     pub(crate) const fn panicked(protocol: Protocol) -> Self {
         Self {
             kind: Kind::Panicked,
@@ -203,7 +210,7 @@ impl End {
         }
     }
 
-    /// A dropped future.
+    /// The end of a call whose future was dropped.
     pub(crate) const fn cancelled(protocol: Protocol) -> Self {
         Self {
             kind: Kind::Cancelled,
@@ -236,8 +243,8 @@ impl End {
     }
 }
 
-/// What a layer makes of a handler's end and of the answer that went out.
-#[cfg_attr(not(feature = "_layer"), allow(dead_code, reason = "a request asks"))]
+/// For layers, which combine the end of the handler with the response that went out.
+#[cfg_attr(not(feature = "_layer"), allow(dead_code, reason = "used by layers only"))]
 impl End {
     pub(crate) const fn is_panicked(self) -> bool {
         matches!(self.kind, Kind::Panicked)
@@ -251,7 +258,7 @@ impl End {
         matches!(self.kind, Kind::Ok)
     }
 
-    /// This end's outcome beside the status that went out.
+    /// Returns this end's outcome with the status of the response that went out.
     pub(crate) const fn answered_with(self, answer: Self) -> Self {
         Self {
             kind: self.kind,

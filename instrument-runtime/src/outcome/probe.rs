@@ -1,41 +1,49 @@
-//! Finds out, from a return type alone, which parts of a returned value tell its
+//! Finds out from a function's return type which parts of the returned value tell the
 //! outcome.
 //!
 //! # Autoderef specialization
 //!
-//! Stable Rust has no specialization: no code can say "if the type is `HttpStatus`, do
-//! this, otherwise that". Method resolution can. The compiler looks for a method on a
-//! type, and if no method applies, on what the type dereferences to. So each rung of a
-//! ladder of types has a method `told` for the types that satisfy one bound, and
-//! dereferences to the next rung. The last rung has `told` for every type:
+//! Stable Rust has no specialization: no code can say "if the type implements `HttpStatus`,
+//! do this, otherwise that". Method resolution can. The compiler looks for a method on a
+//! type, and if no method applies, on the type that it dereferences to. So each rung of a
+//! ladder of types has a method `told` for the types that satisfy one bound, and dereferences
+//! to the next rung. On the last rung, `told` exists for every type:
 //!
 //! ```text
-//! probe.sides()      IsResult            Probe<Result<T, E>>   a ladder for T, one for E
-//!                       │ deref
-//!                       ▼
-//!                    any other type      AnyProbe<R>           a ladder for R
+//!  method           receiver              applies if            returns
 //!
-//! ladder.told()      IfTells<T>          T: Tells              Told
-//!                       │ deref
-//!                       ▼
-//!                    IfResponseError<T>  T: ResponseError      ActixError    (actix-web)
-//!                       ▼
-//!                    IfIntoResponse<T>   T: IntoResponse       AxumAnswer    (axum)
-//!                       ▼
-//!                    IfResponder<T>      T: Responder          ActixAnswer   (actix-web)
-//!                       ▼
-//!                    Otherwise<T>        every T               Nothing
+//!  .sides()         Probe<R>              R = Result<T, E>      OfResult, ladders for T and E
+//!                      │ deref
+//!                      ▼
+//!                   AnyProbe<R>           always                OfValue, a ladder for R
+//!
+//!  .told()          IfTells<T>            T: Tells              Told
+//!                      │ deref
+//!                      ▼
+//!                   IfResponseError<T>    T: ResponseError      ActixError    (actix-web)
+//!                      │ deref
+//!                      ▼
+//!                   IfIntoResponse<T>     T: IntoResponse       AxumAnswer    (axum)
+//!                      │ deref
+//!                      ▼
+//!                   IfResponder<T>        T: Responder          ActixAnswer   (actix-web)
+//!                      │ deref
+//!                      ▼
+//!                   Otherwise<T>          always                Nothing
 //! ```
 //!
-//! The rungs of a framework whose feature is off are left out. The decision is made
-//! where the macro expands, because only there the type is known and not generic. An
-//! alias of `Result` is a `Result`, whatever its name.
+//! Each result of `told` implements [`Side`], which reads the value. `OfResult` or `OfValue`
+//! with two sides implement [`Teller`], which the call asks for the outcome.
+//!
+//! Without the feature of a framework, its rungs are left out. The decision is made where the
+//! macro expands, because only there is the type concrete. Type aliases are resolved by then,
+//! so any alias of `Result` counts as a `Result`.
 //!
 //! The technique is described in
 //! [Generalized Autoref-Based Specialization](https://lukaskalbertodt.github.io/2019/12/05/generalized-autoref-based-specialization.html)
 //! and in [a case study by David Tolnay](https://github.com/dtolnay/case-studies/blob/master/autoref-specialization/README.md).
 
-#![allow(missing_docs, reason = "only the expansion names these")]
+#![allow(missing_docs, reason = "named only in the expansion of the macro")]
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -45,11 +53,10 @@ use std::ops::Deref;
 use crate::outcome::http_status::HttpStatus;
 use crate::outcome::{Outcome, Protocol};
 
-/// Stands for a return type.
+/// Stands for the return type `R`, without a value. The first rung of `sides`.
 ///
-/// It is contravariant: a probe of `&'a str` is also one of `&'static str`. So a
-/// question that it is asked does not constrain the lifetimes of the function's
-/// own type.
+/// Contravariant in `R`: a `Probe<&'a str>` is also a `Probe<&'static str>`. Examining the
+/// probe therefore does not constrain the lifetimes in the function's own return type.
 #[derive(Debug)]
 pub struct Probe<R>(PhantomData<fn(R)>);
 
@@ -57,9 +64,10 @@ impl<R> Probe<R> {
     pub const NEW: Self = Self(PhantomData);
 }
 
-/// Pairs a future with its output type, for one that has no name. It is taken by
-/// value and given back: a borrow would keep a second place for it in the caller's
-/// future.
+/// Returns a probe for the output type of a future, for an output type without a name.
+///
+/// Takes the future by value and returns it. With a borrow, the caller's future would reserve
+/// a second slot for the future.
 pub fn probe<R, F: Future<Output = R>>(future: F) -> (F, Probe<R>) {
     (future, Probe::NEW)
 }
@@ -78,48 +86,50 @@ impl<R> Deref for Probe<R> {
     }
 }
 
-/// A [`Probe`] of a type that is no `Result`.
+/// The second rung of `sides`: a [`Probe`] of a type that is not a `Result`.
 #[derive(Debug)]
 pub struct AnyProbe<R>(PhantomData<fn(R)>);
 
 impl<R> AnyProbe<R> {
-    /// There is no second side.
+    /// Returns the ladder for `R`. The second side is a placeholder, which the
+    /// teller ignores.
     pub fn sides(&self) -> (OfValue, IfTells<R>, IfTells<Infallible>) {
         (OfValue, IfTells::NEW, IfTells::NEW)
     }
 }
 
-/// A `Result`: either side may tell.
+/// The return type is a `Result`: the `Ok` side or the `Err` side tells the outcome.
 #[derive(Clone, Copy, Debug)]
 pub struct OfResult;
 
-/// Any other type.
+/// The return type is not a `Result`.
 #[derive(Clone, Copy, Debug)]
 pub struct OfValue;
 
-/// What one side of the return type tells.
+/// Reads what one side of the return type tells: the `Ok` value, the `Err` value, or the
+/// value itself.
 ///
-/// A side that reads nothing is implemented for every type. The bound on the rung
-/// has chosen it; here the bound would have to hold for the function's lifetimes.
+/// A side that does not look at the value is implemented for every `T`. The bound on the rung
+/// has already selected the side; repeated here, the bound would also have to hold for the
+/// lifetimes in the function's own type.
 pub trait Side<T> {
-    /// Which kind of status is told, so that a call that never returns is a
-    /// request too.
+    /// The kind of status that the side tells. It is known before the call ends, so a call
+    /// that never returns gets the status of its protocol too.
     const PROTOCOL: Protocol = Protocol::None;
-    /// Whether a framework can answer with this, so that a function that returns
+    /// Whether a framework can make a response of the type, so that a function that returns
     /// it may be a handler.
     const IS_ANSWER: bool = true;
-    /// Whether this is the text of an answer, which every framework sends with
-    /// status 200.
+    /// Whether the type is text or bytes, which every framework sends with status 200.
     const IS_TEXT: bool = false;
 
-    /// `is_request`: the call's method is known.
+    /// Returns the outcome that the value tells. `is_request`: the call's method is known.
     fn tell(_value: &T, _is_request: bool) -> Option<Outcome> {
         None
     }
 }
 
-/// A kind of side: its type and the rung where it is found, for the types that
-/// are `$when`.
+/// Defines a side and the rung whose method `told` returns it, for types with the bound
+/// `$when`.
 macro_rules! side {
     (
         $(#[$doc:meta])*
@@ -155,7 +165,7 @@ macro_rules! side {
 }
 
 side!(
-    /// A type that this library knows how to read.
+    /// A type that implements [`Tells`].
     Told, on IfTells, for <T: Tells>, then IfResponseError
 );
 
@@ -168,7 +178,8 @@ impl<T: Tells> Side<T> for Told {
     }
 }
 
-/// What a type that is known here tells, in the terms of [`Side`].
+/// A type whose outcome this library knows how to read. The items mean the same as in
+/// [`Side`].
 pub trait Tells {
     const PROTOCOL: Protocol = Protocol::None;
     const IS_TEXT: bool = false;
@@ -198,9 +209,12 @@ macro_rules! text {
 
 text!(&str String Cow<'_, str> &[u8] Vec<u8> hyper::body::Bytes);
 
-/// Errors of other crates for which actix-web implements `ResponseError`. They say
-/// nothing: what a function counts must not depend on a feature that another crate
-/// may have enabled. Under actix-web's middleware, the status that was sent counts.
+/// Implements [`Tells`] without a status, for errors of other crates for which actix-web
+/// implements `ResponseError`.
+///
+/// Without this, they would have a status if the feature `actix-web` is enabled. Cargo
+/// unifies features, so another crate could change what a function counts. Inside
+/// actix-web's middleware, the status that was sent is counted.
 macro_rules! no_status {
     ($($error:ty)*) => {
         $(impl Tells for $error {})*
@@ -208,7 +222,7 @@ macro_rules! no_status {
 }
 
 no_status!(std::io::Error Box<dyn std::error::Error + '_> std::str::Utf8Error Infallible);
-// Without actix-web nothing asks for a status of these.
+// Without actix-web, no rung would give these types a status.
 #[cfg(feature = "actix-web")]
 no_status! {
     serde::de::value::Error
@@ -220,7 +234,7 @@ no_status! {
 
 #[cfg(feature = "actix-web")]
 side!(
-    /// An error that actix-web knows how to answer.
+    /// An error for which actix-web can make a response.
     ActixError, on IfResponseError, for <T: actix_web::ResponseError>, then IfIntoResponse
 );
 #[cfg(not(feature = "actix-web"))]
@@ -228,7 +242,7 @@ use IfIntoResponse as IfResponseError;
 
 #[cfg(feature = "axum")]
 side!(
-    /// What axum can answer with, by a status that only it knows.
+    /// A type of which axum can make a response, whose status only axum knows.
     AxumAnswer, on IfIntoResponse, for <T: axum::response::IntoResponse>, then IfResponder
 );
 #[cfg(not(feature = "axum"))]
@@ -239,7 +253,7 @@ impl<T> Side<T> for AxumAnswer {}
 
 #[cfg(feature = "actix-web")]
 side!(
-    /// What actix-web can answer with, by a status that only it knows.
+    /// A type of which actix-web can make a response, whose status only actix-web knows.
     ActixAnswer, on IfResponder, for <T: actix_web::Responder>, then Otherwise
 );
 #[cfg(not(feature = "actix-web"))]
@@ -249,7 +263,7 @@ use Otherwise as IfResponder;
 impl<T> Side<T> for ActixAnswer {}
 
 side!(
-    /// Any other type.
+    /// Any other type. It tells nothing.
     Nothing, on Otherwise, for <T>
 );
 
@@ -257,19 +271,20 @@ impl<T> Side<T> for Nothing {
     const IS_ANSWER: bool = false;
 }
 
-/// Reads the outcome off a return value.
+/// Reads the outcome from the return value of a function.
 pub trait Teller<R> {
-    /// See the constants of a side.
+    /// See [`Side::PROTOCOL`].
     const PROTOCOL: Protocol;
+    /// See [`Side::IS_ANSWER`].
     const IS_ANSWER: bool;
-    /// Whether the function said itself how to judge what it returns.
+    /// Whether an `outcome = …` argument decides.
     const IS_JUDGE: bool = false;
 
-    /// `is_request`: the call's method is known.
+    /// Returns the outcome. `is_request`: the call's method is known.
     fn tell(&self, value: &R, is_request: bool) -> Outcome;
 }
 
-/// What a side tells of a value that counts as a success.
+/// Returns the outcome of a value that counts as a success if it tells nothing else.
 fn ok<T, S: Side<T>>(value: &T, is_request: bool) -> Outcome {
     S::tell(value, is_request).unwrap_or(if S::IS_TEXT && is_request {
         Outcome::HttpStatus(200)
@@ -299,10 +314,11 @@ impl<R, S: Side<R>, NoSide> Teller<R> for (OfValue, S, NoSide) {
     }
 }
 
-/// Of a function that never returns, whose type satisfies no bound on stable.
+/// The teller of a function that never returns. On stable Rust, the type `!` satisfies no
+/// bound.
 pub const BY_NOTHING: (OfValue, Nothing, Nothing) = (OfValue, Nothing, Nothing);
 
-/// The function of an `outcome = …` argument.
+/// The teller of a function with an `outcome = …` argument.
 pub struct ByFunction<R>(fn(&R) -> Outcome);
 
 impl<R> std::fmt::Debug for ByFunction<R> {
@@ -311,15 +327,15 @@ impl<R> std::fmt::Debug for ByFunction<R> {
     }
 }
 
-/// Takes the probe so that a closure's argument has its type before the
-/// closure is checked.
+/// Creates a [`ByFunction`]. The probe fixes `R` before the compiler checks a closure, so the
+/// closure's argument needs no type annotation.
 pub fn by_function<R>(_probe: Probe<R>, tell: fn(&R) -> Outcome) -> ByFunction<R> {
     ByFunction(tell)
 }
 
 impl<R> Teller<R> for ByFunction<R> {
     const PROTOCOL: Protocol = Protocol::None;
-    // What it returns is not looked at.
+    // The type of the value is not examined, so it may be a response.
     const IS_ANSWER: bool = true;
     const IS_JUDGE: bool = true;
 

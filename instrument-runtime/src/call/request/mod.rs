@@ -36,7 +36,9 @@
 //!    method is another one, the call is counted by itself.
 //! 4. **Inference** (`Request::infer`): the call joins if no other claim is in the way, no
 //!    call is in doubt, nothing was released before, and the framework's evidence is there:
-//!    - all but actix-web: one of the arguments carries this very request;
+//!    - all but actix-web: one of the arguments carries this very request, and the return
+//!      type is a response (on tonic: a gRPC response or status; on tower: a type that tells
+//!      an HTTP status);
 //!    - axum: the request was handed over (no token is left), the arguments are extractors,
 //!      and the function returns a response. A function without a body extractor must start
 //!      in the poll in which the request was handed over, before any other annotated
@@ -45,14 +47,17 @@
 //!    - actix-web: a route has matched, the arguments are extractors, one of them is an
 //!      extractor that helpers seldom take, and the function returns a response.
 //!
+//!    An explicit endpoint that is not the request's rules out all evidence but the first.
+//!
 //! A call that could be the handler by its types, but lacks the evidence, is *in doubt*: it
 //! is counted by itself, and while it runs, nothing is inferred.
 //!
 //! # The states of a claim
 //!
 //! A request has at most one *claim*: the call that is its handler, as far as is known now.
-//! A claim by 2 or 3 is *stated*. A claim by 4 is *inferred*, and tentative until the head
-//! of the response goes out. A claim is *active* until its call ends.
+//! A claim by 2 or 3 is *stated* (`By::Word`). A claim by 4 is *inferred* (`By::Inference`),
+//! and tentative until the head of the response goes out. A claim is *active* until its call
+//! ends.
 //!
 //! To *release* a claim means to take the call out of the request again. The request goes
 //! back to the series of its route. The call is counted in its own series: with its end if
@@ -60,7 +65,8 @@
 //! this request.
 //!
 //! Each row is an event, each column a state of the claim. "Joins" and "by itself" are about
-//! the call that starts, everything else is about the claim. A dash means no effect.
+//! the call that starts; everything else is about the claim or the request. A dash means no
+//! effect, an empty cell that the event cannot happen.
 //!
 //! | event                               | no claim  | inferred, active | inferred, ended | stated, active | stated, ended |
 //! |-------------------------------------|-----------|------------------|-----------------|----------------|---------------|
