@@ -1,16 +1,20 @@
-//! A layer for any [`tower`](https://docs.rs/tower) service of HTTP requests:
-//! hyper, a hand-written router, a client's stack. Feature `tower`.
+//! Support for any [`tower`](https://docs.rs/tower) service of HTTP requests: hyper, a
+//! hand-written router, a client stack.
 //!
-//! Each request is counted once: under the explicit endpoint of its annotated
-//! handler, else under the route that [`set_matched_route`] was told of, else under
-//! `endpoint="unmatched"`; with its real method (one of the nine of RFC 9110 and
-//! RFC 5789, or `_OTHER`) and the status that went out. Its latency ends with the
-//! response's head: a body that streams, or a WebSocket after its upgrade, is not
-//! waited for.
+//! Requires the feature `tower`.
 //!
-//! A request whose response never got as far as a head is `cancelled`
-//! (`http_status="499"`); one that panicked is `panicked` (`500`). A service that
-//! fails with an error instead of a response is `error` with no status.
+//! Each request is counted once:
+//!
+//! - The label `endpoint` is the explicit endpoint of the annotated handler, else the route
+//!   that was passed to [`set_matched_route`], else `unmatched`.
+//! - The label `method` is the real method: one of the nine of RFC 9110 and RFC 5789, or
+//!   `_OTHER`.
+//! - The label `http_status` is the status that went out. A request whose response never got
+//!   as far as a head is `cancelled` (`http_status="499"`) or `panicked` (`500`). A request
+//!   for which the service returns an error instead of a response is `error`, without a
+//!   status.
+//! - The latency ends with the head of the response. A streaming body, or a WebSocket after
+//!   its upgrade, is not part of it.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -38,24 +42,25 @@
 //!
 //! # Which function is the handler
 //!
-//! A function joins the request by `#[instrumented(handler)]`, by its names, or by
-//! evidence (see [`instrumented`](crate::instrumented)). While no route is known, names
-//! are compared with the request's path. Tower has no extractors, so the only
-//! evidence is this: the function takes the very `http::Request` that the layer saw
-//! (or its `Parts`), owns all its arguments, and its return type tells an HTTP status.
+//! A function joins the request as its handler by `#[instrumented(handler)]`, by its names,
+//! or by evidence (see [`instrumented`](crate::instrumented)). As long as no route is known,
+//! the endpoint is compared with the path of the request.
 //!
-//! Every other function is in doubt and is counted by itself. Write
-//! `#[instrumented(handler)]` on handlers that a hand-written router calls with parts
-//! of the request, and on methods. An annotated router that takes the request
-//! joins it; write `#[instrumented(handler = false)]` on the router if the functions
-//! behind it are to join.
+//! Tower has no extractors, so the only evidence is this: the function takes the very
+//! `http::Request` that the layer saw (or its `Parts`), owns all its arguments, and its
+//! return type tells an HTTP status.
 //!
-//! A service that moves the request to another task needs a second [`layer()`] inside
-//! it. The second layer finds the request again through the request's extensions;
-//! the request is counted once.
+//! Every other function is counted by itself. Write `#[instrumented(handler)]` on methods,
+//! and on handlers that a hand-written router calls with parts of the request. An annotated
+//! router that takes the request joins it. Write `#[instrumented(handler = false)]` on the
+//! router if the functions behind it should join instead.
 //!
-//! A request that is refused before its handler runs (because its body cannot be
-//! parsed, for example) does not have the handler's own labels.
+//! A service that moves the request to another task needs a second [`layer()`] inside it.
+//! The inner layer finds the request again through the request's extensions, and the request
+//! is still counted once.
+//!
+//! A request that is rejected before its handler runs (because its body cannot be parsed, for
+//! example) does not have the handler's own labels.
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -69,11 +74,11 @@ use tower_service::Service;
 use crate::call::request::{self, Framework, Route, Slot, Start};
 use crate::outcome::Outcome;
 
-/// The layer for a service of `http::Request`s.
+/// Returns the layer that counts requests, for a service of `http::Request`s.
 ///
-/// Put it outside of whatever may answer in the handler's place (time-outs,
-/// authentication). Where a service in between moves requests to another task, put a
-/// second one inside of it.
+/// Put it outside every layer that may answer in the handler's place (time-outs,
+/// authentication). If a service moves requests to another task, put a second one inside that
+/// service.
 #[must_use]
 pub fn layer() -> MetricsLayer {
     MetricsLayer {
@@ -82,17 +87,18 @@ pub fn layer() -> MetricsLayer {
     }
 }
 
-/// Tells which route the request that is being answered has matched, for the
-/// label `endpoint`. The first word counts; outside of a [`layer`] nothing
-/// happens.
+/// Sets the route that the current request has matched, for the label `endpoint`.
 ///
-/// `route` must be the pattern (`/users/{id}`), not the path: each makes series
-/// of its own.
+/// For hand-written routers, which call it while they handle the request. Only the first call
+/// for a request has an effect. Outside a [`layer`], nothing happens.
+///
+/// `route` must be the route pattern (`/users/{id}`), not the path: every distinct value
+/// creates new series (unbounded cardinality).
 pub fn set_matched_route(route: impl Into<Cow<'static, str>>) {
     request::refine_current(route.into());
 }
 
-/// Made by [`layer`] and by the frameworks' own.
+/// The layer that counts requests. Created by [`layer`] and by `axum::layer`.
 #[derive(Clone, Copy, Debug)]
 pub struct MetricsLayer {
     pub(crate) framework: Framework,
@@ -111,7 +117,7 @@ impl<S> Layer<S> for MetricsLayer {
     }
 }
 
-/// A service whose requests are counted. Made by an [`MetricsLayer`].
+/// The service that counts the requests of an inner service. Created by [`MetricsLayer`].
 #[derive(Clone, Copy, Debug)]
 pub struct MetricsService<S> {
     inner: S,
@@ -147,10 +153,10 @@ where
 }
 
 pin_project! {
-    /// A response that is counted.
+    /// The response future of [`MetricsService`], which counts its request.
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
-        // Dropped before the request, which ends with it.
+        // Declared first, so that it is dropped before the slot, which ends the request.
         #[pin]
         inner: F,
         slot: Slot,

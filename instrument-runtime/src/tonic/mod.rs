@@ -1,5 +1,7 @@
-//! For [tonic](https://docs.rs/tonic): a layer for the server, and the statuses
-//! of gRPC calls. Feature `tonic`.
+//! Support for [tonic](https://docs.rs/tonic) 0.14: a layer for the server that counts gRPC
+//! calls by their status.
+//!
+//! Requires the feature `tonic`.
 //!
 //! ```
 //! use instrument_runtime::instrumented;
@@ -22,24 +24,24 @@
 //!
 //! # Which method is the call
 //!
-//! A method joins the call if it takes the very `tonic::Request` that the layer saw,
-//! by value, and returns a `tonic::Response` or a `tonic::Status`; or by
+//! A method joins the gRPC call as its handler if it takes the very `tonic::Request` that the
+//! layer saw, by value, and returns a `tonic::Response` or a `tonic::Status`. It also joins by
 //! `#[instrumented(handler)]`, or by its names (see [`instrumented`](crate::instrumented)).
 //! Every other annotated method is counted by itself.
 //!
-//! Doubt remains in these cases:
+//! These cases remain ambiguous:
 //!
-//! - A method that takes the message instead of the request, or that names its
-//!   argument by a pattern, is counted by itself. Write `#[instrumented(handler)]`.
-//! - A method that is *not* annotated, and that passes its request on to an annotated
-//!   one: that one joins. Write `#[instrumented(handler = false)]` on it.
+//! - A method that takes the message instead of the request, or whose argument is a pattern,
+//!   is counted by itself. Write `#[instrumented(handler)]`.
+//! - If a method is *not* annotated and passes its request on to an annotated one, the
+//!   annotated one joins. Write `#[instrumented(handler = false)]` on the latter.
 //!
-//! A service that moves the call to another task needs a second [`layer()`] inside it.
-//! The second layer finds the call again through the request's extensions; the call
-//! is counted once.
+//! A service that moves the call to another task needs a second [`layer()`] inside it. The
+//! inner layer finds the call again through the request's extensions, and the call is still
+//! counted once.
 //!
-//! A call that an interceptor refuses, or whose message cannot be decoded, does not
-//! have the method's own labels.
+//! A call that an interceptor rejects, or whose message cannot be decoded, does not have the
+//! method's own labels.
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -62,27 +64,32 @@ mod web;
 
 use web::WebTrailers;
 
-/// The layer for `Server::builder().layer(…)`, outside of all others.
+/// Returns the layer that counts gRPC calls, for `Server::builder().layer(…)`.
 ///
-/// Each call is counted once, when its status goes out: at the end of a stream,
-/// for one that streams. The status is the label `grpc_status`, by the names of
-/// gRPC's codes; the outcome follows from it as
-/// [`Outcome::GrpcStatus`] says. A call that its
-/// client gives up is `cancelled` (`CANCELLED`), one that panicked is `panicked`
-/// (`INTERNAL`).
+/// Add it first, so that it is the outermost layer.
 ///
-/// The endpoint is what the attribute of the method says, else the call's path
-/// (`/package.Service/Method`) once something has answered there, else
-/// `unmatched`: a client can ask for any path.
+/// Each call is counted once, when its status goes out. For a streaming response, that is at
+/// the end of the stream.
 ///
-/// gRPC-Web works too, with `tonic_web::GrpcWebLayer` inside of this layer: the
-/// status is read from the end of the response's body.
+/// - The label `grpc_status` is the name of the gRPC status code. The outcome follows from it
+///   (see [`Outcome::GrpcStatus`]). A call that its client gives up is `cancelled`
+///   (`CANCELLED`); a call that panicked is `panicked` (`INTERNAL`).
+/// - The label `endpoint` is the explicit endpoint of the method's attribute, else the path
+///   of the call (`/package.Service/Method`) once a call of this path has succeeded, else
+///   `unmatched`. A client can send any path, so a path is trusted only after a success.
 ///
-/// A request that is not gRPC, by the `content-type` of both the request and the
-/// response, is counted as HTTP: when the response's head goes out, with
-/// `http_status` instead of `grpc_status`. Its endpoint is `unmatched` unless its
-/// handler or its router names the route. If plain routes stand beside the services
-/// in an axum router, give them a layer of their own (feature `axum`):
+/// # gRPC-Web
+///
+/// Works with `tonic_web::GrpcWebLayer` inside this layer. The status is read from the end of
+/// the response's body.
+///
+/// # Other requests
+///
+/// A request that is not gRPC, according to the `content-type` of both the request and the
+/// response, is counted as HTTP: when the head of the response goes out, with `http_status`
+/// instead of `grpc_status`. Its endpoint is `unmatched`, unless its handler or its router
+/// names the route. If an axum router contains plain routes beside the services, give the
+/// plain routes a layer of their own (feature `axum`):
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -100,7 +107,7 @@ pub fn layer() -> MetricsLayer {
     MetricsLayer { _private: () }
 }
 
-/// Made by [`layer`].
+/// The layer that counts gRPC calls. Created by [`layer`].
 #[derive(Clone, Copy, Debug)]
 pub struct MetricsLayer {
     _private: (),
@@ -114,7 +121,7 @@ impl<S> Layer<S> for MetricsLayer {
     }
 }
 
-/// A service whose calls are counted. Made by a [`MetricsLayer`].
+/// The service that counts the calls of an inner service. Created by [`MetricsLayer`].
 #[derive(Clone, Copy, Debug)]
 pub struct MetricsService<S> {
     inner: S,
@@ -167,13 +174,13 @@ where
     }
 }
 
-/// Whose handlers a request has that is not gRPC.
+/// The framework of requests that are not gRPC. Routes beside gRPC services are usually axum's.
 #[cfg(feature = "axum")]
 const PLAIN_HTTP: Framework = Framework::Axum;
 #[cfg(not(feature = "axum"))]
 const PLAIN_HTTP: Framework = Framework::Tower;
 
-/// The matched route of a request that is not gRPC, where axum has told it already.
+/// Returns the route of a request that is not gRPC, if axum has already matched one.
 #[cfg(feature = "axum")]
 use crate::axum::matched as http_route;
 
@@ -182,9 +189,10 @@ fn http_route(_extensions: &http::Extensions) -> Option<Route> {
     None
 }
 
-/// The paths at which something has answered.
+/// The paths of gRPC calls that have succeeded, which therefore exist.
 static ANSWERED: RwLock<Option<HashSet<String>>> = RwLock::new(None);
-/// More than a server has methods; past it a path is looked at again each time.
+/// The maximum number of paths: more than a server has methods. The paths beyond it are not
+/// remembered, so each of their calls is `unmatched` until it succeeds.
 const MAX_ANSWERED: usize = 4096;
 
 fn is_answered(path: &str) -> bool {
@@ -194,7 +202,7 @@ fn is_answered(path: &str) -> bool {
         .is_some_and(|answered| answered.contains(path))
 }
 
-/// Only a method answers that all is well.
+/// Remembers the path of a successful call. A success proves that a method has run.
 fn learn(path: String) {
     let mut answered = ANSWERED.write().unwrap_or_else(PoisonError::into_inner);
     let answered = answered.get_or_insert_default();
@@ -204,10 +212,10 @@ fn learn(path: String) {
 }
 
 pin_project! {
-    /// A response that is counted.
+    /// The response future of [`MetricsService`].
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
-        // Dropped before the call, which ends with it.
+        // Declared first, so that it is dropped before the slot, which ends the call.
         #[pin]
         inner: F,
         slot: Slot,
@@ -245,7 +253,7 @@ where
         } else if response.status() != StatusCode::OK {
             call.ended(code_of(response.status()));
         } else if response.body().is_end_stream() {
-            // The server does not poll an empty body.
+            // hyper does not poll an empty body, so this is the end of the call.
             call.ended(UNKNOWN);
         } else {
             call.web_trailers = WebTrailers::of(response.headers());
@@ -255,7 +263,7 @@ where
 }
 
 pin_project! {
-    /// The body of a response, up to its trailers.
+    /// The body of a response. Counts the call when its trailers go out.
     #[derive(Debug)]
     pub struct CountedBody<B> {
         #[pin]
@@ -265,7 +273,7 @@ pin_project! {
 }
 
 impl<B: Default> Default for CountedBody<B> {
-    /// A body of no call.
+    /// Returns a default body that counts nothing.
     fn default() -> Self {
         Self {
             inner: B::default(),
@@ -296,11 +304,11 @@ impl<B: Body> Body for CountedBody<B> {
                 if let Some(code) = this.call.code_in(frame) {
                     this.call.ended(code);
                 } else if this.inner.is_end_stream() {
-                    // The server does not poll it again.
+                    // hyper does not poll the body again, so there are no trailers.
                     this.call.ended(UNKNOWN);
                 }
             }
-            // Without a status, a client makes `UNKNOWN` of it.
+            // gRPC clients report a missing status as `UNKNOWN`.
             Some(Err(_)) | None => this.call.ended(UNKNOWN),
         }
         Poll::Ready(frame)
@@ -315,6 +323,7 @@ impl<B: Body> Body for CountedBody<B> {
     }
 }
 
+/// What is needed to count a call at the end of its response.
 #[derive(Debug)]
 struct CallEnd {
     slot: Slot,
@@ -323,7 +332,7 @@ struct CallEnd {
 }
 
 impl CallEnd {
-    /// The status, if this frame of the body has it.
+    /// Returns the status, if this frame of the body contains it.
     fn code_in(&mut self, frame: &Frame<impl Buf>) -> Option<u8> {
         if let Some(trailers) = frame.trailers_ref() {
             return Some(code(trailers).unwrap_or(UNKNOWN));
@@ -341,7 +350,8 @@ impl CallEnd {
     }
 }
 
-/// Counts the call as panicked if the poll of its body unwinds.
+/// Counts the call as panicked if it is dropped, that is if the poll of the body unwinds.
+/// Forgotten otherwise.
 struct Unwinding<'a>(&'a mut CallEnd);
 
 impl Drop for Unwinding<'_> {
@@ -362,8 +372,8 @@ fn parse_code(status: &str) -> u8 {
     status.parse().unwrap_or(UNKNOWN)
 }
 
-/// What follows `application/grpc` in the `content-type` of gRPC: nothing, `+proto`,
-/// `-web-text`…
+/// Returns the part after `application/grpc` in the `content-type` of gRPC: nothing,
+/// `+proto`, `-web-text`… `None` if the `content-type` is not gRPC.
 fn grpc_subtype(headers: &HeaderMap) -> Option<&str> {
     let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let rest = strip_prefix_of_any_case(content_type, "application/grpc")?;
@@ -375,8 +385,11 @@ fn strip_prefix_of_any_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> 
     start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
-/// What gRPC makes of an HTTP status without one of its own ("HTTP to gRPC
-/// status code mapping" in gRPC's documentation).
+/// Returns the gRPC code for an HTTP status, for a response without a gRPC status.
+///
+/// See [HTTP to gRPC status code mapping][mapping].
+///
+/// [mapping]: https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
 fn code_of(status: StatusCode) -> u8 {
     match status.as_u16() {
         400 => 13,
@@ -388,7 +401,7 @@ fn code_of(status: StatusCode) -> u8 {
     }
 }
 
-/// What a gRPC method returns, by the status that goes out.
+/// Implements [`Tells`] for a return type of gRPC methods.
 macro_rules! grpc {
     ($side:ty $(, any $param:ident)? => $code:expr) => {
         impl$(<$param>)? Tells for $side {

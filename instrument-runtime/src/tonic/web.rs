@@ -1,7 +1,7 @@
-//! The status in the body of a gRPC-Web response.
+//! Reads the status from the body of a gRPC-Web response.
 //!
-//! Browsers do not show HTTP trailers, so gRPC-Web sends them as the last frame of
-//! the body ([the protocol][protocol]):
+//! Browsers do not give scripts access to HTTP trailers, so gRPC-Web sends the trailers as
+//! the last frame of the body ([the protocol][protocol]):
 //!
 //! ```text
 //! +-------+-------------+---------+-------+-------------+---------------------+
@@ -10,11 +10,11 @@
 //!   flags                           flags
 //! ```
 //!
-//! `application/grpc-web-text` is the same in base64, in pieces that each have
-//! padding of their own.
+//! `application/grpc-web-text` is the same in base64: a sequence of pieces, each with its own
+//! padding.
 //!
-//! The bytes are only looked at: they go out as they came, and nothing is kept but
-//! the start of one line.
+//! The reader only looks at the bytes. The body goes out unchanged, and nothing is buffered
+//! except the start of one line.
 //!
 //! [protocol]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md
 
@@ -25,13 +25,14 @@ use hyper::body::Buf;
 
 use super::{UNKNOWN, grpc_subtype, parse_code, strip_prefix_of_any_case};
 
-/// Flag of a frame that holds trailers instead of a message.
+/// The flag of a frame that contains trailers instead of a message.
 const TRAILERS: u8 = 0x80;
+/// The flag of a frame whose payload is compressed.
 const COMPRESSED: u8 = 0x01;
-/// How many pieces one buffer may have.
+/// The maximum number of slices in one buffer that the reader looks at.
 const MAX_SLICES: usize = 16;
 
-/// A reader of a response's body, as far as it has come.
+/// An incremental reader of a response's body.
 #[derive(Debug)]
 pub(super) struct WebTrailers {
     base64: Option<Base64>,
@@ -54,7 +55,7 @@ enum Part {
         line: Line,
         code: Option<u8>,
     },
-    /// After the trailers, or after bytes that are not gRPC-Web.
+    /// After the trailers, or after bytes that are not valid gRPC-Web.
     Over,
 }
 
@@ -66,7 +67,7 @@ impl Part {
 }
 
 impl WebTrailers {
-    /// A reader for the response with these headers, if it is gRPC-Web.
+    /// Creates a reader, if the headers are those of a gRPC-Web response.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let encoding = strip_prefix_of_any_case(grpc_subtype(headers)?, "-web")?;
         let is_text = strip_prefix_of_any_case(encoding, "-text").is_some();
@@ -82,7 +83,7 @@ impl WebTrailers {
         let count = data.chunks_vectored(&mut slices);
         let slices = &slices[..count];
         if slices.iter().map(|slice| slice.len()).sum::<usize>() != data.remaining() {
-            // The rest cannot be seen without taking it out of the buffer.
+            // `Buf` gives access to the rest only after `advance`, which consumes the data.
             self.part = Part::Over;
         }
         slices.iter().find_map(|slice| self.read_slice(slice))
@@ -92,7 +93,7 @@ impl WebTrailers {
         if self.base64.is_none() || matches!(self.part, Part::Over) {
             return self.read_frames(slice);
         }
-        // 64 characters are at most 48 bytes, and up to one more from before.
+        // 64 characters decode to 48 bytes, plus one byte from bits left by earlier ones.
         let mut decoded = [0; 49];
         for text in slice.chunks(64) {
             let mut length = 0;
@@ -163,7 +164,7 @@ impl WebTrailers {
                     if *left > 0 {
                         return None;
                     }
-                    // The last line need not end.
+                    // The last line may lack its line break.
                     let code = line.next(b'\n').or(*code);
                     self.part = Part::Over;
                     return Some(code.unwrap_or(UNKNOWN));
@@ -183,12 +184,11 @@ fn take<'a>(bytes: &mut &'a [u8], length: usize) -> &'a [u8] {
 
 fn take_u32<'a>(bytes: &mut &'a [u8], length: u32) -> (&'a [u8], u32) {
     let taken = take(bytes, usize::try_from(length).unwrap_or(usize::MAX));
-    // It is at most `length`.
+    // `taken` is at most `length` bytes long, so it fits.
     (taken, u32::try_from(taken.len()).unwrap_or(length))
 }
 
-/// A line of the trailers, as far as it was read: enough of it for
-/// `grpc-status: 16`.
+/// The start of the current line of the trailers: enough bytes for `grpc-status: 16`.
 #[derive(Debug, Default)]
 struct Line {
     start: [u8; 32],
@@ -196,7 +196,7 @@ struct Line {
 }
 
 impl Line {
-    /// Takes the next byte. Returns the status at the end of the line that has it.
+    /// Adds a byte. Returns the status at the end of the line that contains it.
     fn next(&mut self, byte: u8) -> Option<u8> {
         if byte != b'\n' {
             if let Some(place) = self.start.get_mut(self.length) {
@@ -213,7 +213,7 @@ impl Line {
     }
 }
 
-/// Decodes base64 character by character.
+/// An incremental base64 decoder.
 #[derive(Debug, Default)]
 struct Base64 {
     bits: u32,
@@ -231,7 +231,7 @@ impl Base64 {
             b'0'..=b'9' => character - b'0' + 52,
             b'+' => 62,
             b'/' => 63,
-            // The end of a piece; what is left over are bits of padding.
+            // The end of a piece; the remaining bits are padding.
             b'=' => {
                 *self = Self::default();
                 return Ok(None);
@@ -266,7 +266,7 @@ mod tests {
         [&[flags], &length.to_be_bytes()[..], payload].concat()
     }
 
-    /// A message that has all bytes, an empty one, and the trailers.
+    /// A message with every byte value, an empty message, and the trailers.
     fn body(flags: u8, trailers: &str) -> Vec<u8> {
         let message: Vec<u8> = (0..=255).collect();
         [
@@ -343,7 +343,7 @@ mod tests {
                 let found = read("application/grpc-web", &[one, two]);
                 assert_eq!(found, Some(code), "{trailers:?} at {cut}");
 
-                // Each piece with its own padding, and all of it cut anywhere.
+                // Each piece has its own padding, and the text is cut anywhere.
                 let text = encoded(one) + &encoded(two);
                 let found = read("application/grpc-web-text", &[text.as_bytes()]);
                 assert_eq!(found, Some(code), "{trailers:?} as text at {cut}");
@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_buffer_that_hides_its_rest_is_not_guessed_at() {
-        /// Shows its first piece only, as `Buf` allows.
+        /// A buffer that shows its first byte only, as `Buf` allows.
         struct Hiding(VecDeque<u8>);
 
         impl Buf for Hiding {
