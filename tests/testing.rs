@@ -413,14 +413,14 @@ fn a_failed_assertion_shows_what_was_recorded() {
         panic_of(|| recording.assert_requests(&[("method", "GET"), ("outcome", "ok")], 1)),
         format!(
             "requests_total{{method=\"GET\",outcome=\"ok\"}} is 0, not 1\n\
-             no requests_total has outcome=\"ok\"; there is \"error\"\n{recorded}"
+             no requests_total has outcome=\"ok\"; recorded values: \"error\"\n{recorded}"
         )
     );
     assert_eq!(
         panic_of(|| recording.assert_in_progress(&[("tennant", "x")], 1)),
         format!(
             "requests_in_progress{{tennant=\"x\"}} is 0, not 1\n\
-             no requests_in_progress has tennant=\"x\"; its labels are endpoint, method, tenant\n\
+             no requests_in_progress has tennant=\"x\"; recorded labels: endpoint, method, tenant\n\
              {recorded}"
         )
     );
@@ -428,7 +428,7 @@ fn a_failed_assertion_shows_what_was_recorded() {
         panic_of(|| recording.assert_requests(&[], 2)),
         format!(
             "requests_total is 1, not 2\n\
-             a spawned task counts here only with a `scope` of its own\n{recorded}"
+             a spawned task is recorded only if it is wrapped in its own `scope`\n{recorded}"
         )
     );
     assert_eq!(
@@ -440,7 +440,7 @@ fn a_failed_assertion_shows_what_was_recorded() {
     let _ = current_thread().block_on(both.scope(user("b", "works")));
     let message = panic_of(|| both.assert_requests(&[("tenant", "a"), ("outcome", "ok")], 1));
     assert!(
-        message.contains(" is 0, not 1\nno one series has all of them\nrecorded:"),
+        message.contains(" is 0, not 1\nno single series has all of these labels\nrecorded:"),
         "{message}"
     );
     assert_eq!(recording.to_string(), recorded.replace("\n  ", "\n")[10..]);

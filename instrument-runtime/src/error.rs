@@ -183,7 +183,10 @@ impl fmt::Debug for InitError {
 ///
 /// Returned by [`Exporter::last_push_error`](crate::Exporter::last_push_error). The
 /// message contains the URL of the push, without the password, and the cause.
-#[cfg_attr(not(feature = "push"), allow(dead_code, reason = "used only by the feature `push`"))]
+#[cfg_attr(
+    not(feature = "push"),
+    allow(dead_code, reason = "used only by the feature `push`")
+)]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the push to {url} failed: {problem}")]
 pub struct PushError {
@@ -192,7 +195,10 @@ pub struct PushError {
     status: Option<u16>,
 }
 
-#[cfg_attr(not(feature = "push"), allow(dead_code, reason = "used only by the feature `push`"))]
+#[cfg_attr(
+    not(feature = "push"),
+    allow(dead_code, reason = "used only by the feature `push`")
+)]
 impl PushError {
     pub(crate) fn new(url: String, problem: impl Into<String>, status: Option<u16>) -> Self {
         Self {

@@ -41,7 +41,9 @@ impl Builder {
         }
         let push = self.push.check(&self.app_name, |name| {
             if self.global_labels.iter().any(|(label, _)| label == name) {
-                Some("is also a global label, which the gateway would overwrite; remove one of them")
+                Some(
+                    "is also a global label, which the gateway would overwrite; remove one of them",
+                )
             } else {
                 label_problem(name, &self.names)
             }
@@ -91,11 +93,9 @@ fn check_buckets(setting: &str, bounds: &[f64]) -> Result<(), InitError> {
         ));
     }
     match bounds.windows(2).find(|pair| pair[0] >= pair[1]) {
-        Some([bound, again]) if bound == again => {
-            refuse(format!(
-                "the bound {bound} is given twice; remove one of them"
-            ))
-        }
+        Some([bound, again]) if bound == again => refuse(format!(
+            "the bound {bound} is given twice; remove one of them"
+        )),
         Some([before, bound]) => refuse(format!(
             "the bound {bound} comes after {before}; sort the bounds in increasing order"
         )),
@@ -149,7 +149,8 @@ fn label_problem(name: &str, names: &MetricNames) -> Option<&'static str> {
 fn check_labels(labels: &[(String, String)], names: &MetricNames) -> Result<(), InitError> {
     for (index, (name, _)) in labels.iter().enumerate() {
         let twice = labels[..index].iter().any(|(other, _)| other == name);
-        let problem = label_problem(name, names).or(twice.then_some("is given twice; remove one of them"));
+        let problem =
+            label_problem(name, names).or(twice.then_some("is given twice; remove one of them"));
         if let Some(problem) = problem {
             return Err(InitError::GlobalLabel {
                 name: name.clone(),

@@ -244,7 +244,10 @@ impl End {
 }
 
 /// For layers, which combine the end of the handler with the response that went out.
-#[cfg_attr(not(feature = "_layer"), allow(dead_code, reason = "used by layers only"))]
+#[cfg_attr(
+    not(feature = "_layer"),
+    allow(dead_code, reason = "used by layers only")
+)]
 impl End {
     pub(crate) const fn is_panicked(self) -> bool {
         matches!(self.kind, Kind::Panicked)

@@ -1,13 +1,14 @@
-//! What a unit test asks: did this handler count what it should? Feature
-//! `testing`, for the `[dev-dependencies]`:
+//! Records metrics in unit tests, and asserts what was counted.
+//!
+//! Requires the feature `testing`, which belongs in the `[dev-dependencies]`:
 //!
 //! ```toml
 //! [dev-dependencies]
 //! instrument-runtime = { version = "0.1", features = ["testing"] }
 //! ```
 //!
-//! A [`Recording`] takes what is recorded within it, and nothing else: tests that
-//! run side by side do not see each other.
+//! A [`Recording`] records the code that runs inside it, and nothing else. Tests that run in
+//! parallel do not see each other's metrics.
 //!
 //! ```test_harness
 //! use instrument_runtime::instrumented;
@@ -33,13 +34,13 @@
 //! }
 //! ```
 //!
-//! The labels of a question are those that a series must have; it may have others.
-//! The answer is the sum over all such series, and 0 where there is none. A failed
-//! assertion prints every series that was recorded:
+//! The labels in a query are those that a series must have; it may have others. The result
+//! is the sum over all matching series, and 0 if there is none. A failing assertion prints
+//! every series that was recorded:
 //!
 //! ```text
 //! requests_total{endpoint="/users/{id}",outcome="ok"} is 0, not 1
-//! no requests_total has outcome="ok"; there is "error"
+//! no requests_total has outcome="ok"; recorded values: "error"
 //! recorded:
 //!   request_latency_seconds{endpoint="/users/{id}",method="GET",outcome="error"} count 1, sum 0.000004211
 //!   requests_in_progress{endpoint="/users/{id}",method="GET"} 0
@@ -50,15 +51,15 @@
 //!
 //! | the code under test | how to record it |
 //! |---|---|
-//! | runs on this thread | [`Recording::run`] |
+//! | runs on the thread of the test | [`Recording::run`] |
 //! | is a future, on any runtime | [`Recording::scope`] |
-//! | is a task that the test starts | `tokio::spawn(recording.scope(task))` |
-//! | is a thread that the test starts | a clone: `thread::spawn(move \|\| recording.run(…))` |
+//! | is a task that the test spawns | `tokio::spawn(recording.scope(task))` |
+//! | is a thread that the test spawns | a clone: `thread::spawn(move \|\| recording.run(…))` |
 //! | spawns tasks itself, on a current-thread runtime | `recording.run(\|\| runtime.block_on(…))` |
-//! | spawns tasks itself, on a runtime of many threads | [`Recording::record_thread`] on each of them |
+//! | spawns tasks itself, on a multi-thread runtime | [`Recording::record_thread`] on each of its threads |
 //! | starts threads or runtimes that the test cannot reach | [`Recording::global`] |
 //!
-//! On this thread, with a call that is dropped half-way:
+//! On the thread of the test, with a call that is cancelled:
 //!
 //! ```
 //! use instrument_runtime::instrumented;
@@ -80,7 +81,7 @@
 //! recording.assert_requests(&[("tenant", "acme"), ("outcome", "cancelled")], 1);
 //! ```
 //!
-//! Tasks on several threads, each wrapped by the test:
+//! With tasks on several threads, each wrapped by the test:
 //!
 //! ```test_harness
 //! # use instrument_runtime::instrumented;
@@ -100,20 +101,22 @@
 //! }
 //! ```
 //!
-//! # What is recorded, and what not
+//! # What is recorded
 //!
-//! Everything that goes through the [`metrics`] facade: annotated functions, the
-//! layers' requests, and the application's own metrics
-//! ([`counter`](Recording::counter), [`gauge`](Recording::gauge),
-//! [`histogram`](Recording::histogram)). There are no global labels such as
-//! `app_name`, no bound on series, and no zeros for handlers that nobody called.
-//! A recorder that is installed besides gets nothing of what happens within a
-//! recording, and goes on with the rest.
+//! Everything that goes through the [`metrics`] facade: annotated functions, the requests of
+//! the layers, and the application's own metrics ([`counter`](Recording::counter),
+//! [`gauge`](Recording::gauge), [`histogram`](Recording::histogram)).
 //!
-//! Latencies are of the real clock, also where tokio's is paused.
+//! There are no global labels such as `app_name`, no limit on the number of series, and no
+//! zeros for handlers that were not called.
 //!
-//! A call's three metrics are written one after the other, not at once: look when
-//! the calls in question have ended, or wait until they have.
+//! An installed recorder does not see what happens inside a recording. It still records
+//! everything else.
+//!
+//! Latencies are measured with the real clock, even if tokio's clock is paused.
+//!
+//! The three metrics of a call are not updated atomically. Read them after the calls have
+//! ended.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -129,29 +132,33 @@ pub use snapshot::{Histogram, Latency, Snapshot};
 
 use crate::error::InitError;
 
-/// Records what runs within it; see the [module](self). A clone is the same
-/// recording, on any thread.
+/// Records the metrics of the code that runs inside it; see the [module](self).
+///
+/// Clones are handles of the same recording, and may be used on any thread.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     recorder: Arc<LocalRecorder>,
 }
 
 impl Recording {
-    /// With nothing in it yet.
+    /// Creates an empty recording.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The recording of the whole process: whatever happens outside of all others,
-    /// on any thread. The first call installs it, each later one gives the same.
+    /// Returns the recording of the whole process.
     ///
-    /// For code that starts threads and runtimes of its own. Tests of one process
-    /// share it, and most test runners run them at the same time. So ask for what
-    /// was added [`since`](Snapshot::since) the test's start, and by labels that no
-    /// other test of the process uses: an endpoint of its own, say. Where there is
-    /// none, the test needs a process of its own (a file in `tests/`, or
-    /// `cargo nextest`).
+    /// It records everything that happens outside all other recordings, on any thread. The
+    /// first call installs it as the global recorder; later calls return the same recording.
+    ///
+    /// Use it for code that starts threads and runtimes of its own. The tests of a process
+    /// share it, and most test runners run them in parallel. Therefore query what was added
+    /// [`since`](Snapshot::since) the start of the test, by labels that no other test of the
+    /// process uses, such as an endpoint of its own. If there are no such labels, run the test
+    /// in a process of its own (a file in `tests/`, or `cargo nextest`).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use instrument_runtime::instrumented;
@@ -174,13 +181,13 @@ impl Recording {
     ///
     /// # Errors
     ///
-    /// [`InitError::AlreadyInstalled`] if the process has another recorder already, for
-    /// example by [`init`](crate::init). A process has one global recorder: install none
-    /// in the tests' process, or use [`scope`](Self::scope), [`run`](Self::run) or
+    /// Returns [`InitError::AlreadyInstalled`] if the process already has a global recorder,
+    /// for example from [`init`](crate::init). Do not install one in the process of the tests,
+    /// or use [`scope`](Self::scope), [`run`](Self::run) or
     /// [`record_thread`](Self::record_thread), which work beside another recorder.
     ///
-    /// After this call, no other recorder can be installed: [`init`](crate::init) then
-    /// fails with [`InitError::AlreadyInstalled`].
+    /// After this call, [`init`](crate::init) returns [`InitError::AlreadyInstalled`], because
+    /// a process has one global recorder.
     pub fn global() -> Result<Self, InitError> {
         static GLOBAL: Mutex<Option<Recording>> = Mutex::new(None);
         let mut global = GLOBAL.lock().unwrap_or_else(PoisonError::into_inner);
@@ -194,24 +201,29 @@ impl Recording {
         Ok(recording)
     }
 
-    /// Records what `f` does on this thread. Within one recording, another one takes
-    /// what is within itself.
+    /// Records what `f` does on this thread.
     ///
-    /// A call counts as ended where its future is dropped: one that only begins
-    /// within `f` wants a [`scope`](Self::scope).
+    /// Recordings may be nested; the innermost one records.
+    ///
+    /// The end of a call is recorded where its future completes or is dropped. For a call that
+    /// starts inside `f` and ends outside, use [`scope`](Self::scope).
     pub fn run<T>(&self, f: impl FnOnce() -> T) -> T {
         metrics::with_local_recorder(&*self.recorder, f)
     }
 
-    /// Records what a future does, on whatever thread it is polled and dropped.
+    /// Records what a future does, on every thread on which it is polled or dropped.
     ///
-    /// Not the tasks that it spawns: each is a future of its own.
+    /// Does not record the tasks that the future spawns. Wrap each of them in a scope.
     pub fn scope<F: IntoFuture>(&self, future: F) -> Scope<F::IntoFuture> {
         Scope::new(self.clone(), future.into_future())
     }
 
-    /// Records what this thread does from now on, until it ends; for the threads of
-    /// a runtime, whose tasks are then recorded wherever they are spawned.
+    /// Records what this thread does from now on, until the thread ends.
+    ///
+    /// For the threads of a runtime: all its tasks are then recorded, wherever they are
+    /// spawned.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use instrument_runtime::instrumented;
@@ -235,75 +247,76 @@ impl Recording {
     /// recording.assert_requests(&[("outcome", "ok")], 1);
     /// ```
     pub fn record_thread(&self) {
-        // Nobody can tell when a thread is done with its recorder.
+        // Leaked, because there is no hook that runs after the last use of the recorder by
+        // a thread (thread-locals may record while they are destroyed).
         let recorder: &'static Arc<LocalRecorder> = Box::leak(Box::new(self.recorder.clone()));
         std::mem::forget(metrics::set_default_local_recorder(&**recorder));
     }
 
-    /// All that is recorded by now. A look changes nothing.
+    /// Returns everything that was recorded up to now. Reading does not reset anything.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.recorder.snapshot()
     }
 
-    /// [`Snapshot::requests`] by now.
+    /// Returns [`Snapshot::requests`] of the current [`snapshot`](Self::snapshot).
     #[must_use]
     pub fn requests(&self, labels: &[(&str, &str)]) -> u64 {
         self.snapshot().requests(labels)
     }
 
-    /// [`Snapshot::in_progress`] by now.
+    /// Returns [`Snapshot::in_progress`] of the current [`snapshot`](Self::snapshot).
     #[must_use]
     pub fn in_progress(&self, labels: &[(&str, &str)]) -> i64 {
         self.snapshot().in_progress(labels)
     }
 
-    /// [`Snapshot::latency`] by now.
+    /// Returns [`Snapshot::latency`] of the current [`snapshot`](Self::snapshot).
     #[must_use]
     pub fn latency(&self, labels: &[(&str, &str)]) -> Latency {
         self.snapshot().latency(labels)
     }
 
-    /// [`Snapshot::counter`] by now.
+    /// Returns [`Snapshot::counter`] of the current [`snapshot`](Self::snapshot).
     #[must_use]
     pub fn counter(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         self.snapshot().counter(name, labels)
     }
 
-    /// [`Snapshot::gauge`] by now.
+    /// Returns [`Snapshot::gauge`] of the current [`snapshot`](Self::snapshot).
     #[must_use]
     pub fn gauge(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.snapshot().gauge(name, labels)
     }
 
-    /// [`Snapshot::histogram`] by now.
+    /// Returns [`Snapshot::histogram`] of the current [`snapshot`](Self::snapshot).
     #[must_use]
     pub fn histogram(&self, name: &str, labels: &[(&str, &str)]) -> Histogram {
         self.snapshot().histogram(name, labels)
     }
 
-    /// [`Snapshot::assert_requests`] by now.
+    /// Calls [`Snapshot::assert_requests`] on the current [`snapshot`](Self::snapshot).
     ///
     /// # Panics
     ///
-    /// When there are more or fewer.
+    /// Panics if the number is not `expected`. The message lists every series.
     #[track_caller]
     pub fn assert_requests(&self, labels: &[(&str, &str)], expected: u64) {
         self.snapshot().assert_requests(labels, expected);
     }
 
-    /// [`Snapshot::assert_in_progress`] by now.
+    /// Calls [`Snapshot::assert_in_progress`] on the current [`snapshot`](Self::snapshot).
     ///
     /// # Panics
     ///
-    /// When there are more or fewer.
+    /// Panics if the number is not `expected`. The message lists every series.
     #[track_caller]
     pub fn assert_in_progress(&self, labels: &[(&str, &str)], expected: i64) {
         self.snapshot().assert_in_progress(labels, expected);
     }
 }
 
-/// The [`Snapshot`]'s lines: a series each.
+/// Formats the current [`Snapshot`]: one line per series.
 impl fmt::Display for Recording {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.snapshot().fmt(f)

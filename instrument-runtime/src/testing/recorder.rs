@@ -1,4 +1,4 @@
-//! The recorder of a recording: plain storage, read as often as one likes.
+//! The recorder behind a recording: simple storage that can be read repeatedly.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use crate::testing::snapshot::{Distribution, SeriesKey, Snapshot};
 #[derive(Debug, Default)]
 pub(super) struct LocalRecorder {
     counters: Handles<AtomicU64>,
-    /// The bits of floats.
+    /// The bits of `f64` values.
     gauges: Handles<AtomicU64>,
     histograms: Handles<Observations>,
 }
@@ -41,7 +41,7 @@ impl<T: Default> Handles<T> {
     }
 }
 
-/// A test that panics is no reason not to look.
+/// Locks a mutex. Ignores poisoning: a test may panic and still read the recording.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! A future that is recorded wherever it runs.
+//! [`Scope`]: a future that is recorded on every thread on which it runs.
 
 use std::fmt;
 use std::pin::Pin;
@@ -9,11 +9,11 @@ use pin_project_lite::pin_project;
 use crate::testing::Recording;
 
 pin_project! {
-    /// A future within a [`Recording`]; see [`Recording::scope`].
+    /// A future that runs inside a [`Recording`]. Created by [`Recording::scope`].
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct Scope<F> {
         recording: Recording,
-        // `None` once it has ended.
+        // `None` after completion.
         #[pin]
         future: Option<F>,
     }
@@ -21,7 +21,7 @@ pin_project! {
     impl<F> PinnedDrop for Scope<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            // A call that is dropped half-way is counted then.
+            // Dropping the future counts its unfinished calls, so it happens in the recording.
             this.recording.run(|| this.future.set(None));
         }
     }
@@ -43,7 +43,9 @@ impl<F: Future> Future for Scope<F> {
         let mut this = self.project();
         this.recording.run(|| {
             let future = this.future.as_mut().as_pin_mut();
-            let output = future.expect("polled after its end").poll(context);
+            let output = future
+                .expect("`Scope` polled after completion")
+                .poll(context);
             if output.is_ready() {
                 this.future.set(None);
             }

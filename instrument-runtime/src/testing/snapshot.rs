@@ -1,4 +1,4 @@
-//! What was recorded up to one moment, and what a test asks of it.
+//! [`Snapshot`]: what was recorded up to one moment, with queries and assertions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,12 +10,11 @@ use crate::settings;
 
 /// What a [`Recording`](crate::testing::Recording) had recorded at one moment.
 ///
-/// The labels of each question are those that a series must have, beside any
-/// others; `&[]` asks for all series of the metric. Where code calls
-/// [`builder`](crate::builder) with other [`names`](crate::Builder::names), the
-/// three metrics are found under those.
+/// The labels in a query are those that a series must have; it may have others. `&[]` matches
+/// all series of the metric. If the process has installed other
+/// [`names`](crate::Builder::names), the queries use these names for the three metrics.
 ///
-/// Its `Display` is a line a series.
+/// `Display` writes one line per series.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     pub(super) counters: BTreeMap<SeriesKey, u64>,
@@ -23,40 +22,40 @@ pub struct Snapshot {
     pub(super) histograms: BTreeMap<SeriesKey, Distribution>,
 }
 
-/// How long calls took that have ended.
+/// The latency of calls that have ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Latency {
-    /// How many calls.
+    /// The number of calls.
     pub count: u64,
-    /// How long all of them took together, to the nanosecond.
+    /// The sum of their latencies, exact to the nanosecond.
     pub sum: Duration,
 }
 
-/// The samples of a histogram.
+/// The samples of one of the application's own histograms.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Histogram {
-    /// How many samples.
+    /// The number of samples.
     pub count: u64,
-    /// The sum of their values.
+    /// The sum of the samples.
     pub sum: f64,
 }
 
 impl Snapshot {
-    /// How many calls have ended: `requests_total`.
+    /// Returns the number of calls that have ended (`requests_total`).
     #[must_use]
     pub fn requests(&self, labels: &[(&str, &str)]) -> u64 {
         self.counter(&settings::names().requests_total, labels)
     }
 
-    /// How many calls have started and not ended: `requests_in_progress`.
+    /// Returns the number of calls that have started and not ended (`requests_in_progress`).
     #[must_use]
     pub fn in_progress(&self, labels: &[(&str, &str)]) -> i64 {
         self.gauge(&settings::names().requests_in_progress, labels) as i64
     }
 
-    /// How long calls took that have ended: `request_latency_seconds`.
+    /// Returns the latency of the calls that have ended (`request_latency_seconds`).
     #[must_use]
     pub fn latency(&self, labels: &[(&str, &str)]) -> Latency {
         let found = self.distribution(&settings::names().request_latency_seconds, labels);
@@ -66,20 +65,21 @@ impl Snapshot {
         }
     }
 
-    /// A counter of this name, the application's own for one.
+    /// Returns the value of any counter, for example of the application's own.
     #[must_use]
     pub fn counter(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         matching(&self.counters, name, labels).sum()
     }
 
-    /// A gauge of this name, the application's own for one.
+    /// Returns the value of any gauge, for example of the application's own.
     #[must_use]
     pub fn gauge(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        // An empty sum of floats is -0, which a red test had better not print.
+        // Not `sum()`, which returns -0.0 for an empty iterator; a failing assertion would
+        // print it.
         matching(&self.gauges, name, labels).fold(0.0, |sum, value| sum + value)
     }
 
-    /// A histogram of this name, the application's own for one.
+    /// Returns the samples of any histogram, for example of the application's own.
     #[must_use]
     pub fn histogram(&self, name: &str, labels: &[(&str, &str)]) -> Histogram {
         let Distribution { count, sum, .. } = self.distribution(name, labels);
@@ -96,11 +96,11 @@ impl Snapshot {
         sum
     }
 
-    /// Asserts how many calls have ended, and prints all series if it were others.
+    /// Asserts the number of calls that have ended.
     ///
     /// # Panics
     ///
-    /// When there are more or fewer.
+    /// Panics if the number is not `expected`. The message lists every series.
     #[track_caller]
     pub fn assert_requests(&self, labels: &[(&str, &str)], expected: u64) {
         let found = self.requests(labels);
@@ -117,12 +117,11 @@ impl Snapshot {
         }
     }
 
-    /// Asserts how many calls have started and not ended, and prints all series if
-    /// it were others.
+    /// Asserts the number of calls that have started and not ended.
     ///
     /// # Panics
     ///
-    /// When there are more or fewer.
+    /// Panics if the number is not `expected`. The message lists every series.
     #[track_caller]
     pub fn assert_in_progress(&self, labels: &[(&str, &str)], expected: i64) {
         let found = self.in_progress(labels);
@@ -152,8 +151,9 @@ impl Snapshot {
         let asked = SeriesKey::new(name, labels.iter().copied());
         let mut message = format!("{asked} is {found}, not {expected}\n");
         if self.is_empty() {
-            message += "nothing was recorded: is the call within `run` or `scope`, \
-                        and is it polled? A spawned task needs a `scope` of its own.";
+            message += "nothing was recorded: make sure that the call runs inside `run` or \
+                        `scope` and that its future is polled; wrap a spawned task in its own \
+                        `scope`";
             panic!("{message}");
         }
         let series: Vec<_> = series.filter(|series| series.name == name).collect();
@@ -166,20 +166,20 @@ impl Snapshot {
                 if values.is_empty() {
                     let names: BTreeSet<&str> = series.iter().flat_map(|s| s.names()).collect();
                     let names: Vec<_> = names.into_iter().collect();
-                    message += &format!("; its labels are {}", names.join(", "));
+                    message += &format!("; recorded labels: {}", names.join(", "));
                 } else {
                     let values: Vec<_> = values.iter().map(|v| format!("{v:?}")).collect();
-                    message += &format!("; there is {}", values.join(", "));
+                    message += &format!("; recorded values: {}", values.join(", "));
                 }
                 message += "\n";
             }
         }
         if is_explained {
-            // Said above.
+            // The message above already explains it.
         } else if !series.iter().any(|series| series.matches(name, labels)) {
-            message += "no one series has all of them\n";
+            message += "no single series has all of these labels\n";
         } else if is_fewer {
-            message += "a spawned task counts here only with a `scope` of its own\n";
+            message += "a spawned task is recorded only if it is wrapped in its own `scope`\n";
         }
         message += "recorded:";
         for line in self.to_string().lines() {
@@ -189,15 +189,16 @@ impl Snapshot {
         panic!("{message}");
     }
 
-    /// Whether there is no series at all.
+    /// Returns whether nothing was recorded.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.counters.is_empty() && self.gauges.is_empty() && self.histograms.is_empty()
     }
 
-    /// What was added after an earlier snapshot of the same recording: the increase
-    /// of counters and histograms, without the series that stayed as they were.
-    /// Gauges are what they are now, since they tell a state and not a count.
+    /// Returns what was added since an earlier snapshot of the same recording.
+    ///
+    /// Counters and histograms have their increase, without the series that did not change.
+    /// Gauges keep their current values, because they describe a state.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut added = self.clone();
@@ -254,7 +255,7 @@ pub(super) struct SeriesKey {
 }
 
 impl SeriesKey {
-    /// Of two labels with one name the last one counts, as on the page.
+    /// Creates a key. If two labels have the same name, the last one wins, as on the page.
     fn new<'a>(name: &str, labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let labels = labels.into_iter();
         Self {
@@ -305,7 +306,7 @@ impl fmt::Display for SeriesKey {
 pub(super) struct Distribution {
     count: u64,
     sum: f64,
-    /// The same sum for seconds, which floats would round.
+    /// The sum in nanoseconds, if the samples are seconds. Exact, unlike the float.
     nanos: i128,
 }
 
@@ -313,7 +314,7 @@ impl Distribution {
     pub(super) fn add(&mut self, value: f64, times: u64) {
         self.count += times;
         self.sum += value * times as f64;
-        // Of use for seconds only; others may be of any size.
+        // Meaningful for seconds only. Other samples may be of any size, so it saturates.
         let nanos = ((value * 1e9).round() as i128).saturating_mul(i128::from(times));
         self.nanos = self.nanos.saturating_add(nanos);
     }
