@@ -47,10 +47,10 @@
 //!
 //! # Recorders
 //!
-//! Calls are recorded through the [`metrics`] facade. [`init`] installs a recorder. Without
-//! `init`, calls go to the recorder that the application installed itself. If there is no
-//! recorder at all, a call costs a little and counts nothing. A library may therefore
-//! annotate its functions and leave the decision to the application.
+//! Calls are recorded through the [`metrics`] facade. [`init`] installs a recorder.
+//! Without `init`, calls go to the recorder that the application installed itself. If
+//! there is no recorder at all, a call costs a little and counts nothing. A library may
+//! therefore annotate its functions and leave the decision to the application.
 //!
 //! The handles of `init`'s own recorder are cached. Any other recorder is asked for its
 //! handles at every call, so it may drop idle series or add labels.
@@ -96,7 +96,7 @@
 // Module map, in the order in which a call flows through the crate:
 //
 //   #[instrumented] ──► call ──► recorder ──► page ──┬──► exporter   Prometheus scrapes it
-//   layers (axum, …) ──┘                             └──► push       sends it to a gateway
+//   layers (axum, …) ─┘                              └──► push       sends it to a gateway
 //
 //   group           where it runs                        may it block?
 //   1. hot path     in every annotated call              no
@@ -108,16 +108,16 @@
 // The public items are the modules of group 5 and the re-exports below them. `__private`
 // is public only for the expansion of the macros.
 
-// 1. The hot path. A call outside a layer's request that our own recorder records takes no
-//    lock, and allocates nothing once its series exist. Exceptions: a function that returns
-//    a future allocates for its own labels, and a call inside a layer's request locks the
-//    mutex of that request.
+// 1. The hot path. A call outside a layer's request that our own recorder records takes
+//    no lock, and allocates nothing once its series exist. Exceptions: the own labels of
+//    a function that returns a future, and label values beyond `max_series`, allocate; a
+//    call inside a layer's request locks the mutex of that request.
 mod call;
 mod lock_free;
 mod outcome;
 
-// 2. Storage: counters, histograms and gauges, sharded by thread. Recording a call takes no
-//    lock; creating a series and reading all series for a page do.
+// 2. Storage: counters, histograms and gauges, sharded by thread. Recording a call takes
+//    no lock; creating a series and reading all series for a page do.
 mod recorder;
 
 // 3. Publishing: renders the page, serves it, pushes it, and announces the instance to
@@ -181,27 +181,29 @@ pub mod __private {
     pub use inventory::submit;
     pub use std::boxed::Box;
 
-    /// Stands for a value of an inferred type, in code that is type-checked but never runs.
+    /// Stands for a value of an inferred type, in code that is type-checked but never
+    /// runs.
     #[must_use]
     pub fn never<R>() -> R {
         unreachable!("only the type of this expression is used")
     }
 
-    /// Calls a function's body. The bound `FnOnce` makes rustc infer a closure that may move
-    /// out of its captures.
+    /// Calls a function's body. The bound `FnOnce` makes rustc infer a closure that may
+    /// move out of its captures.
     #[inline]
     pub fn call_once<R>(body: impl FnOnce() -> R) -> R {
         body()
     }
 
-    /// Returns its argument. Fixes the type of an expression to the function's return type.
+    /// Returns its argument. Fixes the type of an expression to the function's return
+    /// type.
     #[inline(always)]
     pub fn returned<R>(value: R) -> R {
         value
     }
 
-    /// Names the return type of a function pointer. On stable Rust, this is the only way to
-    /// name the type `!`.
+    /// Names the return type of a function pointer. On stable Rust, this is the only way
+    /// to name the type `!`.
     pub trait Returns {
         type Output;
     }

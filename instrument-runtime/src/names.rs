@@ -82,8 +82,8 @@ impl MetricNames {
     /// `http_server_active_requests`; the labels are `http_request_method`, `http_route`,
     /// `http_response_status_code` and `rpc_grpc_status_code`.
     ///
-    /// The conventions define neither a counter of requests nor an outcome. Here these are
-    /// `http_server_requests_total` and the label `outcome`.
+    /// The conventions define neither a counter of requests nor an outcome. Here these
+    /// are `http_server_requests_total` and the label `outcome`.
     #[must_use]
     pub fn opentelemetry() -> Self {
         Self {
@@ -155,7 +155,8 @@ pub(crate) fn describe(recorder: &dyn Recorder, names: &MetricNames) {
     );
 }
 
-/// The names of the exporter's own metrics and of their samples, in the order of the page.
+/// The names of the exporter's own metrics and of their samples, in the order of the
+/// page.
 pub(crate) mod own {
     pub(crate) const PUSHES: &str = "instrument_pushes_total";
     pub(crate) const PANICS: &str = "instrument_render_panics_total";
@@ -175,7 +176,8 @@ pub(crate) mod own {
         SERIES,
     ];
 
-    /// Returns whether a metric of this name would collide with the exporter's own metrics.
+    /// Returns whether a metric of this name would collide with the exporter's own
+    /// metrics.
     pub(crate) fn is_taken(name: &str) -> bool {
         ALL.contains(&name)
     }

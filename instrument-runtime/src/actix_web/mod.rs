@@ -1,5 +1,5 @@
-//! Support for [actix-web](https://docs.rs/actix-web) 4: a middleware for the application,
-//! and a handler that serves the page.
+//! Support for [actix-web](https://docs.rs/actix-web) 4: a middleware for the
+//! application, and a handler that serves the page.
 //!
 //! Requires the feature `actix-web`, which also implements
 //! [`HttpStatus`](crate::HttpStatus) for actix-web's own types.
@@ -23,34 +23,34 @@
 //!
 //! # Which function is the handler
 //!
-//! A function joins the request as its handler by `#[instrumented(handler)]`, by its names,
-//! or by evidence (see [`instrumented`](crate::instrumented)). A route attribute such as
-//! `#[get("/users/{id}")]` below `#[instrumented]` provides the names. actix-web does not
-//! show when it hands a request over to its handler, so the evidence is in the types. It is
-//! sufficient if all of these hold:
+//! A function joins the request as its handler by `#[instrumented(handler)]`, by its
+//! names, or by evidence (see [`instrumented`](crate::instrumented)). A route attribute
+//! such as `#[get("/users/{id}")]` below `#[instrumented]` provides the names. actix-web
+//! does not show when it hands a request over to its handler, so the evidence is in the
+//! types. It is sufficient if all of these hold:
 //!
 //! - A resource has matched, the function returns a response, and all its arguments are
 //!   extractors.
-//! - One of the arguments is a `web::Path`, `Query`, `Json`, `Form`, `Header`, `Either` or
-//!   `Payload`, which helpers seldom take.
+//! - One of the arguments is a `web::Path`, `Query`, `Json`, `Form`, `Header`, `Either`
+//!   or `Payload`, which helpers seldom take.
 //! - No other function has joined.
 //! - The function has ended when the response goes out.
 //!
 //! These cases remain ambiguous:
 //!
-//! - A handler without names is counted by itself if it takes no arguments, or only arguments
-//!   that helpers take too (`web::Data`, `HttpRequest`, `String`, `Bytes`, or an extractor
-//!   of your own). Write `#[instrumented(handler)]`. The same holds for `#[get("")]` in a
-//!   scope, which names no endpoint.
-//! - A handler that is cancelled by a time-out inside the middleware is counted by itself, as
-//!   `cancelled`, unless `handler` or its names say that it is the handler.
+//! - A handler without names is counted by itself if it takes no arguments, or only
+//!   arguments that helpers take too (`web::Data`, `HttpRequest`, `String`, `Bytes`, or
+//!   an extractor of your own). Write `#[instrumented(handler)]`. The same holds for
+//!   `#[get("")]` in a scope, which names no endpoint.
+//! - A handler that is cancelled by a time-out inside the middleware is counted by
+//!   itself, as `cancelled`, unless `handler` or its names say that it is the handler.
 //! - If a handler is *not* annotated and passes its `web::Path` or `web::Json` on to an
 //!   annotated function, that function joins. Write `#[instrumented(handler = false)]` on
 //!   that function, or annotate the handler.
 //!
-//! Middleware that moves the handler to another task needs a second [`middleware()`] inside
-//! it. The inner one finds the request again through the request's extensions, and the
-//! request is still counted once.
+//! Middleware that moves the handler to another task needs a second [`middleware()`]
+//! inside it. The inner one finds the request again through the request's extensions, and
+//! the request is still counted once.
 //!
 //! If an extractor rejects the request, the handler does not run. The request is then
 //! counted under its resource, without the handler's own labels.
@@ -90,18 +90,18 @@ pub(crate) mod statuses;
 ///
 /// # Errors of handlers
 ///
-/// An error is counted with the status of the response that actix-web makes of it: the status
-/// of its `error_response()`, whatever its `status_code()` returns.
+/// An error is counted with the status of the response that actix-web makes of it: the
+/// status of its `error_response()`, whatever its `status_code()` returns.
 ///
-/// Without this middleware, an annotated function asks the error that it returns. It calls
-/// `status_code()`, and if that is 500, which is also the default, `error_response()`. An
-/// `error_response()` that logs may then log twice.
+/// Without this middleware, an annotated function asks the error that it returns. It
+/// calls `status_code()`, and if that is 500, which is also the default,
+/// `error_response()`. An `error_response()` that logs may then log twice.
 ///
 /// # Clients that hang up
 ///
-/// By default, actix-web does not notice that a client has hung up. The handler runs to its
-/// end, and the request is counted with the status of a response that nobody reads, usually
-/// `200` and `ok`. With
+/// By default, actix-web does not notice that a client has hung up. The handler runs to
+/// its end, and the request is counted with the status of a response that nobody reads,
+/// usually `200` and `ok`. With
 /// [`HttpServer::h1_allow_half_closed(false)`](actix_web::HttpServer::h1_allow_half_closed),
 /// actix-web drops the handler, and the request is `cancelled`:
 ///
@@ -117,8 +117,8 @@ pub(crate) mod statuses;
 /// ```
 ///
 /// With this setting, a client that shuts down its sending half after the request gets no
-/// response. Few clients do that. The setting applies to HTTP/1 only; on HTTP/2, actix-web
-/// always lets the handler run to its end.
+/// response. Few clients do that. The setting applies to HTTP/1 only; on HTTP/2,
+/// actix-web always lets the handler run to its end.
 #[must_use]
 pub fn middleware() -> MetricsMiddleware {
     MetricsMiddleware { _private: () }
@@ -215,8 +215,8 @@ fn outcome(status: StatusCode) -> Outcome {
 /// Counts the request when the server makes a response of the error.
 ///
 /// `error_response()` is not called here, because it may log or count, and because
-/// [`InternalError::from_response`](actix_web::error::InternalError::from_response) returns
-/// its response on the first call only.
+/// [`InternalError::from_response`](actix_web::error::InternalError::from_response)
+/// returns its response on the first call only.
 fn answered_by_error(slot: Slot, error: &mut Error) {
     /// The request, until the server makes a response of the error.
     struct Unanswered {
@@ -225,8 +225,8 @@ fn answered_by_error(slot: Slot, error: &mut Error) {
     }
 
     impl Drop for Unanswered {
-        /// Counts a request whose error was replaced on its way to the server. The error is
-        /// gone by then, so the status that `status_code()` returned before has to do.
+        /// Counts a request whose error was replaced on its way to the server. The error
+        /// is gone by then, so the status that `status_code()` returned before has to do.
         fn drop(&mut self) {
             self.slot.get_mut().answered(outcome(self.status));
         }
@@ -271,8 +271,8 @@ impl AddResponseMapper for Error {
 /// [`init`](crate::init) or if the rendering thread cannot be started, and 500 if a panic
 /// interrupted the rendering.
 ///
-/// The page is rendered on a separate thread, one page at a time; requests that wait at the
-/// same time share a page.
+/// The page is rendered on a separate thread, one page at a time; requests that wait at
+/// the same time share a page.
 pub async fn metrics(request: HttpRequest) -> HttpResponse {
     // actix-web 4 uses `http` 0.2, so its header types are different ones.
     let mut headers = http::HeaderMap::new();
@@ -332,7 +332,8 @@ mod tests {
         ] {
             let seen = Rc::new(RefCell::new(None));
             let to = Rc::clone(&seen);
-            // In this form, the inherent method of a newer actix-web does not take precedence.
+            // In this form, the inherent method of a newer actix-web does not take
+            // precedence.
             AddResponseMapper::add_response_mapper(&mut error, move |response| {
                 *to.borrow_mut() = Some(response.status());
                 response

@@ -41,8 +41,8 @@ impl<T: ResponseError> Side<T> for ActixError {
 ///
 /// actix-web sends the result of `error_response()`. Most implementations build it with
 /// `status_code()`. Those that do not usually leave `status_code()` at its default, 500.
-/// `error_response()` is therefore called only for a 500, because it renders a body and may
-/// log.
+/// `error_response()` is therefore called only for a 500, because it renders a body and
+/// may log.
 pub(super) fn status_of<E: ResponseError + ?Sized>(error: &E) -> u16 {
     let status = error.status_code();
     let is_asked = status == StatusCode::INTERNAL_SERVER_ERROR
@@ -55,17 +55,18 @@ pub(super) fn status_of<E: ResponseError + ?Sized>(error: &E) -> u16 {
     }
 }
 
-/// Returns whether the error may contain a response that `error_response()` returns on the
-/// first call only, as [`InternalError::from_response`] does.
+/// Returns whether the error may contain a response that `error_response()` returns on
+/// the first call only, as [`InternalError::from_response`] does.
 ///
-/// Calling `error_response()` would then change what is sent. The concrete type of the error
-/// is unknown here, but its size is known, and a smaller error cannot contain a response.
+/// Calling `error_response()` would then change what is sent. The concrete type of the
+/// error is unknown here, but its size is known, and a smaller error cannot contain a
+/// response.
 pub(super) fn may_hold_a_response<E: ResponseError + ?Sized>(error: &E) -> bool {
     size_of_val(error) >= size_of::<InternalError<()>>()
 }
 
-/// Returns 200. If the value cannot be serialized, actix-web responds with 500, which only
-/// the middleware sees.
+/// Returns 200. If the value cannot be serialized, actix-web responds with 500, which
+/// only the middleware sees.
 impl<T> HttpStatus for Json<T> {
     fn http_status(&self) -> u16 {
         StatusCode::OK.as_u16()

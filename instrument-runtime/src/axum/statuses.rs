@@ -10,7 +10,8 @@ use axum::{Form, Json};
 
 use crate::HttpStatus;
 
-/// Returns the status of the redirect, or 500 if its location is not a valid header value.
+/// Returns the status of the redirect, or 500 if its location is not a valid header
+/// value.
 impl HttpStatus for Redirect {
     fn http_status(&self) -> u16 {
         self.clone().into_response().status().as_u16()

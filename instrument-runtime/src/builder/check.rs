@@ -26,8 +26,8 @@ pub(super) struct Checked {
 }
 
 impl Builder {
-    /// Validates each setting. Has no side effects; it reads the environment variables and
-    /// may resolve a host name.
+    /// Validates each setting. Has no side effects; it reads the environment variables
+    /// and may resolve a host name.
     pub(super) fn check(self) -> Result<Checked, InitError> {
         let allow = AllowList::parse(&self.allow)?;
         check_buckets("`.buckets(…)`", &self.buckets)?;

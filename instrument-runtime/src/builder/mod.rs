@@ -339,8 +339,8 @@ impl Builder {
     ///   values stay: nothing is deleted at the end.
     /// - Each run counts from zero, as after a restart. Read the values of one run
     ///   directly, or use `rate` over several runs.
-    /// - Prometheus must scrape the gateway with `honor_labels: true`. Otherwise the label
-    ///   `job` is the gateway's own and not the pushed one.
+    /// - Prometheus must scrape the gateway with `honor_labels: true`. Otherwise the
+    ///   label `job` is the gateway's own and not the pushed one.
     /// - A push times out after 5 seconds. The application never waits for a push, except
     ///   in `shutdown`.
     /// - A failed push is not retried. The next one is sent on schedule and contains all
@@ -411,8 +411,8 @@ impl Builder {
     /// several times.
     ///
     /// Do not use a value that is new in each run, because the gateway keeps every group
-    /// for ever. Do not use a label that your metrics have, because the gateway overwrites
-    /// it.
+    /// for ever. Do not use a label that your metrics have, because the gateway
+    /// overwrites it.
     ///
     /// See [`push`](Self::push). Requires the feature `push`.
     #[cfg(feature = "push")]

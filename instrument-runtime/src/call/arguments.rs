@@ -1,9 +1,10 @@
 //! Finds out from the types of a function's arguments whether it can be the handler of a
-//! framework: whether all arguments are extractors, and whether one is the request itself.
+//! framework: whether all arguments are extractors, and whether one is the request
+//! itself.
 //!
 //! Uses autoderef specialization, as for return types (see
-//! [`outcome::probe`](crate::outcome::probe)). Each framework has a ladder of types; method
-//! resolution goes down the ladder to the first rung whose bound holds:
+//! [`outcome::probe`](crate::outcome::probe)). Each framework has a ladder of types;
+//! method resolution goes down the ladder to the first rung whose bound holds:
 //!
 //! ```text
 //! Axum<T, S>            HeaderMap, Method, Uri, Version      Plain
@@ -43,8 +44,8 @@ use crate::call::request::{HAS_LAYER, Request, Token};
 use crate::outcome::probe::{ByFunction, OfResult, OfValue, Teller};
 use crate::outcome::{Outcome, Protocol};
 
-/// The types of a function's arguments, as a nested list: `()` for no arguments, otherwise
-/// the answers for the first argument and the list of the others.
+/// The types of a function's arguments, as a nested list: `()` for no arguments,
+/// otherwise the answers for the first argument and the list of the others.
 pub trait ArgumentTypes {
     const EXTRACTS: ExtractsOf;
 }
@@ -128,7 +129,8 @@ macro_rules! __actix_web_argument {
     };
 }
 
-/// Defines a rung of a ladder, for an argument of type `T` in a function with the state `S`.
+/// Defines a rung of a ladder, for an argument of type `T` in a function with the state
+/// `S`.
 #[cfg(any(feature = "actix-web", feature = "axum"))]
 macro_rules! rung {
     ($rung:ident) => {
@@ -181,8 +183,8 @@ mod on_axum {
 
     use super::{Deref, Extracts, Found, PhantomData};
 
-    // Most extractors accept any state, so `()` stands for it. The others need the state of
-    // the function's `State` argument.
+    // Most extractors accept any state, so `()` stands for it. The others need the state
+    // of the function's `State` argument.
     rung!(Axum, then AxumParts);
     rung!(AxumParts, then AxumStateParts);
     rung!(AxumStateParts, then AxumBody);

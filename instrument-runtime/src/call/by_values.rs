@@ -60,7 +60,8 @@ impl Values {
     /// Calls `ask` with the values, in the buffer of this thread if possible.
     pub(crate) fn with<T>(values: &[&dyn Display], ask: impl Fn(&Self) -> T) -> T {
         let asked = VALUES.try_with(|buffer| {
-            // Already borrowed if the `Display` of a label calls an instrumented function.
+            // Already borrowed if the `Display` of a label calls an instrumented
+            // function.
             let mut buffer = buffer.try_borrow_mut().ok()?;
             buffer.fill(values);
             Some(ask(&buffer))
@@ -81,8 +82,8 @@ impl Values {
         self.text.shrink_to(ByValues::LONGEST);
         self.ends.clear();
         for value in values {
-            // Writing to a `String` cannot fail, but a `Display` may return an error of its
-            // own. The value is then what it wrote before.
+            // Writing to a `String` cannot fail, but a `Display` may return an error of
+            // its own. The value is then what it wrote before.
             let _ = write!(self.text, "{value}");
             self.ends.push(self.text.len());
         }
@@ -105,8 +106,8 @@ pub(crate) struct ByValues {
 }
 
 impl ByValues {
-    /// The length in bytes above which a set of values is not cached. Its series are looked
-    /// up in the recorder at every call.
+    /// The length in bytes above which a set of values is not cached. Its series are
+    /// looked up in the recorder at every call.
     const LONGEST: usize = 1024;
 
     /// Returns the series of these values in the current recorder.
@@ -145,8 +146,8 @@ impl ByValues {
         values: &Values,
         labels: Vec<Label>,
     ) -> Option<&'static Series> {
-        // Beyond `max_series`, every new handle would lead to the overflow series. Caching
-        // such handles would let the table grow without a bound.
+        // Beyond `max_series`, every new handle would lead to the overflow series.
+        // Caching such handles would let the table grow without a bound.
         let bound = settings::installed().map_or(settings::DEFAULT_MAX_SERIES, |s| s.max_series);
         if values.text.len() > Self::LONGEST || self.kept.len() >= bound {
             return None;

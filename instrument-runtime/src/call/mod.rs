@@ -35,16 +35,17 @@
 //!
 //! - A call that **returns** is counted by `Call::poll`, with the outcome that the
 //!   return value tells.
-//! - A **cancelled** call is one whose future was dropped between two polls. Its `Drop`
-//!   finds the state `Suspended`, and counts it as `cancelled`.
-//! - A **panicked** call is one whose body unwound out of a poll. The state is still
-//!   `Polled`, because `Call::poll` did not return. Its `Drop` finds `Polled`, and counts
+//! - A **cancelled** call is one whose future was dropped between two polls. `Drop` calls
+//!   `Call::give_up`, which finds the state `Suspended` and counts the call as
+//!   `cancelled`.
+//! - A **panicked** call is one whose body unwound out of a poll. `Call::poll` did not
+//!   return, so the state is still `Polled`. `Drop` calls `Call::give_up`, which counts
 //!   the call as `panicked`.
 //! - A future that is dropped before its first poll never started and is not counted.
 //!
-//! If a layer's request is current and the call is its handler, the request is counted
-//! instead: the request moves to the handler's series, and takes over the end of the call
-//! (see [`request`]).
+//! If a layer's request is current and the call is its handler, the call itself is not
+//! counted. The request moves to the handler's series, and is counted there when its
+//! response goes out (see [`request`]).
 
 pub(crate) mod arguments;
 pub(crate) mod by_values;
@@ -77,8 +78,8 @@ use crate::outcome::{End, Outcome, Protocol};
 
 /// The record of one call.
 ///
-/// Dropping a call that has started and not ended counts it: as panicked during a poll, as
-/// cancelled between two polls.
+/// Dropping a call that has started and not ended counts it: as panicked during a poll,
+/// as cancelled between two polls.
 #[derive(Debug)]
 pub struct Call {
     site: &'static CallSite,
@@ -118,8 +119,8 @@ impl FunctionType {
 impl FunctionType {
     /// Returns whether the function looks like a handler and not like a helper.
     ///
-    /// A response as the return type and extractors as arguments are not enough, because a
-    /// helper may return a response and take a `String`.
+    /// A response as the return type and extractors as arguments are not enough, because
+    /// a helper may return a response and take a `String`.
     fn fits_handler(&self, site: &CallSite) -> bool {
         let fits = |extracts: Extracts| {
             let is_said = site.has_method() || extracts.is_telling() || extracts.is_request();
@@ -191,8 +192,8 @@ impl Call {
     /// Creates a call that starts next. An `async fn` calls this in its first poll.
     #[must_use]
     pub fn new(site: &'static CallSite, values: &[&dyn Display]) -> Self {
-        // The handler of a request is counted in other series, and whether this call is the
-        // handler is decided only when it starts.
+        // The handler of a request is counted in other series, and whether this call is
+        // the handler is decided only when it starts.
         if request::is_current() {
             return Self::ahead(site, values);
         }
@@ -417,15 +418,16 @@ impl Call {
     }
 }
 
-// A panic in the body cannot leave the call itself in a broken state: the call only counts
-// its end when it is dropped.
+// A panic in the body cannot leave the call itself in a broken state: the call only
+// counts its end when it is dropped.
 impl UnwindSafe for Call {}
 impl RefUnwindSafe for Call {}
 
 impl Drop for Call {
     #[inline]
     fn drop(&mut self) {
-        // Checked here, inlined, because most calls have already ended; `give_up` is cold.
+        // Checked here, inlined, because most calls have already ended; `give_up` is
+        // cold.
         if let State::Polled(_) | State::Suspended(_) = self.state {
             self.give_up();
         }
@@ -470,8 +472,8 @@ impl Labelling {
 }
 
 impl Drop for Labelling {
-    /// Counts a panic in the evaluation of a label. A label expression may also return from
-    /// the function, or be dropped while it awaits; then the call never started.
+    /// Counts a panic in the evaluation of a label. A label expression may also return
+    /// from the function, or be dropped while it awaits; then the call never started.
     fn drop(&mut self) {
         if std::thread::panicking() && !self.was_panicking {
             let mut call = Call::waiting(self.site, CountedBy::Unknown, FunctionType::UNKNOWN);
@@ -529,10 +531,10 @@ impl<F: Future, T: Teller<F::Output> + Arguments> Future for Instrumented<F, T> 
 
 /// The future of an `async fn`'s body, borrowing the body and the call from the function.
 ///
-/// An `async fn` awaits this instead of an [`Instrumented`]. To prove an auto trait such as
-/// `Send`, the compiler descends into every future that a future holds, and
-/// `recursion_limit` bounds the depth. With body and call side by side in the function, the
-/// body is one level less deep than inside an `Instrumented`.
+/// An `async fn` awaits this instead of an [`Instrumented`]. To prove an auto trait such
+/// as `Send`, the compiler descends into every future that a future holds, and
+/// `recursion_limit` bounds the depth. With body and call side by side in the function,
+/// the body is one level less deep than inside an `Instrumented`.
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct Running<'a, F, T> {
     call: &'a mut Call,

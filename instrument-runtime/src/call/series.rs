@@ -31,9 +31,9 @@ pub(crate) struct Series {
 enum Handles {
     /// Handles of our own recorder. They can be cached, because it never drops a series.
     Ours(Ours),
-    /// The gauge of another recorder, for one call. It is held until the call ends, so that
-    /// the call decrements the gauge that it incremented. The counter and the histogram are
-    /// registered at the end.
+    /// The gauge of another recorder, for one call. It is held until the call ends, so
+    /// that the call decrements the gauge that it incremented. The counter and the
+    /// histogram are registered at the end.
     Facade(Gauge),
 }
 
@@ -41,8 +41,8 @@ enum Handles {
 struct Ours {
     families: &'static direct::Families,
     in_progress: direct::InProgress,
-    /// The handles by end, in the order in which the ends were first seen. Most calls have
-    /// one of the first two.
+    /// The handles by end, in the order in which the ends were first seen. Most calls
+    /// have one of the first two.
     ends: List<End, EndHandles>,
 }
 
@@ -53,7 +53,8 @@ struct EndHandles {
 }
 
 impl Series {
-    /// Creates handles that can be cached. `None` unless our own recorder is the global one.
+    /// Creates handles that can be cached. `None` unless our own recorder is the global
+    /// one.
     pub(crate) fn of_ours(labels: Vec<Label>) -> Option<Self> {
         let families = direct::installed()?;
         let in_progress = direct::in_progress(families, &in_progress_key(&labels));
@@ -90,7 +91,8 @@ impl Series {
         }
     }
 
-    /// Decrements the gauge without counting an end, for a call that moves to another series.
+    /// Decrements the gauge without counting an end, for a call that moves to another
+    /// series.
     pub(crate) fn moved_away(&self) {
         match &self.handles {
             Handles::Ours(ours) => ours.in_progress.down(Thread::current()),

@@ -30,7 +30,8 @@ pub(crate) enum Role {
 /// Everything in it is known at compile time, except the cached handles.
 #[derive(Debug)]
 pub struct CallSite {
-    /// The module, if the function's path is the endpoint. Empty if an endpoint was given.
+    /// The module, if the function's path is the endpoint. Empty if an endpoint was
+    /// given.
     module: &'static str,
     /// The name of the function, or the endpoint that was given.
     name: &'static str,
@@ -64,8 +65,8 @@ impl CallSite {
 
     /// Creates the site of a function whose endpoint was given.
     ///
-    /// The path of the function is not needed then, and does not get into the binary. There
-    /// is no label `method` if `method` is empty.
+    /// The path of the function is not needed then, and does not get into the binary.
+    /// There is no label `method` if `method` is empty.
     #[must_use]
     pub const fn of_endpoint(endpoint: &'static str, method: &'static str) -> Self {
         // The macro checks a literal. The value of a constant is known only here.
@@ -78,8 +79,8 @@ impl CallSite {
 
     /// Creates the site of a function whose path is its endpoint.
     ///
-    /// `module` is `module_path!()`. `function` is the name of the function; in an annotated
-    /// `impl` block it is `Type::function`.
+    /// `module` is `module_path!()`. `function` is the name of the function; in an
+    /// annotated `impl` block it is `Type::function`.
     #[must_use]
     pub const fn of_function(
         module: &'static str,
@@ -98,8 +99,8 @@ impl CallSite {
         }
     }
 
-    /// Sets the function's own labels: the labels with literal values, and the names of the
-    /// labels whose values come with each call.
+    /// Sets the function's own labels: the labels with literal values, and the names of
+    /// the labels whose values come with each call.
     #[must_use]
     pub const fn labels(
         mut self,
@@ -233,8 +234,8 @@ impl CallSite {
         }
     }
 
-    /// Returns the series of a request whose handler is a call of this function. `route` is
-    /// the route that the framework matched.
+    /// Returns the series of a request whose handler is a call of this function. `route`
+    /// is the route that the framework matched.
     pub(crate) fn series_of_request(
         &'static self,
         method: &'static str,
@@ -339,8 +340,8 @@ inventory::collect!(Known);
 
 /// Creates the series of every known handler with zeros.
 ///
-/// `rate()` and `increase()` need a sample before the first request; otherwise they miss the
-/// jump from no series to 1.
+/// `rate()` and `increase()` need a sample before the first request; otherwise they miss
+/// the jump from no series to 1.
 pub(crate) fn show_zeros() {
     for Known(site) in inventory::iter::<Known> {
         site.show_zeros();

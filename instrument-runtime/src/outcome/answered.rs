@@ -1,7 +1,8 @@
-//! A flag that is set while the return value of a handler inside a layer's request is read.
+//! A flag that is set while the return value of a handler inside a layer's request is
+//! read.
 //!
-//! The layer will see the actual response, so reading the value need not be exact. actix-web's
-//! errors use the flag to avoid rendering a response twice.
+//! The layer will see the actual response, so reading the value need not be exact.
+//! actix-web's errors use the flag to avoid rendering a response twice.
 
 use std::cell::Cell;
 
@@ -9,8 +10,8 @@ thread_local! {
     static IS_ANSWERED_BY_LAYER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `ask` with the flag set. `ask` reads the outcome from the return value of a handler
-/// whose response the layer will see.
+/// Runs `ask` with the flag set. `ask` reads the outcome from the return value of a
+/// handler whose response the layer will see.
 pub(crate) fn before_the_answer<T>(ask: impl FnOnce() -> T) -> T {
     /// Restores the flag, also if `ask` panics.
     struct Restore(bool);

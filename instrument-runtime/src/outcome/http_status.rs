@@ -2,12 +2,12 @@
 
 /// A type that knows the HTTP status with which it is answered.
 ///
-/// The attribute calls `http_status` on the return value of the function, or on the `Ok` or
-/// `Err` value inside it. The status becomes the label `http_status`, and the label `outcome`
-/// follows from it (see [`Outcome::HttpStatus`](crate::Outcome::HttpStatus)).
+/// The attribute calls `http_status` on the return value of the function, or on the `Ok`
+/// or `Err` value inside it. The status becomes the label `http_status`, and the label
+/// `outcome` follows from it (see [`Outcome::HttpStatus`](crate::Outcome::HttpStatus)).
 ///
-/// Implement the trait for your error type, or derive it, so that the metrics distinguish a
-/// 404 from a 500. `http::StatusCode`, `http::Response` and the types of each enabled
+/// Implement the trait for your error type, or derive it, so that the metrics distinguish
+/// a 404 from a 500. `http::StatusCode`, `http::Response` and the types of each enabled
 /// framework implement it already.
 ///
 /// # Examples

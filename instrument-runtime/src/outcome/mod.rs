@@ -1,5 +1,5 @@
-//! How a call ended: [`Outcome`] for users, [`End`] for the series, [`probe`] for reading the
-//! outcome from a return value.
+//! How a call ended: [`Outcome`] for users, [`End`] for the series, [`probe`] for reading
+//! the outcome from a return value.
 
 #[cfg_attr(
     not(feature = "actix-web"),
@@ -11,9 +11,9 @@ pub(crate) mod probe;
 
 /// How a call that returned ended: the return type of an `outcome = …` function.
 ///
-/// Determines the label `outcome`, and `http_status` or `grpc_status` if a status is known.
-/// The outcomes `panicked` and `cancelled` are not here, because no value is returned in
-/// these cases; the attribute detects them itself.
+/// Determines the label `outcome`, and `http_status` or `grpc_status` if a status is
+/// known. The outcomes `panicked` and `cancelled` are not here, because no value is
+/// returned in these cases; the attribute detects them itself.
 ///
 /// # Examples
 ///
@@ -42,9 +42,9 @@ pub enum Outcome {
     Error,
     /// An HTTP status (RFC 9110, section 15), which becomes the label `http_status`.
     ///
-    /// The outcome is `ok` for 100 to 399, `client_error` for 400 to 499 and `error` for 500
-    /// to 599. Any other number is not a status: it does not become a label, and counts as
-    /// `error`.
+    /// The outcome is `ok` for 100 to 399, `client_error` for 400 to 499 and `error` for
+    /// 500 to 599. Any other number is not a status: it does not become a label, and
+    /// counts as `error`.
     HttpStatus(u16),
     /// A gRPC status code, whose name becomes the label `grpc_status`.
     ///

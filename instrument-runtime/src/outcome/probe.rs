@@ -3,11 +3,12 @@
 //!
 //! # Autoderef specialization
 //!
-//! Stable Rust has no specialization: no code can say "if the type implements `HttpStatus`,
-//! do this, otherwise that". Method resolution can. The compiler looks for a method on a
-//! type, and if no method applies, on the type that it dereferences to. So each rung of a
-//! ladder of types has a method `told` for the types that satisfy one bound, and dereferences
-//! to the next rung. On the last rung, `told` exists for every type:
+//! Stable Rust has no specialization: no code can say "if the type implements
+//! `HttpStatus`, do this, otherwise that". Method resolution can. The compiler looks for
+//! a method on a type, and if no method applies, on the type that it dereferences to. So
+//! each rung of a ladder of types has a method `told` for the types that satisfy one
+//! bound, and dereferences to the next rung. On the last rung, `told` exists for every
+//! type:
 //!
 //! ```text
 //!  method           receiver              applies if            returns
@@ -32,16 +33,17 @@
 //!                   Otherwise<T>          always                Nothing
 //! ```
 //!
-//! Each result of `told` implements [`Side`], which reads the value. `OfResult` or `OfValue`
-//! with two sides implement [`Teller`], which the call asks for the outcome.
+//! Each result of `told` implements [`Side`], which reads the value. `OfResult` or
+//! `OfValue` with two sides implement [`Teller`], which the call asks for the outcome.
 //!
-//! Without the feature of a framework, its rungs are left out. The decision is made where the
-//! macro expands, because only there is the type concrete. Type aliases are resolved by then,
-//! so any alias of `Result` counts as a `Result`.
+//! Without the feature of a framework, its rungs are left out. The decision is made where
+//! the macro expands, because only there is the type concrete. Type aliases are resolved
+//! by then, so any alias of `Result` counts as a `Result`.
 //!
-//! The technique is described in
-//! [Generalized Autoref-Based Specialization](https://lukaskalbertodt.github.io/2019/12/05/generalized-autoref-based-specialization.html)
-//! and in [a case study by David Tolnay](https://github.com/dtolnay/case-studies/blob/master/autoref-specialization/README.md).
+//! The technique is described in [Generalized Autoref-Based
+//! Specialization](https://lukaskalbertodt.github.io/2019/12/05/generalized-autoref-based-specialization.html)
+//! and in [a case study by David
+//! Tolnay](https://github.com/dtolnay/case-studies/blob/master/autoref-specialization/README.md).
 
 #![allow(missing_docs, reason = "named only in the expansion of the macro")]
 
@@ -55,8 +57,9 @@ use crate::outcome::{Outcome, Protocol};
 
 /// Stands for the return type `R`, without a value. The first rung of `sides`.
 ///
-/// Contravariant in `R`: a `Probe<&'a str>` is also a `Probe<&'static str>`. Examining the
-/// probe therefore does not constrain the lifetimes in the function's own return type.
+/// Contravariant in `R`: a `Probe<&'a str>` is also a `Probe<&'static str>`. Examining
+/// the probe therefore does not constrain the lifetimes in the function's own return
+/// type.
 #[derive(Debug)]
 pub struct Probe<R>(PhantomData<fn(R)>);
 
@@ -66,8 +69,8 @@ impl<R> Probe<R> {
 
 /// Returns a probe for the output type of a future, for an output type without a name.
 ///
-/// Takes the future by value and returns it. With a borrow, the caller's future would reserve
-/// a second slot for the future.
+/// Takes the future by value and returns it. With a borrow, the caller's future would
+/// reserve a second slot for the future.
 pub fn probe<R, F: Future<Output = R>>(future: F) -> (F, Probe<R>) {
     (future, Probe::NEW)
 }
@@ -109,20 +112,21 @@ pub struct OfValue;
 /// Reads what one side of the return type tells: the `Ok` value, the `Err` value, or the
 /// value itself.
 ///
-/// A side that does not look at the value is implemented for every `T`. The bound on the rung
-/// has already selected the side; repeated here, the bound would also have to hold for the
-/// lifetimes in the function's own type.
+/// A side that does not look at the value is implemented for every `T`. The bound on the
+/// rung has already selected the side; repeated here, the bound would also have to hold
+/// for the lifetimes in the function's own type.
 pub trait Side<T> {
-    /// The kind of status that the side tells. It is known before the call ends, so a call
-    /// that never returns gets the status of its protocol too.
+    /// The kind of status that the side tells. It is known before the call ends, so a
+    /// call that never returns gets the status of its protocol too.
     const PROTOCOL: Protocol = Protocol::None;
-    /// Whether a framework can make a response of the type, so that a function that returns
-    /// it may be a handler.
+    /// Whether a framework can make a response of the type, so that a function that
+    /// returns it may be a handler.
     const IS_ANSWER: bool = true;
     /// Whether the type is text or bytes, which every framework sends with status 200.
     const IS_TEXT: bool = false;
 
-    /// Returns the outcome that the value tells. `is_request`: the call's method is known.
+    /// Returns the outcome that the value tells. `is_request`: the call's method is
+    /// known.
     fn tell(_value: &T, _is_request: bool) -> Option<Outcome> {
         None
     }
@@ -327,8 +331,8 @@ impl<R> std::fmt::Debug for ByFunction<R> {
     }
 }
 
-/// Creates a [`ByFunction`]. The probe fixes `R` before the compiler checks a closure, so the
-/// closure's argument needs no type annotation.
+/// Creates a [`ByFunction`]. The probe fixes `R` before the compiler checks a closure, so
+/// the closure's argument needs no type annotation.
 pub fn by_function<R>(_probe: Probe<R>, tell: fn(&R) -> Outcome) -> ByFunction<R> {
     ByFunction(tell)
 }

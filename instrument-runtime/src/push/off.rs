@@ -70,8 +70,8 @@ pub trait Enabled {}
 /// The type in the bound that cannot be satisfied.
 ///
 /// It has a lifetime parameter, because the compiler checks a bound without parameters
-/// where the method is declared, and a higher-ranked bound (`for<'a>`) where the method is
-/// called.
+/// where the method is declared, and a higher-ranked bound (`for<'a>`) where the method
+/// is called.
 #[derive(Debug)]
 pub struct PushFeature<'a>(PhantomData<&'a ()>);
 

@@ -7,8 +7,8 @@
 //! instrument-runtime = { version = "0.1", features = ["testing"] }
 //! ```
 //!
-//! A [`Recording`] records the code that runs inside it, and nothing else. Tests that run in
-//! parallel do not see each other's metrics.
+//! A [`Recording`] records the code that runs inside it, and nothing else. Tests that run
+//! in parallel do not see each other's metrics.
 //!
 //! ```test_harness
 //! use instrument_runtime::instrumented;
@@ -34,9 +34,9 @@
 //! }
 //! ```
 //!
-//! The labels in a query are those that a series must have; it may have others. The result
-//! is the sum over all matching series, and 0 if there is none. A failing assertion prints
-//! every series that was recorded:
+//! The labels in a query are those that a series must have; it may have others. The
+//! result is the sum over all matching series, and 0 if there is none. A failing
+//! assertion prints every series that was recorded:
 //!
 //! ```text
 //! requests_total{endpoint="/users/{id}",outcome="ok"} is 0, not 1
@@ -103,12 +103,12 @@
 //!
 //! # What is recorded
 //!
-//! Everything that goes through the [`metrics`] facade: annotated functions, the requests of
-//! the layers, and the application's own metrics ([`counter`](Recording::counter),
+//! Everything that goes through the [`metrics`] facade: annotated functions, the requests
+//! of the layers, and the application's own metrics ([`counter`](Recording::counter),
 //! [`gauge`](Recording::gauge), [`histogram`](Recording::histogram)).
 //!
-//! There are no global labels such as `app_name`, no limit on the number of series, and no
-//! zeros for handlers that were not called.
+//! There are no global labels such as `app_name`, no limit on the number of series, and
+//! no zeros for handlers that were not called.
 //!
 //! An installed recorder does not see what happens inside a recording. It still records
 //! everything else.
@@ -149,14 +149,16 @@ impl Recording {
 
     /// Returns the recording of the whole process.
     ///
-    /// It records everything that happens outside all other recordings, on any thread. The
-    /// first call installs it as the global recorder; later calls return the same recording.
+    /// It records everything that happens outside all other recordings, on any thread.
+    /// The first call installs it as the global recorder; later calls return the same
+    /// recording.
     ///
-    /// Use it for code that starts threads and runtimes of its own. The tests of a process
-    /// share it, and most test runners run them in parallel. Therefore query what was added
-    /// [`since`](Snapshot::since) the start of the test, by labels that no other test of the
-    /// process uses, such as an endpoint of its own. If there are no such labels, run the test
-    /// in a process of its own (a file in `tests/`, or `cargo nextest`).
+    /// Use it for code that starts threads and runtimes of its own. The tests of a
+    /// process share it, and most test runners run them in parallel. Therefore query what
+    /// was added [`since`](Snapshot::since) the start of the test, by labels that no
+    /// other test of the process uses, such as an endpoint of its own. If there are no
+    /// such labels, run the test in a process of its own (a file in `tests/`, or
+    /// `cargo nextest`).
     ///
     /// # Examples
     ///
@@ -181,13 +183,13 @@ impl Recording {
     ///
     /// # Errors
     ///
-    /// Returns [`InitError::AlreadyInstalled`] if the process already has a global recorder,
-    /// for example from [`init`](crate::init). Do not install one in the process of the tests,
-    /// or use [`scope`](Self::scope), [`run`](Self::run) or
+    /// Returns [`InitError::AlreadyInstalled`] if the process already has a global
+    /// recorder, for example from [`init`](crate::init). Do not install one in the
+    /// process of the tests, or use [`scope`](Self::scope), [`run`](Self::run) or
     /// [`record_thread`](Self::record_thread), which work beside another recorder.
     ///
-    /// After this call, [`init`](crate::init) returns [`InitError::AlreadyInstalled`], because
-    /// a process has one global recorder.
+    /// After this call, [`init`](crate::init) returns [`InitError::AlreadyInstalled`],
+    /// because a process has one global recorder.
     pub fn global() -> Result<Self, InitError> {
         static GLOBAL: Mutex<Option<Recording>> = Mutex::new(None);
         let mut global = GLOBAL.lock().unwrap_or_else(PoisonError::into_inner);
@@ -205,8 +207,8 @@ impl Recording {
     ///
     /// Recordings may be nested; the innermost one records.
     ///
-    /// The end of a call is recorded where its future completes or is dropped. For a call that
-    /// starts inside `f` and ends outside, use [`scope`](Self::scope).
+    /// The end of a call is recorded where its future completes or is dropped. For a call
+    /// that starts inside `f` and ends outside, use [`scope`](Self::scope).
     pub fn run<T>(&self, f: impl FnOnce() -> T) -> T {
         metrics::with_local_recorder(&*self.recorder, f)
     }
@@ -247,8 +249,8 @@ impl Recording {
     /// recording.assert_requests(&[("outcome", "ok")], 1);
     /// ```
     pub fn record_thread(&self) {
-        // Leaked, because there is no hook that runs after the last use of the recorder by
-        // a thread (thread-locals may record while they are destroyed).
+        // Leaked, because there is no hook that runs after the last use of the recorder
+        // by a thread (thread-locals may record while they are destroyed).
         let recorder: &'static Arc<LocalRecorder> = Box::leak(Box::new(self.recorder.clone()));
         std::mem::forget(metrics::set_default_local_recorder(&**recorder));
     }
@@ -305,7 +307,8 @@ impl Recording {
         self.snapshot().assert_requests(labels, expected);
     }
 
-    /// Calls [`Snapshot::assert_in_progress`] on the current [`snapshot`](Self::snapshot).
+    /// Calls [`Snapshot::assert_in_progress`] on the current
+    /// [`snapshot`](Self::snapshot).
     ///
     /// # Panics
     ///

@@ -10,8 +10,8 @@ use crate::settings;
 
 /// What a [`Recording`](crate::testing::Recording) had recorded at one moment.
 ///
-/// The labels in a query are those that a series must have; it may have others. `&[]` matches
-/// all series of the metric. If the process has installed other
+/// The labels in a query are those that a series must have; it may have others. `&[]`
+/// matches all series of the metric. If the process has installed other
 /// [`names`](crate::Builder::names), the queries use these names for the three metrics.
 ///
 /// `Display` writes one line per series.
@@ -49,7 +49,8 @@ impl Snapshot {
         self.counter(&settings::names().requests_total, labels)
     }
 
-    /// Returns the number of calls that have started and not ended (`requests_in_progress`).
+    /// Returns the number of calls that have started and not ended
+    /// (`requests_in_progress`).
     #[must_use]
     pub fn in_progress(&self, labels: &[(&str, &str)]) -> i64 {
         self.gauge(&settings::names().requests_in_progress, labels) as i64
@@ -74,8 +75,8 @@ impl Snapshot {
     /// Returns the value of any gauge, for example of the application's own.
     #[must_use]
     pub fn gauge(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        // Not `sum()`, which returns -0.0 for an empty iterator; a failing assertion would
-        // print it.
+        // Not `sum()`, which returns -0.0 for an empty iterator; a failing assertion
+        // would print it.
         matching(&self.gauges, name, labels).fold(0.0, |sum, value| sum + value)
     }
 
@@ -197,8 +198,8 @@ impl Snapshot {
 
     /// Returns what was added since an earlier snapshot of the same recording.
     ///
-    /// Counters and histograms have their increase, without the series that did not change.
-    /// Gauges keep their current values, because they describe a state.
+    /// Counters and histograms have their increase, without the series that did not
+    /// change. Gauges keep their current values, because they describe a state.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut added = self.clone();
@@ -255,7 +256,8 @@ pub(super) struct SeriesKey {
 }
 
 impl SeriesKey {
-    /// Creates a key. If two labels have the same name, the last one wins, as on the page.
+    /// Creates a key. If two labels have the same name, the last one wins, as on the
+    /// page.
     fn new<'a>(name: &str, labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let labels = labels.into_iter();
         Self {

@@ -1,5 +1,5 @@
-//! Support for [tonic](https://docs.rs/tonic) 0.14: a layer for the server that counts gRPC
-//! calls by their status.
+//! Support for [tonic](https://docs.rs/tonic) 0.14: a layer for the server that counts
+//! gRPC calls by their status.
 //!
 //! Requires the feature `tonic`.
 //!
@@ -24,24 +24,25 @@
 //!
 //! # Which method is the call
 //!
-//! A method joins the gRPC call as its handler if it takes the very `tonic::Request` that the
-//! layer saw, by value, and returns a `tonic::Response` or a `tonic::Status`. It also joins by
-//! `#[instrumented(handler)]`, or by its names (see [`instrumented`](crate::instrumented)).
-//! Every other annotated method is counted by itself.
+//! A method joins the gRPC call as its handler if it takes the very `tonic::Request` that
+//! the layer saw, by value, and returns a `tonic::Response` or a `tonic::Status`. It also
+//! joins by `#[instrumented(handler)]`, or by its names (see
+//! [`instrumented`](crate::instrumented)). Every other annotated method is counted by
+//! itself.
 //!
 //! These cases remain ambiguous:
 //!
-//! - A method that takes the message instead of the request, or whose argument is a pattern,
-//!   is counted by itself. Write `#[instrumented(handler)]`.
+//! - A method that takes the message instead of the request, or whose argument is a
+//!   pattern, is counted by itself. Write `#[instrumented(handler)]`.
 //! - If a method is *not* annotated and passes its request on to an annotated one, the
 //!   annotated one joins. Write `#[instrumented(handler = false)]` on the latter.
 //!
-//! A service that moves the call to another task needs a second [`layer()`] inside it. The
-//! inner layer finds the call again through the request's extensions, and the call is still
-//! counted once.
+//! A service that moves the call to another task needs a second [`layer()`] inside it.
+//! The inner layer finds the call again through the request's extensions, and the call is
+//! still counted once.
 //!
-//! A call that an interceptor rejects, or whose message cannot be decoded, does not have the
-//! method's own labels.
+//! A call that an interceptor rejects, or whose message cannot be decoded, does not have
+//! the method's own labels.
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -68,28 +69,29 @@ use web::WebTrailers;
 ///
 /// Add it first, so that it is the outermost layer.
 ///
-/// Each call is counted once, when its status goes out. For a streaming response, that is at
-/// the end of the stream.
+/// Each call is counted once, when its status goes out. For a streaming response, that is
+/// at the end of the stream.
 ///
-/// - The label `grpc_status` is the name of the gRPC status code. The outcome follows from it
-///   (see [`Outcome::GrpcStatus`]). A call that its client gives up is `cancelled`
-///   (`CANCELLED`); a call that panicked is `panicked` (`INTERNAL`).
-/// - The label `endpoint` is the explicit endpoint of the method's attribute, else the path
-///   of the call (`/package.Service/Method`) once a call of this path has succeeded, else
-///   `unmatched`. A client can send any path, so a path is trusted only after a success.
+/// - The label `grpc_status` is the name of the gRPC status code. The outcome follows
+///   from it (see [`Outcome::GrpcStatus`]). A call that its client gives up is
+///   `cancelled` (`CANCELLED`); a call that panicked is `panicked` (`INTERNAL`).
+/// - The label `endpoint` is the explicit endpoint of the method's attribute, else the
+///   path of the call (`/package.Service/Method`) once a call of this path has succeeded,
+///   else `unmatched`. A client can send any path, so a path is trusted only after a
+///   success.
 ///
 /// # gRPC-Web
 ///
-/// Works with `tonic_web::GrpcWebLayer` inside this layer. The status is read from the end of
-/// the response's body.
+/// Works with `tonic_web::GrpcWebLayer` inside this layer. The status is read from the
+/// end of the response's body.
 ///
 /// # Other requests
 ///
-/// A request that is not gRPC, according to the `content-type` of both the request and the
-/// response, is counted as HTTP: when the head of the response goes out, with `http_status`
-/// instead of `grpc_status`. Its endpoint is `unmatched`, unless its handler or its router
-/// names the route. If an axum router contains plain routes beside the services, give the
-/// plain routes a layer of their own (feature `axum`):
+/// A request that is not gRPC, according to the `content-type` of both the request and
+/// the response, is counted as HTTP: when the head of the response goes out, with
+/// `http_status` instead of `grpc_status`. Its endpoint is `unmatched`, unless its
+/// handler or its router names the route. If an axum router contains plain routes beside
+/// the services, give the plain routes a layer of their own (feature `axum`):
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -174,7 +176,8 @@ where
     }
 }
 
-/// The framework of requests that are not gRPC. Routes beside gRPC services are usually axum's.
+/// The framework of requests that are not gRPC. Routes beside gRPC services are usually
+/// axum's.
 #[cfg(feature = "axum")]
 const PLAIN_HTTP: Framework = Framework::Axum;
 #[cfg(not(feature = "axum"))]
@@ -191,8 +194,8 @@ fn http_route(_extensions: &http::Extensions) -> Option<Route> {
 
 /// The paths of gRPC calls that have succeeded, which therefore exist.
 static ANSWERED: RwLock<Option<HashSet<String>>> = RwLock::new(None);
-/// The maximum number of paths: more than a server has methods. The paths beyond it are not
-/// remembered, so each of their calls is `unmatched` until it succeeds.
+/// The maximum number of paths: more than a server has methods. The paths beyond it are
+/// not remembered, so each of their calls is `unmatched` until it succeeds.
 const MAX_ANSWERED: usize = 4096;
 
 fn is_answered(path: &str) -> bool {

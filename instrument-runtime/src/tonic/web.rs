@@ -1,7 +1,7 @@
 //! Reads the status from the body of a gRPC-Web response.
 //!
-//! Browsers do not give scripts access to HTTP trailers, so gRPC-Web sends the trailers as
-//! the last frame of the body ([the protocol][protocol]):
+//! Browsers do not give scripts access to HTTP trailers, so gRPC-Web sends the trailers
+//! as the last frame of the body ([the protocol][protocol]):
 //!
 //! ```text
 //! +-------+-------------+---------+-------+-------------+---------------------+
@@ -10,11 +10,11 @@
 //!   flags                           flags
 //! ```
 //!
-//! `application/grpc-web-text` is the same in base64: a sequence of pieces, each with its own
-//! padding.
+//! `application/grpc-web-text` is the same in base64: a sequence of pieces, each with its
+//! own padding.
 //!
-//! The reader only looks at the bytes. The body goes out unchanged, and nothing is buffered
-//! except the start of one line.
+//! The reader only looks at the bytes. The body goes out unchanged, and nothing is
+//! buffered except the start of one line.
 //!
 //! [protocol]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md
 
@@ -83,7 +83,8 @@ impl WebTrailers {
         let count = data.chunks_vectored(&mut slices);
         let slices = &slices[..count];
         if slices.iter().map(|slice| slice.len()).sum::<usize>() != data.remaining() {
-            // `Buf` gives access to the rest only after `advance`, which consumes the data.
+            // `Buf` gives access to the rest only after `advance`, which consumes the
+            // data.
             self.part = Part::Over;
         }
         slices.iter().find_map(|slice| self.read_slice(slice))

@@ -12,8 +12,8 @@ thread_local! {
     static POLL: Cell<Option<Poll>> = const { Cell::new(None) };
 }
 
-/// Identifies one poll by a layer. The layer's call of the inner service counts as part of
-/// the first poll.
+/// Identifies one poll by a layer. The layer's call of the inner service counts as part
+/// of the first poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Poll {
     /// The address of the request, so that polls of different requests differ.
@@ -106,8 +106,8 @@ pub(crate) fn is_current() -> bool {
 
 /// Reports the start of a call to the current request.
 ///
-/// Returns a ticket if the request keeps track of the call, because the call is its handler
-/// or could be.
+/// Returns a ticket if the request keeps track of the call, because the call is its
+/// handler or could be.
 #[cold]
 pub(crate) fn starts(caller: &Caller<'_>) -> Option<Ticket> {
     let request = with_current(Arc::clone)?;

@@ -93,8 +93,8 @@ impl Request {
                 is_callable && extracts.actix_web.are_all(),
                 !has_other_endpoint && state.route.is_some() && extracts.actix_web.is_telling(),
             ),
-            // No `is_callable` here: the methods of a tonic service take `&self`, so their
-            // role is `Helper`.
+            // No `is_callable` here: the methods of a tonic service take `&self`, so
+            // their role is `Helper`.
             Framework::Tonic => (protocol == Protocol::Grpc && is_carried, true),
             Framework::Tower => (
                 is_callable && protocol == Protocol::Http && is_carried,
@@ -118,9 +118,9 @@ impl Request {
 
     /// Returns whether axum has handed the request over to this very call.
     ///
-    /// axum takes the request apart for its last extractor, and calls the handler as soon as
-    /// that extractor is done. Only an extractor of the body can take longer than the poll in
-    /// which the request was taken apart.
+    /// axum takes the request apart for its last extractor, and calls the handler as soon
+    /// as that extractor is done. Only an extractor of the body can take longer than the
+    /// poll in which the request was taken apart.
     fn is_handed_to(state: &State, extracts: Extracts) -> bool {
         let HandedOver::In(poll) = state.handed_over else {
             return false;
@@ -143,8 +143,8 @@ fn ends_with(route: &str, endpoint: &str) -> bool {
 
 /// Returns whether `path` matches a route pattern, in the notation of any framework.
 ///
-/// `{id}`, `{id:\d+}`, `:id` and `<id>` match one segment; `{*rest}`, `*rest` and `<rest..>`
-/// match all remaining segments.
+/// `{id}`, `{id:\d+}`, `:id` and `<id>` match one segment; `{*rest}`, `*rest` and
+/// `<rest..>` match all remaining segments.
 fn matches(pattern: &str, path: &str) -> bool {
     let mut segments = path.split('/');
     for expected in pattern.split('/') {

@@ -3,9 +3,9 @@
 /// Returns one of the nine standard methods (RFC 9110, and RFC 5789 for `PATCH`), or
 /// `_OTHER`.
 ///
-/// A client can send any method, so other methods must not become label values: that would
-/// be unbounded cardinality. OpenTelemetry's conventions use `_OTHER` too. Methods are
-/// case-sensitive.
+/// A client can send any method, so other methods must not become label values: that
+/// would be unbounded cardinality. OpenTelemetry's conventions use `_OTHER` too. Methods
+/// are case-sensitive.
 pub(crate) fn label(method: &str) -> &'static str {
     match method {
         "GET" => "GET",

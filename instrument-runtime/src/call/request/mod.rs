@@ -1,8 +1,8 @@
 //! One request, as a layer sees it, and the search for its handler among the annotated
 //! functions.
 //!
-//! A request is counted once: with the labels, the explicit endpoint and the outcome of its
-//! handler. Every other annotated call is counted by itself.
+//! A request is counted once: with the labels, the explicit endpoint and the outcome of
+//! its handler. Every other annotated call is counted by itself.
 //!
 //! | file         | contents                                                            |
 //! |--------------|---------------------------------------------------------------------|
@@ -14,91 +14,94 @@
 //!
 //! # Identity
 //!
-//! A [`Request`] is shared (`Arc`) by the future of the layer that counts it, by the inner
-//! layers, and by the calls that the request keeps track of. A [`Token`] in the extensions
-//! of the framework's request leads to the `Request`, also on another task or thread.
+//! A [`Request`] is shared (`Arc`) by the future of the layer that counts it, by the
+//! inner layers, and by the calls that the request keeps track of. A [`Token`] in the
+//! extensions of the framework's request leads to the `Request`, also on another task or
+//! thread.
 //!
-//! A call looks up the thread's current request only when it starts, and keeps a [`Ticket`]
-//! for it. A call that joined a request therefore ends in that request, whichever request is
-//! current by then. Later look-ups only compare: they detect a call that was moved out of
-//! its request, and one that was given up within it.
+//! A call looks up the thread's current request only when it starts, and keeps a
+//! [`Ticket`] for it. A call that joined a request therefore ends in that request,
+//! whichever request is current by then. Later look-ups only compare: they detect a call
+//! that was moved out of its request, and one that was given up within it.
 //!
 //! # Which call is the handler
 //!
 //! A call that starts while a request is current is judged in this order:
 //!
-//! 1. **Never**: `handler = false`, or middleware (a function that takes a `Next`). The call
-//!    is counted by itself.
+//! 1. **Never**: `handler = false`, or middleware (a function that takes a `Next`). The
+//!    call is counted by itself.
 //! 2. **The attribute**: `handler`. The call joins, unless another claim is active.
-//! 3. **Names**: the function has a method and an endpoint. If both are the request's, the
-//!    call joins, unless another claim is active. The endpoint must be the matched route, or
-//!    the end of it at a `/`; if no route is known, it must match the request's path. If the
-//!    method is another one, the call is counted by itself.
-//! 4. **Inference** (`Request::infer`): the call joins if no other claim is in the way, no
-//!    call is in doubt, nothing was released before, and the framework's evidence is there:
+//! 3. **Names**: the function has a method and an endpoint. If both are the request's,
+//!    the call joins, unless another claim is active. The endpoint must be the matched
+//!    route, or the end of it at a `/`; if no route is known, it must match the request's
+//!    path. If the method is another one, the call is counted by itself.
+//! 4. **Inference** (`Request::infer`): the call joins if no other claim is in the way,
+//!    no call is in doubt, nothing was released before, and the framework's evidence is
+//!    there:
 //!    - all but actix-web: one of the arguments carries this very request, and the return
-//!      type is a response (on tonic: a gRPC response or status; on tower: a type that tells
-//!      an HTTP status);
-//!    - axum: the request was handed over (no token is left), the arguments are extractors,
-//!      and the function returns a response. A function without a body extractor must start
-//!      in the poll in which the request was handed over, before any other annotated
-//!      function. A body extractor must be one that helpers seldom take: not `String`,
-//!      `Bytes` or `Body`;
+//!      type is a response (on tonic: a gRPC response or status; on tower: a type that
+//!      tells an HTTP status);
+//!    - axum: the request was handed over (no token is left), the arguments are
+//!      extractors, and the function returns a response. A function without a body
+//!      extractor must start in the poll in which the request was handed over, before any
+//!      other annotated function. A body extractor must be one that helpers seldom take:
+//!      not `String`, `Bytes` or `Body`;
 //!    - actix-web: a route has matched, the arguments are extractors, one of them is an
 //!      extractor that helpers seldom take, and the function returns a response.
 //!
-//!    An explicit endpoint that is not the request's rules out all evidence but the first.
+//!    An explicit endpoint that is not the request's rules out all evidence but the
+//!    first.
 //!
-//! A call that could be the handler by its types, but lacks the evidence, is *in doubt*: it
-//! is counted by itself, and while it runs, nothing is inferred.
+//! A call that could be the handler by its types, but lacks the evidence, is *in doubt*:
+//! it is counted by itself, and while it runs, nothing is inferred.
 //!
 //! # The states of a claim
 //!
-//! A request has at most one *claim*: the call that is its handler, as far as is known now.
-//! A claim by 2 or 3 is *stated* (`By::Word`). A claim by 4 is *inferred* (`By::Inference`),
-//! and tentative until the head of the response goes out. A claim is *active* until its call
-//! ends.
+//! A request has at most one *claim*: the call that is its handler, as far as is known
+//! now. A claim by 2 or 3 is *stated* (`By::Word`). A claim by 4 is *inferred*
+//! (`By::Inference`), and tentative until the head of the response goes out. A claim is
+//! *active* until its call ends.
 //!
 //! To *release* a claim means to take the call out of the request again. The request goes
-//! back to the series of its route. The call is counted in its own series: with its end if
-//! it has ended, in progress otherwise. After a release, nothing is inferred any more in
-//! this request.
+//! back to the series of its route. The call is counted in its own series: with its end
+//! if it has ended, in progress otherwise. After a release, nothing is inferred any more
+//! in this request.
 //!
-//! Each row is an event, each column a state of the claim. "Joins" and "by itself" are about
-//! the call that starts; everything else is about the claim or the request. A dash means no
-//! effect, an empty cell that the event cannot happen.
+//! Each row is an event, each column a state of the claim. "Joins" and "by itself" are
+//! about the call that starts; everything else is about the claim or the request. A dash
+//! means no effect, an empty cell that the event cannot happen.
 //!
-//! | event                               | no claim  | inferred, active | inferred, ended | stated, active | stated, ended |
-//! |-------------------------------------|-----------|------------------|-----------------|----------------|---------------|
-//! | a call starts outside its poll (1)  | —         | released         | —               | —              | —             |
-//! | a call by 2 or 3 starts (2)         | joins     | by itself        | replaces it     | by itself      | replaces it   |
-//! | a call by 4 starts (2)              | joins     | by itself        | by itself (3)   | by itself      | by itself     |
-//! | its call is polled elsewhere (4)    |           | released         |                 | —              |               |
-//! | its call returns, panics or is dropped |        | ended            |                 | ended          |               |
-//! | a router finds the route (5)        | moves     | moves            | released, moves | moves          | moves         |
-//! | the head of the response goes out   | counted   | released         | joined (6)      | joined         | joined        |
-//! | the layer's future is dropped       | counted   | released         | joined (7)      | joined         | joined        |
+//! | event                                  | no claim  | inferred, active | inferred, ended | stated, active | stated, ended |
+//! |----------------------------------------|-----------|------------------|-----------------|----------------|---------------|
+//! | a call starts outside its poll (1)     | —         | released         | —               | —              | —             |
+//! | a call by 2 or 3 starts (2)            | joins     | by itself        | replaces it     | by itself      | replaces it   |
+//! | a call by 4 starts                     | joins     | by itself        | by itself (3)   | by itself      | by itself     |
+//! | its call is polled elsewhere (4)       |           | released         |                 | —              |               |
+//! | its call returns, panics or is dropped |           | ended            |                 | ended          |               |
+//! | a router finds the route (5)           | moves     | moves            | released, moves | moves          | moves         |
+//! | the head of the response goes out      | counted   | released         | joined (6)      | joined         | joined        |
+//! | the layer's future is dropped          | counted   | released         | joined (7)      | joined         | joined        |
 //!
 //! 1. The new call starts while the request is current, but not inside the poll of the
-//!    claim's call: on another thread, or while the claim's call is suspended. A handler is
-//!    all that runs in its request, so the inferred call is not the handler. The new call is
-//!    then judged as in the column "no claim".
+//!    claim's call: on another thread, or while the claim's call is suspended. A handler
+//!    calls everything else that runs at the same time, so the inferred call is not the
+//!    handler. After the release, the new call is judged as in the column "no claim".
 //! 2. A call that replaces an ended claim is a retry by middleware. The replaced call is
 //!    counted by itself.
-//! 3. If both calls are of the same function, the new call replaces the ended one: this is a
-//!    retry too.
+//! 3. If both calls are of the same function, the new call replaces the ended one: this
+//!    is a retry too.
 //! 4. The call is polled while another request or none is current, because it was spawned
 //!    as a task or is shared between requests.
 //! 5. The request moves to the series of the route. An inferred claim that has ended is
 //!    released, because a router finds the route before it calls the handler.
-//! 6. If the call was cancelled, the claim is released instead: the call was given up (by a
-//!    time-out, for example), and something else has produced the response.
-//! 7. If the call was dropped in a poll of the request, the claim is released instead: the
-//!    call was given up before the client left. If it was dropped together with the layer's
-//!    future, it stays joined, and the request is counted as cancelled.
+//! 6. If the call was cancelled, the claim is released instead: the call was given up (by
+//!    a time-out, for example), and something else has produced the response.
+//! 7. If the call was dropped in a poll of the request, the claim is released instead:
+//!    the call was given up before the client left. If it was dropped together with the
+//!    layer's future, it stays joined, and the request is counted as cancelled.
 //!
-//! "Joined" and "counted" end the request: it is counted in the series of its handler, or in
-//! the series of its route if there is no claim.
+//! "Joined" and "counted" end the request: it is counted in the series of its handler, or
+//! in the series of its route if there is no claim.
 
 #![cfg_attr(
     not(all(feature = "axum", feature = "actix-web", feature = "tonic")),
@@ -183,7 +186,8 @@ pub(crate) struct Start {
 }
 
 impl Start {
-    /// Creates a request with its matched route. Keeps the path instead if `route` is `None`.
+    /// Creates a request with its matched route. Keeps the path instead if `route` is
+    /// `None`.
     pub(crate) fn new(
         framework: Framework,
         method: &str,
@@ -254,8 +258,8 @@ enum Progress {
     Over,
 }
 
-/// The call that is the handler as far as is known, with everything that is needed to count
-/// it by itself if it turns out not to be the handler.
+/// The call that is the handler as far as is known, with everything that is needed to
+/// count it by itself if it turns out not to be the handler.
 #[derive(Debug)]
 struct Claim {
     id: CallId,
@@ -295,7 +299,8 @@ struct Apart {
     is_doubtful: bool,
 }
 
-/// The number of a call in its request. The highest bit says whether its claim is inferred.
+/// The number of a call in its request. The highest bit says whether its claim is
+/// inferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CallId(u32);
 
@@ -350,8 +355,8 @@ impl Request {
 
     /// Locks the state.
     ///
-    /// Ignores poisoning: only a recorder can panic while the lock is held, and the state is
-    /// consistent then.
+    /// Ignores poisoning: only a recorder can panic while the lock is held, and the state
+    /// is consistent then.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -405,8 +410,8 @@ impl Request {
         site.series_of_request(self.method, state.route.as_deref(), values)
     }
 
-    /// Takes the claim's call out of the request: counts the call by itself, and the request
-    /// under its route.
+    /// Takes the claim's call out of the request: counts the call by itself, and the
+    /// request under its route.
     fn release(&self, state: &mut State) {
         let Some(claim) = state.claim.take() else {
             return;
@@ -431,8 +436,8 @@ impl Request {
         }) = state.claim
             && (polled_on.is_none() || polled_on != ThreadMark::current())
         {
-            // The new call runs beside the claim's call, not inside it, so that call is not
-            // the handler.
+            // The new call runs beside the claim's call, not inside it, so that call is
+            // not the handler.
             self.release(&mut state);
         }
         let verdict = self.judge(&state, caller);
@@ -481,8 +486,8 @@ impl Request {
         {
             let stays = match claim.stage {
                 Stage::Active(_) => false,
-                // A cancelled call was either dropped together with the request, or given up
-                // while the request went on.
+                // A cancelled call was either dropped together with the request, or given
+                // up while the request went on.
                 Stage::Ended {
                     end, is_given_up, ..
                 } => !is_given_up && (is_dropped || !end.is_cancelled()),

@@ -10,9 +10,9 @@ use crate::outcome::Outcome;
 
 /// A mark that a layer puts into the extensions of a request.
 ///
-/// An inner layer and the function that receives the request find the [`Request`] again by
-/// it. When the last token is dropped, the framework has taken the request apart for its
-/// extractors: the request was handed over.
+/// An inner layer and the function that receives the request find the [`Request`] again
+/// by it. When the last token is dropped, the framework has taken the request apart for
+/// its extractors: the request was handed over.
 #[derive(Debug)]
 pub(crate) struct Token(Arc<Request>);
 
@@ -57,7 +57,8 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Creates a slot. `found` is the token of an outer layer in the request's extensions.
+    /// Creates a slot. `found` is the token of an outer layer in the request's
+    /// extensions.
     pub(crate) fn new(start: Start, found: Option<&Token>) -> Self {
         let (request, is_counted_here, route) = match found {
             Some(token) => (Arc::clone(token.request()), false, start.route),
@@ -159,8 +160,8 @@ impl Slot {
         self.over(true);
     }
 
-    /// Moves the request into another slot, to be answered later: with the response's body,
-    /// or when the server renders an error. The handler is settled now.
+    /// Moves the request into another slot, to be answered later: with the response's
+    /// body, or when the server renders an error. The handler is settled now.
     pub(crate) fn take(&mut self) -> Self {
         if let Some(request) = &self.request
             && self.is_counted_here
