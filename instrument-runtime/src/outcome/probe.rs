@@ -40,10 +40,9 @@
 //! the macro expands, because only there is the type concrete. Type aliases are resolved
 //! by then, so any alias of `Result` counts as a `Result`.
 //!
-//! The technique is described in [Generalized Autoref-Based
-//! Specialization](https://lukaskalbertodt.github.io/2019/12/05/generalized-autoref-based-specialization.html)
-//! and in [a case study by David
-//! Tolnay](https://github.com/dtolnay/case-studies/blob/master/autoref-specialization/README.md).
+//! The technique is described in
+//! [Generalized Autoref-Based Specialization](https://lukaskalbertodt.github.io/2019/12/05/generalized-autoref-based-specialization.html)
+//! and in [a case study by David Tolnay](https://github.com/dtolnay/case-studies/blob/master/autoref-specialization/README.md).
 
 #![allow(missing_docs, reason = "named only in the expansion of the macro")]
 
