@@ -43,7 +43,7 @@
 //! | `tower` | any `Service<http::Request<_>>` | the layer [`tower::layer`](crate::tower::layer()), and [`tower::set_matched_route`](crate::tower::set_matched_route()) |
 //! | `process` | CPU, memory, file descriptors, threads and start time of the process | on every page; no items |
 //! | `push` | batch jobs that end before Prometheus would scrape them | [`Builder::push`] to a Pushgateway, [`Exporter::last_push_error`], [`PushError`] |
-//! | `testing` | unit tests (enable it in `[dev-dependencies]`) | [`testing::Recording`](crate::testing::Recording) and its assertions |
+//! | `testing` | unit tests (enable it in `[dev-dependencies]`) | [`testing::Recording`] and its assertions |
 //!
 //! # Recorders
 //!

@@ -329,7 +329,7 @@ impl AnyArgument {
 
 /// A [`Teller`] together with what the arguments of the function say.
 ///
-/// `C` is [`Carried`] if one of the arguments may be the request.
+/// `C` is `Carried` if one of the arguments may be the request.
 #[derive(Debug)]
 pub struct WithArguments<T, A, C = ()> {
     teller: T,

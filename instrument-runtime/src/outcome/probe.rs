@@ -276,9 +276,9 @@ impl<T> Side<T> for Nothing {
 
 /// Reads the outcome from the return value of a function.
 pub trait Teller<R> {
-    /// See [`Side::PROTOCOL`].
+    /// See `Side::PROTOCOL`.
     const PROTOCOL: Protocol;
-    /// See [`Side::IS_ANSWER`].
+    /// See `Side::IS_ANSWER`.
     const IS_ANSWER: bool;
     /// Whether an `outcome = …` argument decides.
     const IS_JUDGE: bool = false;
