@@ -2,14 +2,14 @@
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
+use crate::tokens::{self, is_box_pin, is_ident, is_punct};
+
 /// `async { … }` or `async move { … }` and nothing else: no statement runs and
 /// nothing is returned before the future is made.
 pub(crate) fn is_async_block(tokens: &TokenStream) -> bool {
     let mut tokens = tokens.clone().into_iter().peekable();
-    let starts = matches!(tokens.next(), Some(TokenTree::Ident(ident)) if ident == "async");
-    if matches!(tokens.peek(), Some(TokenTree::Ident(ident)) if ident == "move") {
-        tokens.next();
-    }
+    let starts = tokens.next().is_some_and(|token| is_ident(&token, "async"));
+    tokens.next_if(|token| is_ident(token, "move"));
     let block = matches!(
         tokens.next(),
         Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace
@@ -20,14 +20,12 @@ pub(crate) fn is_async_block(tokens: &TokenStream) -> bool {
 /// Whether the last expression is an async block, or `Box::pin` of one.
 pub(crate) fn ends_in_async_block(tokens: &TokenStream) -> bool {
     let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
-    let is_word =
-        |token: &TokenTree, word: &str| matches!(token, TokenTree::Ident(ident) if ident == word);
     match tokens.as_slice() {
         [.., word, TokenTree::Group(block)] if block.delimiter() == Delimiter::Brace => {
-            is_word(word, "async") || is_word(word, "move")
+            is_ident(word, "async") || is_ident(word, "move")
         }
         [.., pin, TokenTree::Group(boxed)] => {
-            is_word(pin, "pin") && is_async_block(&boxed.stream())
+            is_ident(pin, "pin") && is_async_block(&boxed.stream())
         }
         _ => false,
     }
@@ -42,23 +40,16 @@ pub(crate) fn boxed_future(body: &TokenStream) -> Option<(TokenStream, TokenStre
         return None;
     };
     let path: TokenStream = tokens.into_iter().collect();
-    let is_box_pin = matches!(
-        path.to_string().replace(' ', "").as_str(),
-        "Box::pin" | "std::boxed::Box::pin" | "::std::boxed::Box::pin"
-    );
     let future = group.stream();
     let is_whole = is_async_block(&future) || !leaves_early(future.clone());
-    (is_box_pin && group.delimiter() == Delimiter::Parenthesis && is_whole)
+    (is_box_pin(&path) && group.delimiter() == Delimiter::Parenthesis && is_whole)
         .then_some((path, future))
 }
 
 /// Whether the function may return from within these tokens.
 fn leaves_early(tokens: TokenStream) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => ident == "return",
-        TokenTree::Punct(punct) => punct.as_char() == '?',
-        TokenTree::Group(group) => leaves_early(group.stream()),
-        TokenTree::Literal(_) => false,
+    tokens::any(tokens, &|token| {
+        is_ident(token, "return") || is_punct(token, "?")
     })
 }
 

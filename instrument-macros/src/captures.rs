@@ -16,6 +16,10 @@ use proc_macro2::{Delimiter, Group, Spacing, Span, TokenStream, TokenTree};
 use quote::quote_spanned;
 use syn::{Attribute, FnArg, Ident, Pat, PatIdent, Receiver, ReceiverKind, Signature, Type};
 
+use crate::function::is_cfg;
+use crate::output::last_name;
+use crate::tokens::{is_ident, is_punct, may_format};
+
 pub(crate) struct Captures {
     /// In the order of their declaration.
     bindings: Vec<Binding>,
@@ -102,7 +106,7 @@ impl Captures {
     /// Statements that use the arguments of which the body only assigns fields. rustc
     /// counts these as unused when they are captured, even if their `Drop` reads the
     /// fields.
-    pub(crate) fn uses(&self, body: &TokenStream) -> TokenStream {
+    pub(crate) fn extra_reads(&self, body: &TokenStream) -> TokenStream {
         self.bindings
             .iter()
             .filter(|Binding { ident, .. }| {
@@ -137,16 +141,7 @@ impl Captures {
 
 /// Whether the pattern of an argument is the unit struct that is its type.
 fn names_type(ident: &Ident, ty: &Type) -> bool {
-    match ty {
-        Type::Path(path) => path
-            .path
-            .segments
-            .last()
-            .is_some_and(|last| last.ident == *ident),
-        Type::Group(group) => names_type(ident, &group.elem),
-        Type::Paren(paren) => names_type(ident, &paren.elem),
-        _ => false,
-    }
+    last_name(ty).is_some_and(|name| name == ident)
 }
 
 fn owns(receiver: &Receiver) -> bool {
@@ -158,11 +153,7 @@ fn owns(receiver: &Receiver) -> bool {
 }
 
 fn cfgs(attrs: &[Attribute]) -> Vec<Attribute> {
-    attrs
-        .iter()
-        .filter(|attr| attr.path().is_ident("cfg"))
-        .cloned()
-        .collect()
+    attrs.iter().filter(|attr| is_cfg(attr)).cloned().collect()
 }
 
 fn bound(pat: &Pat, idents: &mut Vec<Ident>) {
@@ -222,30 +213,26 @@ impl Uses {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         for (index, token) in tokens.iter().enumerate() {
             match token {
-                TokenTree::Ident(ident) if ident == name => match assigned_place(&tokens, index) {
-                    Some(Place::Whole) => self.assigns = true,
-                    Some(Place::Field) => self.assigns_fields = true,
+                TokenTree::Ident(ident) if ident == name => match assigned_part(&tokens, index) {
+                    Some(Assigned::Whole) => self.assigns = true,
+                    Some(Assigned::Field) => self.assigns_fields = true,
                     None => self.reads = true,
                 },
                 TokenTree::Group(group) => self.add(name, group.stream()),
-                // A format string's `{name}`.
-                TokenTree::Literal(literal) => {
-                    self.reads |= literal.to_string().contains(name);
-                }
-                TokenTree::Ident(_) | TokenTree::Punct(_) => {}
+                token => self.reads |= may_format(token, name),
             }
         }
     }
 }
 
-enum Place {
+enum Assigned {
     Whole,
     Field,
 }
 
 /// What is assigned by the statement that begins at `start`, if it is
 /// `name = …` or `name.field.field = …`.
-fn assigned_place(tokens: &[TokenTree], start: usize) -> Option<Place> {
+fn assigned_part(tokens: &[TokenTree], start: usize) -> Option<Assigned> {
     let is_start = match start.checked_sub(1).map(|before| &tokens[before]) {
         None => true,
         Some(TokenTree::Punct(punct)) => punct.as_char() == ';',
@@ -256,10 +243,10 @@ fn assigned_place(tokens: &[TokenTree], start: usize) -> Option<Place> {
         return None;
     }
     let mut rest = tokens[start + 1..].iter().peekable();
-    let mut place = Place::Whole;
+    let mut assigned = Assigned::Whole;
     while rest.next_if(|token| is_punct(token, ".")).is_some() {
         rest.next_if(|token| matches!(token, TokenTree::Ident(_) | TokenTree::Literal(_)))?;
-        place = Place::Field;
+        assigned = Assigned::Field;
     }
     let operator = rest.next()?;
     let is_assignment = if is_punct(operator, "=") {
@@ -274,11 +261,7 @@ fn assigned_place(tokens: &[TokenTree], start: usize) -> Option<Place> {
     } else {
         false
     };
-    is_assignment.then_some(place)
-}
-
-fn is_punct(token: &TokenTree, any_of: &str) -> bool {
-    matches!(token, TokenTree::Punct(punct) if any_of.contains(punct.as_char()))
+    is_assignment.then_some(assigned)
 }
 
 /// Puts `name.field = …;` into a block that allows it.
@@ -287,11 +270,8 @@ fn allow_field_assignments(tokens: TokenStream, names: &[String]) -> TokenStream
     let mut allowed = TokenStream::new();
     let mut index = 0;
     while index < tokens.len() {
-        let is_named = matches!(
-            &tokens[index],
-            TokenTree::Ident(ident) if names.iter().any(|name| ident == name)
-        );
-        if is_named && matches!(assigned_place(&tokens, index), Some(Place::Field)) {
+        let is_named = names.iter().any(|name| is_ident(&tokens[index], name));
+        if is_named && matches!(assigned_part(&tokens, index), Some(Assigned::Field)) {
             let rest = &tokens[index..];
             let length = rest
                 .iter()

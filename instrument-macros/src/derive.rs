@@ -14,8 +14,8 @@ pub(crate) fn http_status(input: TokenStream) -> TokenStream {
         Ok(input) => input,
         Err(error) => return error.into_compile_error(),
     };
-    match Told::parse(&input) {
-        Ok(told) => told.expand(&input),
+    match StatusImpl::parse(&input) {
+        Ok(statuses) => statuses.expand(&input),
         Err(error) => {
             // With an implementation beside it, the error stays the only one.
             let stub = implementation(
@@ -48,7 +48,7 @@ fn implementation(
 }
 
 /// Checked: every value of the type has a status.
-struct Told {
+struct StatusImpl {
     runtime: Path,
     arms: Vec<Arm>,
 }
@@ -56,10 +56,10 @@ struct Told {
 struct Arm {
     /// `Self` or `Self::Variant`
     path: TokenStream,
-    status: Source,
+    status: StatusSource,
 }
 
-enum Source {
+enum StatusSource {
     Code(u16),
     /// The inner value's: its member, to match it by, and its type.
     Transparent(syn::Member, Box<Type>),
@@ -67,19 +67,19 @@ enum Source {
 
 /// What stands in one `#[http_status(…)]`.
 #[derive(Default)]
-struct Attr {
-    status: Option<(Span, Given)>,
+struct StatusAttr {
+    status: Option<(Span, GivenStatus)>,
     runtime: Option<Path>,
 }
 
-enum Given {
+enum GivenStatus {
     Code(u16),
     Transparent,
 }
 
-impl Told {
+impl StatusImpl {
     fn parse(input: &DeriveInput) -> syn::Result<Self> {
-        let outer = Attr::parse(&input.attrs)?;
+        let outer = StatusAttr::parse(&input.attrs)?;
         let runtime = outer
             .runtime
             .unwrap_or_else(|| syn::parse_quote!(::instrument_runtime));
@@ -101,7 +101,7 @@ impl Told {
                 }]
             }
             Data::Enum(data) => {
-                if let Some((span, Given::Transparent)) = outer.status {
+                if let Some((span, GivenStatus::Transparent)) = outer.status {
                     return Err(syn::Error::new(
                         span,
                         "`transparent` is about one inner value: put it on a variant",
@@ -112,9 +112,9 @@ impl Told {
                     .iter()
                     .map(|variant| {
                         let ident = &variant.ident;
-                        let status = match (Attr::parse(&variant.attrs)?.status, &default) {
+                        let status = match (StatusAttr::parse(&variant.attrs)?.status, &default) {
                             (Some((span, given)), _) => given.of(span, &variant.fields)?,
-                            (None, Some(Given::Code(status))) => Source::Code(*status),
+                            (None, Some(GivenStatus::Code(status))) => StatusSource::Code(*status),
                             (None, _) => {
                                 return Err(syn::Error::new(
                                     ident.span(),
@@ -151,8 +151,8 @@ impl Told {
         let arms: Vec<TokenStream> = arms
             .iter()
             .map(|Arm { path, status }| match status {
-                Source::Code(status) => quote!(#path { .. } => #status,),
-                Source::Transparent(member, ty) => {
+                StatusSource::Code(status) => quote!(#path { .. } => #status,),
+                StatusSource::Transparent(member, ty) => {
                     if is_generic {
                         generics
                             .make_where_clause()
@@ -176,7 +176,7 @@ impl Told {
     }
 }
 
-impl Attr {
+impl StatusAttr {
     fn parse(attrs: &[Attribute]) -> syn::Result<Self> {
         let mut parsed = Self::default();
         for attr in attrs
@@ -210,9 +210,9 @@ impl Attr {
                     .is_ok_and(|i| i == "transparent")
                 {
                     input.parse::<Ident>()?;
-                    Given::Transparent
+                    GivenStatus::Transparent
                 } else {
-                    Given::Code(input.parse::<StatusCode>()?.0)
+                    GivenStatus::Code(input.parse::<StatusCode>()?.0)
                 };
                 if self.status.is_some() {
                     return Err(syn::Error::new(span, "the status is given twice"));
@@ -227,12 +227,12 @@ impl Attr {
     }
 }
 
-impl Given {
-    fn of(&self, span: Span, fields: &Fields) -> syn::Result<Source> {
+impl GivenStatus {
+    fn of(&self, span: Span, fields: &Fields) -> syn::Result<StatusSource> {
         match self {
-            Self::Code(status) => Ok(Source::Code(*status)),
+            Self::Code(status) => Ok(StatusSource::Code(*status)),
             Self::Transparent => match fields.members().zip(fields).collect::<Vec<_>>()[..] {
-                [(ref member, field)] => Ok(Source::Transparent(
+                [(ref member, field)] => Ok(StatusSource::Transparent(
                     member.clone(),
                     Box::new(field.ty.clone()),
                 )),

@@ -25,10 +25,11 @@ use crate::args::Endpoint;
 use crate::body::{boxed_future, ends_in_async_block, is_async_block};
 use crate::captures::Captures;
 use crate::function::{Function, braced};
-use crate::labels::{Label, LabelValue};
+use crate::labels::{Label, LabelExpr};
 use crate::leaves::{Leaf, Leaves};
 use crate::output::{Shape, nameable, named, of_returned_future, returns_awaitable, returns_never};
 use crate::plan::Plan;
+use crate::tokens::{is_punct, mentions};
 
 impl ToTokens for Plan {
     fn to_tokens(&self, tokens: &mut TokenStream) {
@@ -192,22 +193,19 @@ impl Plan {
     fn hinted_body(&self, captures: &Captures) -> TokenTree {
         let hints = self.never_reached(captures);
         let body = captures.without_false_warnings(&self.body.tokens);
-        let uses = captures.uses(&self.body.tokens);
+        let reads = captures.extra_reads(&self.body.tokens);
         if hints.is_empty() {
             return braced(self.body.braces, body);
         }
         let body = self.as_block(body);
-        braced(self.body.braces, quote!(#hints #uses #body))
+        braced(self.body.braces, quote!(#hints #reads #body))
     }
 
     /// The body as a block of its own, in which items come first, if they did. The
     /// braces of a lone expression are not the user's: rustc would say that they are
     /// unnecessary.
     fn as_block(&self, body: TokenStream) -> TokenTree {
-        let has_statements = body
-            .clone()
-            .into_iter()
-            .any(|token| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ';'));
+        let has_statements = body.clone().into_iter().any(|token| is_punct(&token, ";"));
         if has_statements {
             return braced(self.body.braces, body);
         }
@@ -279,8 +277,8 @@ impl Plan {
         let (mut literal, mut names) = (Vec::new(), Vec::new());
         for Label { name, value } in self.labels() {
             match value {
-                LabelValue::Literal(value) => literal.push(quote!((#name, #value))),
-                LabelValue::Expression(_) => names.push(name),
+                LabelExpr::Literal(value) => literal.push(quote!((#name, #value))),
+                LabelExpr::Dynamic(_) => names.push(name),
             }
         }
         let labels = (!literal.is_empty() || !names.is_empty())
@@ -301,7 +299,7 @@ impl Plan {
     /// Whether no label has to be evaluated for a call.
     fn is_unlabelled(&self) -> bool {
         self.labels()
-            .all(|label| matches!(label.value, LabelValue::Literal(_)))
+            .all(|label| matches!(label.value, LabelExpr::Literal(_)))
     }
 
     /// What a call is made from: the statements before, and the constructor of the
@@ -312,9 +310,9 @@ impl Plan {
         let values: Vec<TokenStream> = self
             .labels()
             .filter_map(|label| match &label.value {
-                LabelValue::Literal(_) => None,
+                LabelExpr::Literal(_) => None,
                 // What is no `Display` is pointed at itself.
-                LabelValue::Expression(expression) => {
+                LabelExpr::Dynamic(expression) => {
                     Some(quote_spanned!(expression.span()=> &(#expression)))
                 }
             })
@@ -329,7 +327,7 @@ impl Plan {
             Shape::ImplFuture | Shape::BoxedFuture => quote!(call_ahead),
         };
         // Before the body takes the arguments.
-        let call = if values.iter().any(|value| awaits(value.clone())) {
+        let call = if values.iter().any(|value| mentions(value.clone(), "await")) {
             // A `&dyn Display` that is held while another label is awaited would keep
             // the future from being `Send`. References to the values themselves do not.
             let names: Vec<Ident> = values
@@ -467,14 +465,6 @@ impl Plan {
 fn shown(runtime: &TokenStream, value: &TokenStream) -> TokenStream {
     let span = Span::mixed_site().located_at(value.span());
     quote_spanned!(span=> #runtime::shown(#value))
-}
-
-fn awaits(tokens: TokenStream) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => ident == "await",
-        TokenTree::Group(group) => awaits(group.stream()),
-        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
-    })
 }
 
 /// The name of a constructor of the runtime's future, and its first argument.

@@ -113,3 +113,8 @@ pub(crate) fn braced(braces: DelimSpan, tokens: TokenStream) -> TokenTree {
     group.set_span(braces.join());
     group.into()
 }
+
+/// Whether the attribute is a `#[cfg(…)]`.
+pub(crate) fn is_cfg(attr: &Attribute) -> bool {
+    attr.path().is_ident("cfg")
+}

@@ -2,7 +2,7 @@
 //! signature say it. What is left open the runtime asks of the types and, when the
 //! function is called, of the request.
 
-use proc_macro2::{Span, TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::visit_mut::VisitMut;
 use syn::{
@@ -10,7 +10,9 @@ use syn::{
     Type, TypeImplTrait, TypeInfer, TypeReference,
 };
 
-use crate::function::Body;
+use crate::function::{Body, is_cfg};
+use crate::output::last_name;
+use crate::tokens::may_use;
 
 /// What the function's static is told.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,13 +29,13 @@ enum Role {
 
 pub(crate) struct Handler {
     role: Role,
-    types: Types,
+    types: ArgumentTypes,
     /// An argument that may be the request itself.
     request: Option<Ident>,
 }
 
 /// Of the arguments.
-enum Types {
+enum ArgumentTypes {
     /// Nothing depends on them, or there are none.
     NotAsked,
     CannotBeAsked,
@@ -65,9 +67,9 @@ impl Handler {
         Self {
             role,
             types: match types(sig) {
-                _ if !is_asked || sig.inputs.is_empty() => Types::NotAsked,
-                Some(types) => Types::Asked(types),
-                None => Types::CannotBeAsked,
+                _ if !is_asked || sig.inputs.is_empty() => ArgumentTypes::NotAsked,
+                Some(types) => ArgumentTypes::Asked(types),
+                None => ArgumentTypes::CannotBeAsked,
             },
             request,
         }
@@ -100,9 +102,11 @@ impl Handler {
         let mixed = Span::mixed_site();
         let arguments = match &self.types {
             // Nothing can be inferred from them, nor from the request.
-            Types::NotAsked if self.request.is_none() => return teller,
-            Types::NotAsked | Types::CannotBeAsked => quote_spanned!(mixed=> #runtime::Unknown),
-            Types::Asked(types) => {
+            ArgumentTypes::NotAsked if self.request.is_none() => return teller,
+            ArgumentTypes::NotAsked | ArgumentTypes::CannotBeAsked => {
+                quote_spanned!(mixed=> #runtime::Unknown)
+            }
+            ArgumentTypes::Asked(types) => {
                 let state = types.iter().find_map(state_of);
                 let state = state.map_or_else(|| quote!(()), ToTokens::to_token_stream);
                 quote_spanned!(mixed=> #runtime::arguments!(#state; #(#types),*))
@@ -139,15 +143,6 @@ fn typed(sig: &Signature) -> impl Iterator<Item = &PatType> {
     })
 }
 
-fn last_name(ty: &Type) -> Option<&Ident> {
-    match ty {
-        Type::Path(path) => Some(&path.path.segments.last()?.ident),
-        Type::Group(group) => last_name(&group.elem),
-        Type::Paren(paren) => last_name(&paren.elem),
-        _ => None,
-    }
-}
-
 /// The arguments' types. `None` if one cannot be written again in the body, or is
 /// not always there.
 fn types(sig: &Signature) -> Option<Vec<Type>> {
@@ -163,7 +158,7 @@ fn types(sig: &Signature) -> Option<Vec<Type>> {
 }
 
 fn is_conditional(arg: &PatType) -> bool {
-    arg.attrs.iter().any(|attr| attr.path().is_ident("cfg"))
+    arg.attrs.iter().any(is_cfg)
 }
 
 /// Bounds of `'static` behind a type that borrows would be errors in the body, and
@@ -228,17 +223,7 @@ fn request(sig: &Signature, body: &TokenStream) -> Option<Ident> {
             .iter()
             .any(|of| name == of);
         let text = ident.to_string();
-        let is_used = text.starts_with('_') || mentions(body.clone(), &text);
+        let is_used = text.starts_with('_') || may_use(body.clone(), &text);
         (is_request && is_used && !is_conditional(arg)).then(|| ident.clone())
-    })
-}
-
-fn mentions(tokens: TokenStream, name: &str) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => ident == name,
-        TokenTree::Group(group) => mentions(group.stream(), name),
-        // A format string's `{name}`.
-        TokenTree::Literal(literal) => literal.to_string().contains(name),
-        TokenTree::Punct(_) => false,
     })
 }

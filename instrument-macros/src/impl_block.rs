@@ -10,7 +10,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, ImplItem, ItemImpl, Meta, Token, Type, parse_quote};
 
 use crate::args::Args;
-use crate::function::Function;
+use crate::function::{Function, is_cfg};
 use crate::output;
 use crate::plan::Plan;
 
@@ -20,10 +20,10 @@ pub(crate) struct ImplBlock {
     owner: String,
     braces: Span,
     inner_attrs: Vec<Attribute>,
-    items: Vec<Item>,
+    items: Vec<BlockItem>,
 }
 
-enum Item {
+enum BlockItem {
     Function(Box<Function>),
     Other(Box<ImplItem>),
 }
@@ -48,14 +48,14 @@ impl Parse for ImplBlock {
     }
 }
 
-fn parse_items(input: ParseStream<'_>) -> syn::Result<(Vec<Attribute>, Vec<Item>)> {
+fn parse_items(input: ParseStream<'_>) -> syn::Result<(Vec<Attribute>, Vec<BlockItem>)> {
     let inner_attrs = Attribute::parse_inner(input)?;
     let mut items = Vec::new();
     while !input.is_empty() {
         items.push(if input.fork().parse::<Function>().is_ok() {
-            Item::Function(input.parse()?)
+            BlockItem::Function(input.parse()?)
         } else {
-            Item::Other(input.parse()?)
+            BlockItem::Other(input.parse()?)
         });
     }
     Ok((inner_attrs, items))
@@ -83,13 +83,13 @@ impl ImplBlock {
         content.append_all(&self.inner_attrs);
         for item in self.items {
             match item {
-                Item::Function(mut function) => {
+                BlockItem::Function(mut function) => {
                     function
                         .attrs
                         .retain(|attr| !is_own(attr) && conditional(attr).is_none());
                     function.to_tokens(&mut content);
                 }
-                Item::Other(item) => item.to_tokens(&mut content),
+                BlockItem::Other(item) => item.to_tokens(&mut content),
             }
         }
         with_braces(&self.header, self.braces, content)
@@ -102,8 +102,8 @@ impl ImplBlock {
         let mut found_async = false;
         for item in self.items {
             match item {
-                Item::Function(function) => {
-                    for Variant { function, own } in variants(*function)? {
+                BlockItem::Function(function) => {
+                    for ConfiguredMethod { function, own } in configurations(*function)? {
                         let own = match own {
                             Some(Ok(own)) => own,
                             Some(Err(twice)) => {
@@ -129,7 +129,7 @@ impl ImplBlock {
                         }
                     }
                 }
-                Item::Other(item) => item.to_tokens(&mut content),
+                BlockItem::Other(item) => item.to_tokens(&mut content),
             }
         }
         if !found_async {
@@ -196,7 +196,7 @@ fn is_own(attr: &Attribute) -> bool {
 }
 
 /// A method with its own `#[instrumented(…)]` taken off it.
-struct Variant {
+struct ConfiguredMethod {
     function: Function,
     /// An error if there are two.
     own: Option<syn::Result<Args>>,
@@ -205,13 +205,13 @@ struct Variant {
 /// The method once for each way in which its own attribute may be configured:
 /// `#[cfg_attr(predicate, instrumented(…))]` becomes a method with the arguments
 /// under `#[cfg(predicate)]`, and one without under `#[cfg(not(predicate))]`.
-fn variants(function: Function) -> syn::Result<Vec<Variant>> {
+fn configurations(function: Function) -> syn::Result<Vec<ConfiguredMethod>> {
     let Some(position) = function
         .attrs
         .iter()
         .position(|attr| conditional(attr).is_some())
     else {
-        return take_own(function).map(|variant| vec![variant]);
+        return take_own(function).map(|method| vec![method]);
     };
     let Some(Conditional {
         predicate,
@@ -226,8 +226,8 @@ fn variants(function: Function) -> syn::Result<Vec<Variant>> {
         [vec![parse_quote!(#[cfg(#predicate)])], attributes].concat(),
     );
     without.attrs[position] = parse_quote!(#[cfg(not(#predicate))]);
-    let mut found = variants(with)?;
-    found.extend(variants(without)?);
+    let mut found = configurations(with)?;
+    found.extend(configurations(without)?);
     Ok(found)
 }
 
@@ -254,9 +254,9 @@ fn conditional(attr: &Attribute) -> Option<Conditional> {
         })
 }
 
-fn take_own(mut function: Function) -> syn::Result<Variant> {
+fn take_own(mut function: Function) -> syn::Result<ConfiguredMethod> {
     let Some(position) = function.attrs.iter().position(is_own) else {
-        return Ok(Variant {
+        return Ok(ConfiguredMethod {
             function,
             own: None,
         });
@@ -273,14 +273,10 @@ fn take_own(mut function: Function) -> syn::Result<Variant> {
         }),
     };
     function.attrs.retain(|attr| !is_own(attr));
-    Ok(Variant {
+    Ok(ConfiguredMethod {
         function,
         own: Some(own),
     })
-}
-
-fn is_cfg(attr: &Attribute) -> bool {
-    attr.path().is_ident("cfg")
 }
 
 #[cfg(test)]
@@ -289,10 +285,10 @@ mod tests {
 
     fn methods(item: TokenStream) -> Vec<(String, bool)> {
         let function: Function = syn::parse2(item).expect("a function");
-        let variants = variants(function).unwrap_or_else(|error| panic!("{error}"));
-        variants
+        let methods = configurations(function).unwrap_or_else(|error| panic!("{error}"));
+        methods
             .into_iter()
-            .map(|Variant { function, own }| {
+            .map(|ConfiguredMethod { function, own }| {
                 let attrs = &function.attrs;
                 let attrs = quote!(#(#attrs)*).to_string().replace(' ', "");
                 (attrs, own.is_some())

@@ -24,24 +24,24 @@ fn expand(args: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
         let kind = kind(&input.fork())?;
         let args = Args::parse(args)?;
         match kind {
-            Kind::Function => {
+            ItemKind::Function => {
                 let plan = Plan::new(args, input.parse::<Function>()?, None)?;
                 Ok(plan.into_token_stream())
             }
-            Kind::Impl => input.parse::<ImplBlock>()?.expand(&args),
+            ItemKind::Impl => input.parse::<ImplBlock>()?.expand(&args),
         }
     };
     expand.parse2(item)
 }
 
-enum Kind {
+enum ItemKind {
     Function,
     Impl,
 }
 
 /// Looks at the first tokens only: a body that is still being typed is no reason
 /// to say nothing.
-fn kind(input: ParseStream<'_>) -> syn::Result<Kind> {
+fn kind(input: ParseStream<'_>) -> syn::Result<ItemKind> {
     Attribute::parse_outer(input)?;
     input.parse::<Visibility>()?;
     let mut rest = input.cursor();
@@ -49,8 +49,8 @@ fn kind(input: ParseStream<'_>) -> syn::Result<Kind> {
         rest = next;
         let found = token.to_string();
         match found.as_str() {
-            "fn" => return Ok(Kind::Function),
-            "impl" => return Ok(Kind::Impl),
+            "fn" => return Ok(ItemKind::Function),
+            "impl" => return Ok(ItemKind::Impl),
             "async" | "const" | "default" | "extern" | "safe" | "unsafe" => {}
             // The "C" of `extern "C"`.
             _ if matches!(token, TokenTree::Literal(_)) => {}

@@ -36,14 +36,14 @@ pub(crate) struct Labels(pub(crate) Vec<Label>);
 #[derive(Clone)]
 pub(crate) struct Label {
     pub(crate) name: String,
-    pub(crate) value: LabelValue,
+    pub(crate) value: LabelExpr,
 }
 
 #[derive(Clone)]
-pub(crate) enum LabelValue {
+pub(crate) enum LabelExpr {
     /// Known at compile time: it costs nothing at a call.
     Literal(String),
-    Expression(TokenStream),
+    Dynamic(TokenStream),
 }
 
 impl Parse for Labels {
@@ -100,8 +100,8 @@ fn parse_label(input: ParseStream<'_>) -> syn::Result<(Ident, Label)> {
         Expr::Lit(ExprLit {
             lit: Lit::Str(literal),
             ..
-        }) => LabelValue::Literal(literal.value()),
-        expression => LabelValue::Expression(expression.into_token_stream()),
+        }) => LabelExpr::Literal(literal.value()),
+        expression => LabelExpr::Dynamic(expression.into_token_stream()),
     };
     Ok((ident, Label { name, value }))
 }

@@ -1,22 +1,24 @@
 //! The places where a function's value comes from: the tail of its body, the
 //! branches of that tail, and `return`.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::visit_mut::{self, VisitMut};
 use syn::{Block, Expr, ExprCall, ExprReturn, Ident, Item, Macro, Stmt};
 
+use crate::tokens::{is_box_pin, mentions};
+
 /// The body of a function, taken apart.
 pub(crate) struct Leaves {
     statements: Vec<Stmt>,
-    returns: Returns,
+    returns: ReturnSearch,
 }
 
 impl Leaves {
     /// `None` if the body cannot be parsed.
     pub(crate) fn of(body: &TokenStream) -> Option<Self> {
         let mut statements = syn::parse::Parser::parse2(Block::parse_within, body.clone()).ok()?;
-        let mut returns = Returns::default();
+        let mut returns = ReturnSearch::default();
         for statement in &mut statements {
             returns.visit_stmt_mut(statement);
         }
@@ -83,13 +85,6 @@ impl Leaf {
     }
 }
 
-fn is_box_pin(path: &Expr) -> bool {
-    matches!(
-        path.to_token_stream().to_string().replace(' ', "").as_str(),
-        "Box::pin" | "std::boxed::Box::pin" | "::std::boxed::Box::pin"
-    )
-}
-
 fn wrap_tail_of(statements: &mut [Stmt], wrap: &mut dyn FnMut(Leaf) -> TokenStream) {
     match statements.last_mut() {
         Some(Stmt::Expr(expr, None)) => wrap_tail(expr, wrap),
@@ -142,12 +137,12 @@ macro_rules! within_the_function {
 }
 
 #[derive(Default)]
-struct Returns {
+struct ReturnSearch {
     found: bool,
     may_be_hidden: bool,
 }
 
-impl VisitMut for Returns {
+impl VisitMut for ReturnSearch {
     within_the_function!();
 
     fn visit_expr_return_mut(&mut self, expr: &mut ExprReturn) {
@@ -166,7 +161,7 @@ impl VisitMut for Returns {
     }
 
     fn visit_macro_mut(&mut self, found: &mut Macro) {
-        self.may_be_hidden |= !is_well_known(found) || mentions_return(found.tokens.clone());
+        self.may_be_hidden |= !is_well_known(found) || mentions(found.tokens.clone(), "return");
     }
 }
 
@@ -243,14 +238,6 @@ fn diverges(found: &Macro) -> bool {
         ["panic", "todo", "unimplemented", "unreachable"]
             .iter()
             .any(|name| last.ident == name)
-    })
-}
-
-fn mentions_return(tokens: TokenStream) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => ident == "return",
-        TokenTree::Group(group) => mentions_return(group.stream()),
-        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
     })
 }
 

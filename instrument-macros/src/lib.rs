@@ -23,6 +23,7 @@ mod plan;
 mod route;
 mod status_code;
 mod suggest;
+mod tokens;
 
 use proc_macro::TokenStream;
 

@@ -42,6 +42,14 @@ fn peel(mut ty: &Type) -> &Type {
     }
 }
 
+/// The last segment of a type's path: the `State` of `axum::extract::State<S>`.
+pub(crate) fn last_name(ty: &Type) -> Option<&Ident> {
+    match peel(ty) {
+        Type::Path(path) => Some(&path.path.segments.last()?.ident),
+        _ => None,
+    }
+}
+
 fn has_future<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>) -> bool {
     future_bound(bounds).is_some()
 }

@@ -1,6 +1,6 @@
 //! What is to be expanded: everything that can be wrong has been refused.
 
-use proc_macro2::{Span, TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -12,6 +12,7 @@ use crate::handler::Handler;
 use crate::labels::Labels;
 use crate::output::{self, Shape};
 use crate::route;
+use crate::tokens::mentions;
 
 pub(crate) struct Plan {
     pub(crate) shape: Shape,
@@ -127,13 +128,5 @@ fn measurable(function: &Function) -> syn::Result<Shape> {
                 sig.ident, sig.ident
             ),
         )
-    })
-}
-
-fn mentions(tokens: TokenStream, name: &str) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => ident == name,
-        TokenTree::Group(group) => mentions(group.stream(), name),
-        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
     })
 }

@@ -8,6 +8,8 @@
 use proc_macro2::{TokenStream, TokenTree};
 use syn::{Attribute, LitStr, Meta};
 
+use crate::tokens::is_punct;
+
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Route {
     pub(crate) endpoint: Option<String>,
@@ -35,7 +37,7 @@ fn route(attr: &Attribute) -> Option<Route> {
         .map(|segment| segment.ident.to_string())
         .collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let arguments = Arguments::parse(list.tokens.clone());
+    let arguments = RouteArguments::parse(list.tokens.clone());
     let (endpoint, methods) = match segments[..] {
         ["utoipa", "path"] => (arguments.named("path"), arguments.words.clone()),
         ["oai"] | ["poem_openapi", "oai"] => (arguments.named("path"), arguments.all("method")),
@@ -71,7 +73,7 @@ fn standard(method: &str) -> Option<String> {
 
 /// The parts of a list that say something here.
 #[derive(Default)]
-struct Arguments {
+struct RouteArguments {
     /// A string at the beginning.
     first: Option<String>,
     /// Bare words such as `get`.
@@ -80,19 +82,17 @@ struct Arguments {
     named: Vec<(String, String)>,
 }
 
-impl Arguments {
+impl RouteArguments {
     fn parse(tokens: TokenStream) -> Self {
         let mut arguments = Self::default();
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
-        for (index, argument) in tokens.split(is_comma).enumerate() {
+        for (index, argument) in tokens.split(|token| is_punct(token, ",")).enumerate() {
             match argument {
                 [value] if index == 0 && string(value).is_some() => {
                     arguments.first = string(value);
                 }
                 [TokenTree::Ident(word)] => arguments.words.push(word.to_string()),
-                [TokenTree::Ident(name), TokenTree::Punct(equals), value]
-                    if equals.as_char() == '=' =>
-                {
+                [TokenTree::Ident(name), equals, value] if is_punct(equals, "=") => {
                     if let Some(value) = string(value) {
                         arguments.named.push((name.to_string(), value));
                     }
@@ -114,10 +114,6 @@ impl Arguments {
             .map(|(_, value)| value.clone())
             .collect()
     }
-}
-
-fn is_comma(token: &TokenTree) -> bool {
-    matches!(token, TokenTree::Punct(comma) if comma.as_char() == ',')
 }
 
 fn string(token: &TokenTree) -> Option<String> {

@@ -1,0 +1,75 @@
+//! Searches in token streams, for bodies that `syn` has not parsed.
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
+
+/// Whether `matches` holds for a token of the stream or of a group in it. Groups
+/// themselves are not passed to `matches`.
+pub(crate) fn any(tokens: TokenStream, matches: &dyn Fn(&TokenTree) -> bool) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Group(group) => any(group.stream(), matches),
+        token => matches(&token),
+    })
+}
+
+/// Whether the identifier or keyword `name` occurs anywhere in the tokens.
+pub(crate) fn mentions(tokens: TokenStream, name: &str) -> bool {
+    any(tokens, &|token| is_ident(token, name))
+}
+
+/// Whether the tokens may use the variable `name`: by its name, or by the `{name}` of
+/// a format string.
+pub(crate) fn may_use(tokens: TokenStream, name: &str) -> bool {
+    any(tokens, &|token| {
+        is_ident(token, name) || may_format(token, name)
+    })
+}
+
+/// Whether the token is a literal that may be a format string with `{name}` in it.
+pub(crate) fn may_format(token: &TokenTree, name: &str) -> bool {
+    matches!(token, TokenTree::Literal(literal) if literal.to_string().contains(name))
+}
+
+/// Whether the token is the identifier or keyword `name`.
+pub(crate) fn is_ident(token: &TokenTree, name: &str) -> bool {
+    matches!(token, TokenTree::Ident(ident) if ident == name)
+}
+
+/// Whether the token is one of these punctuation characters.
+pub(crate) fn is_punct(token: &TokenTree, any_of: &str) -> bool {
+    matches!(token, TokenTree::Punct(punct) if any_of.contains(punct.as_char()))
+}
+
+/// Whether the path is `Box::pin`, possibly with the module in front of it.
+pub(crate) fn is_box_pin(path: &impl ToTokens) -> bool {
+    matches!(
+        path.to_token_stream().to_string().replace(' ', "").as_str(),
+        "Box::pin" | "std::boxed::Box::pin" | "::std::boxed::Box::pin"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quote::quote;
+
+    #[test]
+    fn groups_are_searched() {
+        let body = quote!(f([a, { b.await }]); println!("{c} {}", "?"));
+        for found in ["f", "a", "await", "println"] {
+            assert!(mentions(body.clone(), found), "{found}");
+        }
+        for absent in ["c", "wait"] {
+            assert!(!mentions(body.clone(), absent), "{absent}");
+        }
+        assert!(any(body.clone(), &|token| is_punct(token, ".?")));
+        assert!(!any(body, &|token| is_punct(token, "?")));
+    }
+
+    #[test]
+    fn a_format_string_uses_a_variable() {
+        let body = quote!(println!("{name}"));
+        assert!(may_use(body.clone(), "name"));
+        assert!(!may_use(body, "other"));
+    }
+}
