@@ -98,7 +98,7 @@ impl Handler {
 
     /// The teller with what the arguments say. It stands after
     /// [`carried`](Self::carried).
-    pub(crate) fn around(&self, teller: TokenStream, runtime: &TokenStream) -> TokenStream {
+    pub(crate) fn with_arguments(&self, teller: TokenStream, runtime: &TokenStream) -> TokenStream {
         let mixed = Span::mixed_site();
         let arguments = match &self.types {
             // Nothing can be inferred from them, nor from the request.

@@ -1,0 +1,77 @@
+//! The `static` that names the function and its labels.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+
+use crate::args::Endpoint;
+use crate::labels::{Label, LabelExpr};
+use crate::plan::Plan;
+
+impl Plan {
+    // Input:
+    //     #[instrumented(labels(region = "eu", tenant = id))]
+    //     async fn f(id: u32) -> R { … }
+    //
+    // Output:
+    //     {
+    //         static __CALL_SITE: rt::CallSite =
+    //             rt::CallSite::of_function(rt::module_path!(), "f", "")
+    //                 .labels(&[("region", "eu")], &["tenant"]);
+    //         &__CALL_SITE
+    //     }
+    //
+    // Input:
+    //     #[instrumented(endpoint = "/users", method = "GET", handler)]
+    //     async fn f() -> R { … }
+    //
+    // Output:
+    //     {
+    //         static __CALL_SITE: rt::CallSite =
+    //             rt::CallSite::of_endpoint("/users", "GET").handler();
+    //         rt::submit!(rt::Known(&__CALL_SITE));
+    //         &__CALL_SITE
+    //     }
+    pub(super) fn call_site(&self) -> TokenStream {
+        let runtime = &self.runtime;
+        // Its series are known before the first call, so the page shows them with zeros.
+        let is_known = self.endpoint.is_some() && self.method.is_some() && self.labels.is_none();
+        let known = is_known
+            .then(|| quote_spanned!(Span::mixed_site()=> #runtime::submit!(#runtime::Known(&__CALL_SITE));));
+        let new = self.call_site_constructor();
+        let role = self.handler.on_call_site();
+        let labels = self.call_site_labels();
+        quote_spanned! {Span::mixed_site()=>
+            {
+                static __CALL_SITE: #runtime::CallSite = #runtime::CallSite::#new #role #labels;
+                #known
+                &__CALL_SITE
+            }
+        }
+    }
+
+    fn call_site_constructor(&self) -> TokenStream {
+        let Self { runtime, name, .. } = self;
+        let method = self.method.as_deref().unwrap_or_default();
+        match &self.endpoint {
+            Some(Endpoint::Literal(endpoint)) => quote!(of_endpoint(#endpoint, #method)),
+            Some(Endpoint::Constant(endpoint)) => quote!(of_endpoint(#endpoint, #method)),
+            None => quote!(of_function(#runtime::module_path!(), #name, #method)),
+        }
+    }
+
+    fn call_site_labels(&self) -> Option<TokenStream> {
+        let (mut literal, mut names) = (Vec::new(), Vec::new());
+        for Label { name, value } in self.labels() {
+            match value {
+                LabelExpr::Literal(value) => literal.push(quote!((#name, #value))),
+                LabelExpr::Dynamic(_) => names.push(name),
+            }
+        }
+        (!literal.is_empty() || !names.is_empty())
+            .then(|| quote!(.labels(&[#(#literal),*], &[#(#names),*])))
+    }
+
+    pub(super) fn labels(&self) -> impl Iterator<Item = &Label> {
+        self.labels.iter().flat_map(|labels| &labels.0)
+    }
+}
