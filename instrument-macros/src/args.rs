@@ -1,4 +1,4 @@
-//! The attribute's arguments.
+//! Parses the arguments of `#[instrumented(…)]`.
 
 use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
@@ -14,15 +14,16 @@ const NAMES: [&str; 7] = [
     "endpoint", "method", "labels", "outcome", "handler", "skip", "crate",
 ];
 
-/// The value of `endpoint`.
+/// The value of the argument `endpoint`.
 #[derive(Clone)]
 pub(crate) enum Endpoint {
     Literal(LitStr),
-    /// The path of a constant.
+    /// The path of a constant of type `&'static str`.
     Constant(Path),
 }
 
-/// Checked arguments, each beside where its name stands.
+/// The arguments after their checks. Each has the span of its name, for errors that
+/// only the function or the `impl` block reveals.
 #[derive(Clone, Default)]
 pub(crate) struct Args {
     pub(crate) endpoint: Option<(Span, Endpoint)>,
@@ -35,11 +36,13 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// Parses the tokens between the parentheses of the attribute.
     pub(crate) fn parse(args: TokenStream) -> syn::Result<Self> {
         Self::parse_stream.parse2(args)
     }
 
-    /// A method's own arguments, with the rest from its `impl` block's.
+    /// Takes `labels` and `crate` from the arguments of the `impl` block where a method's
+    /// own arguments do not set them.
     pub(crate) fn or(mut self, block: &Self) -> Self {
         self.labels = self.labels.or_else(|| block.labels.clone());
         self.runtime = self.runtime.or_else(|| block.runtime.clone());
@@ -54,7 +57,7 @@ impl Args {
                 break;
             }
             if !input.peek(Token![,]) {
-                return Err(input.error("expected `,` between two arguments"));
+                return Err(input.error("expected `,` between two arguments: add it here"));
             }
             input.parse::<Token![,]>()?;
         }
@@ -64,12 +67,12 @@ impl Args {
     fn parse_one(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
         if !input.peek(Ident::peek_any) {
             let hint = if input.peek(LitStr) {
-                ": write `endpoint = \"…\"`"
+                "; write `endpoint = \"…\"`"
             } else {
                 ""
             };
             return Err(input.error(format!(
-                "expected an argument's name, one of {}{hint}",
+                "expected the name of an argument: one of {}{hint}",
                 accepted()
             )));
         }
@@ -89,7 +92,7 @@ impl Args {
                 if !input.peek(syn::token::Paren) {
                     return Err(syn::Error::new(
                         span,
-                        "`labels` takes a list: write `labels(name = value)`",
+                        "`labels` takes a list in parentheses: write `labels(name = value)`",
                     ));
                 }
                 let list;
@@ -97,7 +100,7 @@ impl Args {
                 if list.is_empty() {
                     return Err(syn::Error::new(
                         span,
-                        "`labels()` is empty: write `labels(name = value)`",
+                        "the list of `labels` is empty: write `labels(name = value)`",
                     ));
                 }
                 once(&mut self.labels, &name, (span, list.parse()?))
@@ -112,14 +115,15 @@ impl Args {
             }
             "skip" => {
                 if input.peek(Token![=]) || input.peek(syn::token::Paren) {
-                    return Err(syn::Error::new(span, "`skip` takes no value"));
+                    return Err(syn::Error::new(span, "`skip` takes no value: write `skip`"));
                 }
                 once(&mut self.skip, &name, span)
             }
             "crate" => {
                 let example = "path::to::instrument_runtime";
                 let path = value(&name, example, input).map_err(|error| {
-                    // A path's own errors say only what a path begins with.
+                    // `syn` lists the keywords that a path may start with, but does not
+                    // say that a path is expected.
                     if error.to_string().starts_with("expected identifier") {
                         let message = format!("`crate` takes a path: write `crate = {example}`");
                         syn::Error::new(error.span(), message)
@@ -149,22 +153,24 @@ fn unknown_argument(found: &str) -> String {
     });
     let hint = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
     format!(
-        "`{found}` is no argument of `#[instrumented]`, which takes {}{hint}",
+        "`#[instrumented]` has no argument `{found}`: use one of {}{hint}",
         accepted()
     )
 }
 
+/// Stores an argument, or returns an error if it already has a value.
 fn once<T>(slot: &mut Option<T>, name: &Ident, value: T) -> syn::Result<()> {
     if slot.is_some() {
         return Err(syn::Error::new(
             name.span(),
-            format!("`{name}` is given twice"),
+            format!("the argument `{name}` is given twice: remove one of them"),
         ));
     }
     *slot = Some(value);
     Ok(())
 }
 
+/// Parses `= value`. The errors show `example` as the value to write.
 fn value<T: Parse>(name: &Ident, example: &str, input: ParseStream<'_>) -> syn::Result<T> {
     if !input.peek(Token![=]) {
         return Err(syn::Error::new(
@@ -176,19 +182,19 @@ fn value<T: Parse>(name: &Ident, example: &str, input: ParseStream<'_>) -> syn::
     if input.is_empty() || input.peek(Token![,]) {
         return Err(syn::Error::new(
             name.span(),
-            format!("`{name}` has no value after `=`: write `{name} = {example}`"),
+            format!("`{name}` has no value after the `=`: write `{name} = {example}`"),
         ));
     }
     input.parse()
 }
 
-/// `handler`, `handler = true` or `handler = false`.
+/// Parses what follows `handler`: nothing, `= true` or `= false`.
 fn is_handler(name: &Ident, input: ParseStream<'_>) -> syn::Result<bool> {
     let takes = "write `handler` or `handler = false`";
     if input.peek(syn::token::Paren) {
         return Err(syn::Error::new(
             name.span(),
-            format!("`handler` takes no list: {takes}"),
+            format!("`handler` does not take a list: {takes}"),
         ));
     }
     if !input.peek(Token![=]) {
@@ -206,12 +212,13 @@ fn is_handler(name: &Ident, input: ParseStream<'_>) -> syn::Result<bool> {
     Err(syn::Error::new(
         found.span(),
         format!(
-            "`handler` is `true` or `false`, found `{}`: {takes}",
+            "`handler` must be `true` or `false`, found `{}`: {takes}",
             quote::quote!(#found)
         ),
     ))
 }
 
+/// Parses a string literal or the path of a constant.
 fn endpoint(name: &Ident, input: ParseStream<'_>) -> syn::Result<Endpoint> {
     let is_path = input.peek(Token![=])
         && (input.peek2(Ident::peek_any) || input.peek2(Token![::]))
@@ -228,15 +235,16 @@ fn endpoint(name: &Ident, input: ParseStream<'_>) -> syn::Result<Endpoint> {
     if literal.value().is_empty() {
         return Err(syn::Error::new(
             literal.span(),
-            "`endpoint` is empty; leave it out to get the function's path",
+            "`endpoint` is empty: write a path, or leave `endpoint` out to use the function's path",
         ));
     }
     Ok(Endpoint::Literal(literal))
 }
 
+/// Parses a string literal.
 fn string(name: &Ident, example: &str, input: ParseStream<'_>) -> syn::Result<LitStr> {
     let mut found: Expr = value(name, &format!("\"{example}\""), input)?;
-    // A `$path:literal` of a `macro_rules!` comes wrapped.
+    // A fragment `$path:literal` of `macro_rules!` arrives in a group without delimiters.
     while let Expr::Group(group) = found {
         found = *group.expr;
     }

@@ -1,11 +1,11 @@
-//! Bodies that are one `async` block, which can be wrapped where they stand.
+//! Recognizes bodies that consist of one future, which can be wrapped where it stands.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 use crate::tokens::{self, is_box_pin, is_ident, is_punct};
 
-/// `async { … }` or `async move { … }` and nothing else: no statement runs and
-/// nothing is returned before the future is made.
+/// Whether the tokens are `async { … }` or `async move { … }` and nothing else. Such a
+/// body runs no statement and returns nothing before it creates its future.
 pub(crate) fn is_async_block(tokens: &TokenStream) -> bool {
     let mut tokens = tokens.clone().into_iter().peekable();
     let starts = tokens.next().is_some_and(|token| is_ident(&token, "async"));
@@ -17,7 +17,7 @@ pub(crate) fn is_async_block(tokens: &TokenStream) -> bool {
     starts && block && tokens.next().is_none()
 }
 
-/// Whether the last expression is an async block, or `Box::pin` of one.
+/// Whether the last expression is an async block, or `Box::pin` of an async block.
 pub(crate) fn ends_in_async_block(tokens: &TokenStream) -> bool {
     let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
     match tokens.as_slice() {
@@ -31,9 +31,9 @@ pub(crate) fn ends_in_async_block(tokens: &TokenStream) -> bool {
     }
 }
 
-/// For a body that is `Box::pin(…)` and nothing else, as `#[async_trait]` writes
-/// it: the path before the parentheses and the future in them, if all of it comes
-/// to be.
+/// Splits a body that is `Box::pin(…)` and nothing else, as `#[async_trait]` writes it,
+/// into the path before the parentheses and the future between them. Returns `None` if
+/// the function may return before it has created the future.
 pub(crate) fn boxed_future(body: &TokenStream) -> Option<(TokenStream, TokenStream)> {
     let mut tokens: Vec<TokenTree> = body.clone().into_iter().collect();
     let Some(TokenTree::Group(group)) = tokens.pop() else {
@@ -46,7 +46,7 @@ pub(crate) fn boxed_future(body: &TokenStream) -> Option<(TokenStream, TokenStre
         .then_some((path, future))
 }
 
-/// Whether the function may return from within these tokens.
+/// Whether the tokens contain a `return` or a `?`.
 fn leaves_early(tokens: TokenStream) -> bool {
     tokens::any(tokens, &|token| {
         is_ident(token, "return") || is_punct(token, "?")

@@ -1,14 +1,16 @@
-//! Which arguments the body's future captures, how, and in which order.
+//! Controls which arguments the future of the body captures, and in which order.
 //!
-//! Since edition 2021 an async block or a closure captures only the fields that
-//! its body uses ([RFC 2229]). A `Copy` field of an argument would be copied, and
-//! a change to the copy would be lost. And a function drops its arguments in
-//! reverse, whether the body uses them or not, but a future drops its captures in
-//! the order in which its body first uses them.
+//! Two rules of Rust would change what an annotated function does:
 //!
-//! Both are settled by unreachable statements that borrow each argument as a
-//! whole, in reverse order. Unreachable code does not count as a use: the lint on
-//! unused variables still fires.
+//! - Since edition 2021, an async block or a closure captures only the fields that its
+//!   body uses ([RFC 2229]). It would copy a `Copy` field of an argument, and a change to
+//!   the copy would be lost.
+//! - A function drops its arguments in reverse order, whether its body uses them or not.
+//!   A future drops its captures in the order in which its body first uses them.
+//!
+//! So the block begins with unreachable statements that borrow each argument as a whole,
+//! in reverse order. Unreachable code does not count as a use: `unused_variables` still
+//! fires.
 //!
 //! [RFC 2229]: https://rust-lang.github.io/rfcs/2229-capture-disjoint-fields.html
 
@@ -20,18 +22,21 @@ use crate::function::is_cfg;
 use crate::output::last_name;
 use crate::tokens::{is_ident, is_punct, may_format};
 
+/// The variables that the arguments of a function bind and that its future must own.
 pub(crate) struct Captures {
-    /// In the order of their declaration.
+    /// In the order of declaration.
     bindings: Vec<Binding>,
 }
 
 struct Binding {
+    /// The `#[cfg(…)]` attributes of the argument.
     cfgs: Vec<Attribute>,
     ident: Ident,
 }
 
 impl Captures {
-    /// Gives a `_` argument a name, which cannot be captured without one.
+    /// Collects the variables that the arguments bind. Replaces a `_` pattern by a name,
+    /// because an argument without a name cannot be captured.
     pub(crate) fn of(sig: &mut Signature) -> Self {
         let mut bindings = Vec::new();
         let mut wild = Vec::new();
@@ -81,7 +86,8 @@ impl Captures {
         Self { bindings }
     }
 
-    /// The statements that name them, for a place that is never reached.
+    /// Returns the statements that borrow every variable, the last one first, for code
+    /// that is never reached.
     pub(crate) fn in_reverse(&self) -> TokenStream {
         self.bindings
             .iter()
@@ -92,9 +98,10 @@ impl Captures {
             .collect()
     }
 
-    /// Whether the body leaves one of them unread, or assigns to one of them. rustc would
-    /// warn that the capture is not read (`unused_assignments`), where it warns of the
-    /// argument already, or where the plain function has nothing wrong with it.
+    /// Whether the body does not read one of the variables, or assigns to one of them.
+    /// rustc would warn that the captured value is never read (`unused_assignments`). For
+    /// an unread argument it already gives a warning; an assigned argument is fine in the
+    /// plain function.
     pub(crate) fn may_be_unread(&self, body: &TokenStream) -> bool {
         self.bindings.iter().any(|Binding { ident, .. }| {
             let name = ident.to_string();
@@ -103,9 +110,9 @@ impl Captures {
         })
     }
 
-    /// Statements that use the arguments of which the body only assigns fields. rustc
-    /// counts these as unused when they are captured, even if their `Drop` reads the
-    /// fields.
+    /// Returns statements that read the variables of which the body only assigns fields.
+    /// rustc reports such a variable as unused once it is captured, even if its `Drop`
+    /// reads the fields.
     pub(crate) fn extra_reads(&self, body: &TokenStream) -> TokenStream {
         self.bindings
             .iter()
@@ -119,11 +126,12 @@ impl Captures {
             .collect()
     }
 
-    /// The body without the warnings that only captured variables get.
+    /// Returns the body with each assignment to a field in a block that allows
+    /// `unused_assignments`.
     ///
-    /// That a field is assigned and not read again is no mistake if the argument's
-    /// `Drop` reads it. For a local variable rustc knows that, for a captured one it
-    /// does not. So these assignments are put in blocks that allow it.
+    /// An assigned field that the body does not read again may be read by the argument's
+    /// `Drop`. rustc takes that into account for a local variable, but not for a captured
+    /// variable.
     pub(crate) fn without_false_warnings(&self, body: &TokenStream) -> TokenStream {
         let names: Vec<String> = self
             .bindings
@@ -139,11 +147,12 @@ impl Captures {
     }
 }
 
-/// Whether the pattern of an argument is the unit struct that is its type.
+/// Whether the pattern of an argument is a unit struct: it has the same name as the type.
 fn names_type(ident: &Ident, ty: &Type) -> bool {
     last_name(ty).is_some_and(|name| name == ident)
 }
 
+/// Whether the method takes `self` by value or in a smart pointer.
 fn owns(receiver: &Receiver) -> bool {
     match &receiver.kind {
         ReceiverKind::Value => true,
@@ -156,6 +165,7 @@ fn cfgs(attrs: &[Attribute]) -> Vec<Attribute> {
     attrs.iter().filter(|attr| is_cfg(attr)).cloned().collect()
 }
 
+/// Adds the variables that a pattern binds by value.
 fn bound(pat: &Pat, idents: &mut Vec<Ident>) {
     match pat {
         Pat::Ident(PatIdent {
@@ -165,7 +175,7 @@ fn bound(pat: &Pat, idents: &mut Vec<Ident>) {
             subpat,
             ..
         }) => {
-            // A name in capitals is most likely a constant or a unit struct.
+            // A name with a capital is most likely a constant or a unit struct.
             let binds = mutability.is_some()
                 || subpat.is_some()
                 || !ident.to_string().starts_with(char::is_uppercase);
@@ -185,20 +195,20 @@ fn bound(pat: &Pat, idents: &mut Vec<Ident>) {
         Pat::Tuple(pat) => pat.elems.iter().for_each(|pat| bound(pat, idents)),
         Pat::TupleStruct(pat) => pat.elems.iter().for_each(|pat| bound(pat, idents)),
         Pat::Type(pat) => bound(&pat.pat, idents),
-        // All alternatives bind the same names.
+        // All alternatives of an or-pattern bind the same names.
         Pat::Or(pat) => pat.cases.iter().take(1).for_each(|pat| bound(pat, idents)),
         _ => {}
     }
 }
 
-/// How a body uses a variable.
+/// The ways in which a body uses one variable.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Uses {
-    /// Anything but an assignment.
+    /// Any use but an assignment.
     reads: bool,
-    /// `name = …`, or `+=` and the like.
+    /// `name = …`, or a compound assignment such as `name += …`.
     assigns: bool,
-    /// `name.field = …`, or `+=` and the like.
+    /// `name.field = …`, or a compound assignment such as `name.field += …`.
     assigns_fields: bool,
 }
 
@@ -225,13 +235,14 @@ impl Uses {
     }
 }
 
+/// The part of a variable that a statement assigns.
 enum Assigned {
     Whole,
     Field,
 }
 
-/// What is assigned by the statement that begins at `start`, if it is
-/// `name = …` or `name.field.field = …`.
+/// Returns which part of the variable at `start` is assigned there, if a statement
+/// `name = …` or `name.field.field = …` begins at `start`.
 fn assigned_part(tokens: &[TokenTree], start: usize) -> Option<Assigned> {
     let is_start = match start.checked_sub(1).map(|before| &tokens[before]) {
         None => true,
@@ -250,7 +261,7 @@ fn assigned_part(tokens: &[TokenTree], start: usize) -> Option<Assigned> {
     }
     let operator = rest.next()?;
     let is_assignment = if is_punct(operator, "=") {
-        // And not `==` or `=>`.
+        // Not `==` or `=>`.
         !matches!(operator, TokenTree::Punct(punct) if punct.spacing() == Spacing::Joint)
     } else if is_punct(operator, "+-*/%^&|") {
         rest.next().is_some_and(|token| is_punct(token, "="))
@@ -264,7 +275,7 @@ fn assigned_part(tokens: &[TokenTree], start: usize) -> Option<Assigned> {
     is_assignment.then_some(assigned)
 }
 
-/// Puts `name.field = …;` into a block that allows it.
+/// Puts each `name.field = …;` into a block that allows `unused_assignments`.
 fn allow_field_assignments(tokens: TokenStream, names: &[String]) -> TokenStream {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut allowed = TokenStream::new();
@@ -293,7 +304,7 @@ fn allow_field_assignments(tokens: TokenStream, names: &[String]) -> TokenStream
     allowed
 }
 
-/// The same in the groups of some tokens.
+/// Does the same inside the blocks among the tokens.
 fn allow_field_assignments_within(tokens: &[TokenTree], names: &[String]) -> TokenStream {
     tokens
         .iter()

@@ -1,4 +1,4 @@
-//! `#[derive(HttpStatus)]`.
+//! Expands `#[derive(HttpStatus)]`.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -17,7 +17,8 @@ pub(crate) fn http_status(input: TokenStream) -> TokenStream {
     match StatusImpl::parse(&input) {
         Ok(statuses) => statuses.expand(&input),
         Err(error) => {
-            // With an implementation beside it, the error stays the only one.
+            // Without an implementation beside the error, each use of the trait would be
+            // one more error.
             let stub = implementation(
                 &syn::parse_quote!(::instrument_runtime),
                 &input.ident,
@@ -30,6 +31,7 @@ pub(crate) fn http_status(input: TokenStream) -> TokenStream {
     }
 }
 
+/// Returns the `impl` block with this body of `http_status`.
 fn implementation(
     runtime: &Path,
     ident: &Ident,
@@ -47,31 +49,34 @@ fn implementation(
     }
 }
 
-/// Checked: every value of the type has a status.
+/// The implementation to generate. Every value of the type has a status.
 struct StatusImpl {
     runtime: Path,
     arms: Vec<Arm>,
 }
 
+/// An arm of the `match` on `self`.
 struct Arm {
-    /// `Self` or `Self::Variant`
+    /// `Self` or `Self::Variant`.
     path: TokenStream,
     status: StatusSource,
 }
 
+/// Where the status of a variant comes from.
 enum StatusSource {
     Code(u16),
-    /// The inner value's: its member, to match it by, and its type.
+    /// The only field, by its name or index, and its type.
     Transparent(syn::Member, Box<Type>),
 }
 
-/// What stands in one `#[http_status(…)]`.
+/// The contents of all `#[http_status(…)]` attributes on one type or variant.
 #[derive(Default)]
 struct StatusAttr {
     status: Option<(Span, GivenStatus)>,
     runtime: Option<Path>,
 }
 
+/// The status that an attribute gives.
 enum GivenStatus {
     Code(u16),
     Transparent,
@@ -89,7 +94,7 @@ impl StatusImpl {
                     syn::Error::new(
                         input.ident.span(),
                         format!(
-                            "`{}` tells no status: write `#[http_status(404)]` or \
+                            "`{}` has no HTTP status: write `#[http_status(404)]` or \
                              `#[http_status(transparent)]` above it",
                             input.ident
                         ),
@@ -97,14 +102,15 @@ impl StatusImpl {
                 })?;
                 vec![Arm {
                     path: quote!(Self),
-                    status: given.of(span, &data.fields)?,
+                    status: given.for_fields(span, &data.fields)?,
                 }]
             }
             Data::Enum(data) => {
                 if let Some((span, GivenStatus::Transparent)) = outer.status {
                     return Err(syn::Error::new(
                         span,
-                        "`transparent` is about one inner value: put it on a variant",
+                        "`transparent` does not apply to a whole enum: put it on the variants that have one \
+                         field",
                     ));
                 }
                 let default = outer.status.map(|(_, given)| given);
@@ -113,15 +119,15 @@ impl StatusImpl {
                     .map(|variant| {
                         let ident = &variant.ident;
                         let status = match (StatusAttr::parse(&variant.attrs)?.status, &default) {
-                            (Some((span, given)), _) => given.of(span, &variant.fields)?,
+                            (Some((span, given)), _) => given.for_fields(span, &variant.fields)?,
                             (None, Some(GivenStatus::Code(status))) => StatusSource::Code(*status),
                             (None, _) => {
                                 return Err(syn::Error::new(
                                     ident.span(),
                                     format!(
-                                        "the variant `{ident}` tells no status: write \
+                                        "the variant `{ident}` has no HTTP status: write \
                                          `#[http_status(404)]` or `#[http_status(transparent)]` \
-                                         on it, or a default on the enum"
+                                         above it, or a default status above the enum"
                                     ),
                                 ));
                             }
@@ -136,8 +142,8 @@ impl StatusImpl {
             Data::Union(data) => {
                 return Err(syn::Error::new(
                     data.union_token.span(),
-                    "a union does not know which of its fields it holds: implement `HttpStatus` \
-                     by hand",
+                    "`HttpStatus` cannot be derived for a union, which does not know its active \
+                     field: implement it by hand",
                 ));
             }
         };
@@ -166,7 +172,8 @@ impl StatusImpl {
                 }
             })
             .collect();
-        // A match on a reference to a type without variants needs the place.
+        // For an enum without variants, `match self {}` does not compile: a reference is
+        // never uninhabited to the compiler.
         let body = if arms.is_empty() {
             quote!(match *self {})
         } else {
@@ -194,7 +201,7 @@ impl StatusAttr {
         if input.is_empty() {
             return Err(syn::Error::new(
                 span,
-                "`http_status` needs a value: write `#[http_status(404)]`",
+                "`http_status` needs a status: write `#[http_status(404)]`",
             ));
         }
         while !input.is_empty() {
@@ -215,7 +222,10 @@ impl StatusAttr {
                     GivenStatus::Code(input.parse::<StatusCode>()?.0)
                 };
                 if self.status.is_some() {
-                    return Err(syn::Error::new(span, "the status is given twice"));
+                    return Err(syn::Error::new(
+                        span,
+                        "the HTTP status is given twice: remove one of them",
+                    ));
                 }
                 self.status = Some((span, given));
             }
@@ -228,7 +238,8 @@ impl StatusAttr {
 }
 
 impl GivenStatus {
-    fn of(&self, span: Span, fields: &Fields) -> syn::Result<StatusSource> {
+    /// Checks that the status suits these fields.
+    fn for_fields(&self, span: Span, fields: &Fields) -> syn::Result<StatusSource> {
         match self {
             Self::Code(status) => Ok(StatusSource::Code(*status)),
             Self::Transparent => match fields.members().zip(fields).collect::<Vec<_>>()[..] {
@@ -239,8 +250,8 @@ impl GivenStatus {
                 ref all => Err(syn::Error::new(
                     span,
                     format!(
-                        "`transparent` asks the one inner value, and here are {}: write the \
-                         status, or implement `HttpStatus` by hand",
+                        "`transparent` needs exactly one field, found {}: write a status such as \
+                         `404`, or implement `HttpStatus` by hand",
                         all.len()
                     ),
                 )),

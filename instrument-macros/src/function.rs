@@ -1,5 +1,5 @@
-//! A function as the attribute sees it: its signature parsed, its body left as
-//! tokens, so that one that is still being typed goes through too.
+//! Parses a function, with its body left as tokens: a body that is still being typed does
+//! not parse, but an editor needs its expansion.
 
 use proc_macro2::extra::DelimSpan;
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
@@ -7,15 +7,18 @@ use quote::{ToTokens, quote};
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{Attribute, Signature, Token, Visibility};
 
+/// A function or method.
 #[derive(Clone)]
 pub(crate) struct Function {
     pub(crate) attrs: Vec<Attribute>,
     pub(crate) vis: Visibility,
     pub(crate) defaultness: Option<Token![default]>,
     pub(crate) sig: Signature,
+    /// `None` if a `;` stands in its place.
     pub(crate) body: Option<Body>,
 }
 
+/// The body of a function, without its inner attributes.
 #[derive(Clone)]
 pub(crate) struct Body {
     pub(crate) braces: DelimSpan,
@@ -52,7 +55,7 @@ impl Parse for Body {
             group.ok_or_else(|| cursor.error("expected a function body"))
         })?;
         let (braces, tokens) = (group.delim_span(), group.stream());
-        // To take it apart and put it together takes time.
+        // Skips a copy of the body that takes compile time.
         if !has_attrs {
             return Ok(Self {
                 braces,
@@ -75,7 +78,8 @@ impl Parse for Body {
     }
 }
 
-/// A `$body:block` of a `macro_rules!` comes in a group without delimiters.
+/// Unwraps a fragment `$body:block` of `macro_rules!`, which arrives in a group without
+/// delimiters.
 fn without_marks(group: Group) -> Group {
     if group.delimiter() != Delimiter::None {
         return group;
@@ -107,7 +111,7 @@ impl ToTokens for Function {
     }
 }
 
-/// Braces that errors about the whole block point at.
+/// Returns the tokens in braces. Errors about the whole block point at `braces`.
 pub(crate) fn braced(braces: DelimSpan, tokens: TokenStream) -> TokenTree {
     let mut group = Group::new(Delimiter::Brace, tokens);
     group.set_span(braces.join());

@@ -1,6 +1,6 @@
-//! Whether a function can be a request's handler, as far as its attribute and its
-//! signature say it. What is left open the runtime asks of the types and, when the
-//! function is called, of the request.
+//! Decides from the attribute and the signature whether a function can be the handler of
+//! a request. If they leave it open, the runtime decides by the types of the arguments
+//! and, when the function is called, by the request.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -14,37 +14,44 @@ use crate::function::{Body, is_cfg};
 use crate::output::last_name;
 use crate::tokens::may_use;
 
-/// What the function's static is told.
+/// Whether the function can be a handler, as the call site in the expansion states it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// The types and the request decide.
+    /// The types of the arguments and the request decide.
     Open,
-    /// No framework can call it, so only its names can make it a handler.
+    /// No framework can call the function. It is the handler only of a request that has
+    /// its method and its endpoint.
     Helper,
-    /// `handler`
+    /// `handler` is among the arguments of the attribute.
     Handler,
-    /// `handler = false`, and middleware.
+    /// `handler = false` is, or the function is middleware.
     Never,
 }
 
+/// What the expansion contains for the decision whether the function is a handler.
 pub(crate) struct Handler {
     role: Role,
     types: ArgumentTypes,
-    /// An argument that may be the request itself.
+    /// The argument that may be the request itself.
     request: Option<Ident>,
 }
 
-/// Of the arguments.
+/// What the expansion contains about the types of the function's arguments.
 enum ArgumentTypes {
-    /// Nothing depends on them, or there are none.
+    /// Nothing: the decision does not depend on the types, or there are no arguments.
     NotAsked,
+    /// That they are unknown: one of them cannot be repeated in the body.
     CannotBeAsked,
+    /// The types, for the runtime to test whether each of them is an extractor.
     Asked(Vec<Type>),
 }
 
 impl Handler {
-    /// `said` is the attribute's argument; `is_path`: the endpoint, if there is one,
-    /// is a path; `is_named`: there are both a method and an endpoint.
+    /// Decides what the expansion contains.
+    ///
+    /// `said` is the value of the argument `handler`. `is_path` is false if the endpoint
+    /// is a literal that does not begin with `/`. `is_named` is true if the function has
+    /// both a method and an endpoint.
     pub(crate) fn new(
         said: Option<bool>,
         sig: &Signature,
@@ -56,7 +63,7 @@ impl Handler {
             Some(true) => Role::Handler,
             Some(false) => Role::Never,
             None if takes_next(sig) => Role::Never,
-            // An endpoint that is no path names a function.
+            // An endpoint that is not a path is the name of a function.
             None if !is_path || !takes_requests(sig) => Role::Helper,
             None => Role::Open,
         };
@@ -75,7 +82,7 @@ impl Handler {
         }
     }
 
-    /// The call on the function's static.
+    /// Returns the method call on the `CallSite` that states the role.
     pub(crate) fn on_call_site(&self) -> Option<TokenStream> {
         match self.role {
             Role::Open => None,
@@ -85,7 +92,8 @@ impl Handler {
         }
     }
 
-    /// The statement that looks for the request among the arguments.
+    /// Returns the statement that reads from the request argument which request it is,
+    /// before the body takes the argument.
     pub(crate) fn carried(&self, runtime: &TokenStream) -> TokenStream {
         let Some(request) = &self.request else {
             return TokenStream::new();
@@ -96,12 +104,12 @@ impl Handler {
         }
     }
 
-    /// The teller with what the arguments say. It stands after
-    /// [`carried`](Self::carried).
+    /// Adds what the arguments say to the teller. The expression is valid after the
+    /// statement of [`carried`](Self::carried).
     pub(crate) fn with_arguments(&self, teller: TokenStream, runtime: &TokenStream) -> TokenStream {
         let mixed = Span::mixed_site();
         let arguments = match &self.types {
-            // Nothing can be inferred from them, nor from the request.
+            // Neither the types nor a request argument decide anything.
             ArgumentTypes::NotAsked if self.request.is_none() => return teller,
             ArgumentTypes::NotAsked | ArgumentTypes::CannotBeAsked => {
                 quote_spanned!(mixed=> #runtime::Unknown)
@@ -120,7 +128,8 @@ impl Handler {
     }
 }
 
-/// Whether a framework can call it: what it extracts from a request is owned.
+/// Whether a framework can call the function. Frameworks pass arguments that they have
+/// extracted from the request by value.
 fn takes_requests(sig: &Signature) -> bool {
     sig.inputs.iter().all(|input| match input {
         FnArg::Receiver(_) => false,
@@ -131,7 +140,7 @@ fn takes_requests(sig: &Signature) -> bool {
     })
 }
 
-/// The `Next` of axum's and actix-web's middleware.
+/// Whether the function takes the `Next` of axum's or actix-web's middleware.
 fn takes_next(sig: &Signature) -> bool {
     typed(sig).any(|arg| last_name(&arg.ty).is_some_and(|name| name == "Next"))
 }
@@ -143,14 +152,15 @@ fn typed(sig: &Signature) -> impl Iterator<Item = &PatType> {
     })
 }
 
-/// The arguments' types. `None` if one cannot be written again in the body, or is
-/// not always there.
+/// Returns the types of the arguments, or `None` if one of them cannot be repeated in the
+/// body or depends on a `#[cfg(…)]`.
 fn types(sig: &Signature) -> Option<Vec<Type>> {
     typed(sig)
         .map(|arg| {
             let mut ty = (*arg.ty).clone();
             let mut written = CanBeWritten(true);
-            // It changes nothing; `syn` has one visitor less to compile.
+            // The visitor changes nothing. `VisitMut` saves the compile time of `syn`'s
+            // feature `visit`: this crate needs `visit-mut` anyway.
             written.visit_type_mut(&mut ty);
             (written.0 && !is_conditional(arg)).then_some(ty)
         })
@@ -161,8 +171,9 @@ fn is_conditional(arg: &PatType) -> bool {
     arg.attrs.iter().any(is_cfg)
 }
 
-/// Bounds of `'static` behind a type that borrows would be errors in the body, and
-/// what borrows is not extracted.
+/// Whether a type can be repeated in the body. A type that borrows cannot: it would not
+/// meet the `'static` bounds of the frameworks' traits, and no extractor borrows. Neither
+/// can `impl Trait`, which is not allowed there.
 struct CanBeWritten(bool);
 
 impl VisitMut for CanBeWritten {
@@ -183,7 +194,7 @@ impl VisitMut for CanBeWritten {
     }
 }
 
-/// The `X` of a `State<X>`.
+/// Returns the `S` of a `State<S>`.
 fn state_of(ty: &Type) -> Option<&Type> {
     let Type::Path(path) = ty else {
         return None;
@@ -204,9 +215,11 @@ fn state_of(ty: &Type) -> Option<&Type> {
     }
 }
 
-/// An owned argument whose type is called as a request's or as what holds a
-/// request's extensions. To look at it is a use, so an argument that the compiler
-/// is to call unused is left alone.
+/// Returns the owned argument whose type has the name of a request or of a type that
+/// holds the extensions of a request.
+///
+/// Reading the argument in the expansion is a use of it. So an argument that the body
+/// does not use is not returned: rustc should report it as unused.
 fn request(sig: &Signature, body: &TokenStream) -> Option<Ident> {
     typed(sig).find_map(|arg| {
         let name = last_name(&arg.ty)?;

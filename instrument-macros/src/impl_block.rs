@@ -1,4 +1,4 @@
-//! An annotated `impl` block: every async method in it is measured under
+//! Expands an annotated `impl` block: measures every async method in it, under
 //! `module::Type::method`.
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
@@ -15,8 +15,9 @@ use crate::output;
 use crate::plan::Plan;
 
 pub(crate) struct ImplBlock {
-    /// From the attributes to the brace, to be written as it stands.
+    /// The tokens from the attributes to the brace, which are repeated unchanged.
     header: TokenStream,
+    /// The name of the type, for the default endpoint.
     owner: String,
     braces: Span,
     inner_attrs: Vec<Attribute>,
@@ -61,7 +62,7 @@ fn parse_items(input: ParseStream<'_>) -> syn::Result<(Vec<Attribute>, Vec<Block
     Ok((inner_attrs, items))
 }
 
-/// The name of the type, without its module and its generics.
+/// Returns the name of the type, without its module and its generic arguments.
 fn owner(ty: &Type) -> String {
     match ty {
         Type::Path(path) => path
@@ -77,7 +78,8 @@ fn owner(ty: &Type) -> String {
 }
 
 impl ImplBlock {
-    /// The block as it stands, less what would expand once more.
+    /// Returns the block without the attributes on its methods, for a block that is
+    /// refused. Those attributes would expand again, outside of an annotated block.
     pub(crate) fn unmeasured(self) -> TokenStream {
         let mut content = TokenStream::new();
         content.append_all(&self.inner_attrs);
@@ -95,6 +97,7 @@ impl ImplBlock {
         with_braces(&self.header, self.braces, content)
     }
 
+    /// Expands the methods of the block.
     pub(crate) fn expand(self, args: &Args) -> syn::Result<TokenStream> {
         refuse_on_block(args)?;
         let mut content = TokenStream::new();
@@ -136,8 +139,8 @@ impl ImplBlock {
             return Err(syn::Error::new(
                 Span::call_site(),
                 format!(
-                    "this `impl {}` has no async method to measure: take `#[instrumented]` away, \
-                     or write `async fn`",
+                    "`impl {}` has no async method to measure: write `async fn`, or remove \
+                     `#[instrumented]`",
                     self.owner
                 ),
             ));
@@ -152,7 +155,7 @@ fn with_braces(header: &TokenStream, braces: Span, content: TokenStream) -> Toke
     quote!(#header #group)
 }
 
-/// On a block these would be the same for every method of it.
+/// Refuses the arguments that would be the same for every method of the block.
 fn refuse_on_block(args: &Args) -> syn::Result<()> {
     let refused = [
         (
@@ -180,14 +183,15 @@ fn refuse_on_block(args: &Args) -> syn::Result<()> {
         Some((span, name, value)) => Err(syn::Error::new(
             span,
             format!(
-                "`{name}` is about one method: put `#[instrumented({name}{value})]` on that; an \
-                 `impl` block takes `labels` and `crate`"
+                "`{name}` applies to one method, not to an `impl` block, which takes `labels` \
+                 and `crate`: write `#[instrumented({name}{value})]` on the method"
             ),
         )),
         None => Ok(()),
     }
 }
 
+/// Whether this is `#[instrumented]`, under any path.
 fn is_own(attr: &Attribute) -> bool {
     attr.path()
         .segments
@@ -195,16 +199,18 @@ fn is_own(attr: &Attribute) -> bool {
         .is_some_and(|segment| segment.ident == "instrumented")
 }
 
-/// A method with its own `#[instrumented(…)]` taken off it.
+/// A method as it stands in one configuration, without its own `#[instrumented(…)]`.
 struct ConfiguredMethod {
     function: Function,
-    /// An error if there are two.
+    /// The arguments of its own attribute, or an error if it has two such attributes.
     own: Option<syn::Result<Args>>,
 }
 
-/// The method once for each way in which its own attribute may be configured:
-/// `#[cfg_attr(predicate, instrumented(…))]` becomes a method with the arguments
-/// under `#[cfg(predicate)]`, and one without under `#[cfg(not(predicate))]`.
+/// Returns the method once for each configuration of its own attribute.
+///
+/// A macro cannot evaluate the predicate of `#[cfg_attr(predicate, instrumented(…))]`. So
+/// the method is written twice: with the arguments under `#[cfg(predicate)]`, and without
+/// them under `#[cfg(not(predicate))]`.
 fn configurations(function: Function) -> syn::Result<Vec<ConfiguredMethod>> {
     let Some(position) = function
         .attrs
@@ -231,12 +237,13 @@ fn configurations(function: Function) -> syn::Result<Vec<ConfiguredMethod>> {
     Ok(found)
 }
 
-/// A `#[cfg_attr(predicate, attributes)]` that has ours among its attributes.
+/// A `#[cfg_attr(predicate, attributes)]` with `#[instrumented]` among its attributes.
 struct Conditional {
     predicate: Meta,
     attributes: Vec<Attribute>,
 }
 
+/// Reads an attribute that may be a [`Conditional`].
 fn conditional(attr: &Attribute) -> Option<Conditional> {
     if !attr.path().is_ident("cfg_attr") {
         return None;
@@ -254,6 +261,7 @@ fn conditional(attr: &Attribute) -> Option<Conditional> {
         })
 }
 
+/// Takes the method's own `#[instrumented(…)]` off it.
 fn take_own(mut function: Function) -> syn::Result<ConfiguredMethod> {
     let Some(position) = function.attrs.iter().position(is_own) else {
         return Ok(ConfiguredMethod {
@@ -265,7 +273,7 @@ fn take_own(mut function: Function) -> syn::Result<ConfiguredMethod> {
     let own = match function.attrs.iter().find(|attr| is_own(attr)) {
         Some(second) => Err(syn::Error::new(
             second.span(),
-            "`#[instrumented]` stands on this method twice",
+            "this method has `#[instrumented]` twice: put all arguments into one attribute",
         )),
         None => Ok(match &attr.meta {
             Meta::List(list) => Args::parse(list.tokens.clone())?,

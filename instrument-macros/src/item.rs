@@ -1,4 +1,4 @@
-//! From an attribute and its item to the tokens that take their place.
+//! Expands `#[instrumented]` on any item.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -10,7 +10,8 @@ use crate::function::Function;
 use crate::impl_block::ImplBlock;
 use crate::plan::Plan;
 
-/// On an error the item stands as it was, beside the error.
+/// Returns the tokens that replace the item. On an error, they are the item as the user
+/// wrote it, and the error.
 pub(crate) fn instrumented(args: TokenStream, item: TokenStream) -> TokenStream {
     expand(args, item.clone()).unwrap_or_else(|error| {
         let error = error.into_compile_error();
@@ -34,13 +35,14 @@ fn expand(args: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
     expand.parse2(item)
 }
 
+/// The kinds of item that the attribute accepts.
 enum ItemKind {
     Function,
     Impl,
 }
 
-/// Looks at the first tokens only: a body that is still being typed is no reason
-/// to say nothing.
+/// Reads the kind of the item from its first tokens, so that an item with a body that is
+/// still being typed gets its expansion, or the right error.
 fn kind(input: ParseStream<'_>) -> syn::Result<ItemKind> {
     Attribute::parse_outer(input)?;
     input.parse::<Visibility>()?;
@@ -56,15 +58,15 @@ fn kind(input: ParseStream<'_>) -> syn::Result<ItemKind> {
             _ if matches!(token, TokenTree::Literal(_)) => {}
             _ => {
                 let hint = match found.as_str() {
-                    "trait" => ": annotate its methods that have a body, or the `impl` blocks",
-                    "mod" => ": annotate the functions in it",
+                    "trait" => ": annotate the methods that have a body, or the `impl` blocks",
+                    "mod" => ": annotate the functions in the module",
                     _ => "",
                 };
                 return Err(syn::Error::new(
                     token.span(),
                     format!(
-                        "`#[instrumented]` goes on an `async fn`, on a function that returns a \
-                         future, or on an `impl` block; found `{found}`{hint}"
+                        "expected an `async fn`, a function that returns a future, or an `impl` \
+                         block below `#[instrumented]`, found `{found}`{hint}"
                     ),
                 ));
             }
@@ -72,8 +74,8 @@ fn kind(input: ParseStream<'_>) -> syn::Result<ItemKind> {
     }
     Err(syn::Error::new(
         Span::call_site(),
-        "`#[instrumented]` goes on an `async fn`, on a function that returns a future, or on an \
-         `impl` block",
+        "expected an `async fn`, a function that returns a future, or an `impl` block below \
+         `#[instrumented]`",
     ))
 }
 
@@ -86,7 +88,7 @@ mod tests {
         instrumented(tokens(args), tokens(item)).to_string()
     }
 
-    /// An editor completes in it.
+    /// An editor offers completions in such a body only if the macro expands.
     #[test]
     fn a_body_that_is_still_being_typed_is_expanded() {
         for body in ["request.", "let x =", "match x", "if", "a b c ;; let", ""] {

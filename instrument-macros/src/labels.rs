@@ -1,4 +1,4 @@
-//! `labels(name = expr, …)`: a function's own labels.
+//! Parses `labels(name = expr, …)`, the labels that a user gives to a function.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -7,7 +7,8 @@ use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{Expr, ExprLit, Ident, Lit, Token};
 
-/// Labels that the runtime or Prometheus writes itself.
+/// The labels that the runtime or Prometheus writes. `builder/check.rs` in the runtime
+/// has the same list; `tests/compiler/same_lists.rs` compares them.
 const RESERVED: [&str; 9] = [
     "app_name",
     "method",
@@ -20,9 +21,9 @@ const RESERVED: [&str; 9] = [
     "quantile",
 ];
 
-/// Labels that the runtime writes with `MetricNames::opentelemetry()`. An application
-/// chooses its names when it starts, and a library does not know the choice, so these
-/// are reserved always.
+/// The labels that the runtime writes with `MetricNames::opentelemetry()`, apart from
+/// those in `RESERVED`. They are always reserved: the application chooses the names when
+/// it starts, and an annotated library does not know its choice.
 const OPENTELEMETRY: [&str; 4] = [
     "http_request_method",
     "http_route",
@@ -30,6 +31,7 @@ const OPENTELEMETRY: [&str; 4] = [
     "rpc_grpc_status_code",
 ];
 
+/// The labels of one function, in the order of the attribute. Their names differ.
 #[derive(Clone)]
 pub(crate) struct Labels(pub(crate) Vec<Label>);
 
@@ -39,10 +41,12 @@ pub(crate) struct Label {
     pub(crate) value: LabelExpr,
 }
 
+/// The expression that gives a label its value.
 #[derive(Clone)]
 pub(crate) enum LabelExpr {
-    /// Known at compile time: it costs nothing at a call.
+    /// A string literal. It is part of the call site and costs a call nothing.
     Literal(String),
+    /// An expression to evaluate in each call.
     Dynamic(TokenStream),
 }
 
@@ -55,7 +59,10 @@ impl Parse for Labels {
                     if labels.iter().any(|other| other.name == label.name) {
                         return Err(syn::Error::new(
                             ident.span(),
-                            format!("the label `{}` is given twice", label.name),
+                            format!(
+                                "the label `{}` is given twice: remove one of them",
+                                label.name
+                            ),
                         ));
                     }
                     labels.push(label);
@@ -68,7 +75,8 @@ impl Parse for Labels {
 fn parse_label(input: ParseStream<'_>) -> syn::Result<(Ident, Label)> {
     if !input.peek(Ident::peek_any) {
         return Err(input.error(
-            "a label's name is a letter or `_`, then letters, digits or `_`: write `name = value`",
+            "expected the name of a label, which has letters, digits and `_` and does not begin \
+             with a digit: write `name = value`",
         ));
     }
     let ident = Ident::parse_any(input)?;
@@ -76,12 +84,12 @@ fn parse_label(input: ParseStream<'_>) -> syn::Result<(Ident, Label)> {
     validate_name(&ident, &name)?;
     if input.peek(Token![-]) {
         return Err(input.error(format!(
-            "a label's name has no `-`: write `{}`",
+            "the name of a label cannot contain `-`: write `{}`",
             with_underscores(&name, input)
         )));
     }
     if input.peek(Token![.]) {
-        return Err(input.error("a label's name has no `.`: write `_` instead"));
+        return Err(input.error("the name of a label cannot contain `.`: write `_` instead"));
     }
     if !input.peek(Token![=]) {
         return Err(syn::Error::new(
@@ -93,7 +101,7 @@ fn parse_label(input: ParseStream<'_>) -> syn::Result<(Ident, Label)> {
     if input.is_empty() || input.peek(Token![,]) {
         return Err(syn::Error::new(
             ident.span(),
-            format!("the label `{name}` has no value after `=`"),
+            format!("the label `{name}` has no value after the `=`: write `{name} = value`"),
         ));
     }
     let value = match input.parse::<Expr>()? {
@@ -106,7 +114,8 @@ fn parse_label(input: ParseStream<'_>) -> syn::Result<(Ident, Label)> {
     Ok((ident, Label { name, value }))
 }
 
-/// The `tenant_id` that stands for `tenant-id`, of which the first part is read.
+/// Returns `tenant_id` for `tenant-id`, of which `first`, the part before the first `-`,
+/// has been parsed.
 fn with_underscores(first: &str, input: ParseStream<'_>) -> String {
     let rest = input.fork();
     let mut name = first.to_owned();
@@ -119,22 +128,23 @@ fn with_underscores(first: &str, input: ParseStream<'_>) -> String {
     name
 }
 
-/// Prometheus's grammar for label names, less what is reserved.
+/// Checks a name against Prometheus's grammar for label names and the reserved names.
 fn validate_name(ident: &Ident, name: &str) -> syn::Result<()> {
     let error = |message| Err(syn::Error::new(ident.span(), message));
     if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return error(format!(
-            "`{name}` is no label name to Prometheus: use ASCII letters, digits and `_`"
+            "`{name}` is not a valid label name in Prometheus: use ASCII letters, digits and `_`"
         ));
     }
     if name.starts_with("__") {
         return error(format!(
-            "the label `{name}` begins with `__`, which Prometheus keeps for itself"
+            "the label `{name}` begins with `__`, which is reserved for Prometheus: choose another \
+             name"
         ));
     }
     if RESERVED.contains(&name) {
         return error(format!(
-            "the label `{name}` is reserved (as are {}): choose another name",
+            "the label `{name}` is reserved, as are {}: choose another name",
             RESERVED
                 .iter()
                 .filter(|other| **other != name)
@@ -145,8 +155,8 @@ fn validate_name(ident: &Ident, name: &str) -> syn::Result<()> {
     }
     if OPENTELEMETRY.contains(&name) {
         return error(format!(
-            "the label `{name}` is reserved: the runtime writes it itself with \
-             `MetricNames::opentelemetry()`; choose another name"
+            "the label `{name}` is reserved, because the runtime writes it with \
+             `MetricNames::opentelemetry()`: choose another name"
         ));
     }
     Ok(())

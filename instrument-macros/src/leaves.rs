@@ -1,5 +1,5 @@
-//! The places where a function's value comes from: the tail of its body, the
-//! branches of that tail, and `return`.
+//! Finds the expressions whose value a function returns: the tail of its body, the
+//! branches of that tail, and the operands of `return`.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -8,14 +8,14 @@ use syn::{Block, Expr, ExprCall, ExprReturn, Ident, Item, Macro, Stmt};
 
 use crate::tokens::{is_box_pin, mentions};
 
-/// The body of a function, taken apart.
+/// The parsed body of a function.
 pub(crate) struct Leaves {
     statements: Vec<Stmt>,
     returns: ReturnSearch,
 }
 
 impl Leaves {
-    /// `None` if the body cannot be parsed.
+    /// Parses the body. Returns `None` if it is not valid syntax.
     pub(crate) fn of(body: &TokenStream) -> Option<Self> {
         let mut statements = syn::parse::Parser::parse2(Block::parse_within, body.clone()).ok()?;
         let mut returns = ReturnSearch::default();
@@ -28,18 +28,19 @@ impl Leaves {
         })
     }
 
-    /// Whether there is a `return` that can be seen.
+    /// Whether the body contains a `return` outside of macros.
     pub(crate) fn has_return(&self) -> bool {
         self.returns.found
     }
 
-    /// Whether a macro may expand to a `return`.
+    /// Whether the function may return from a place that cannot be wrapped: a `?`, a
+    /// macro that may expand to a `return`, or syntax that `syn` does not parse.
     pub(crate) fn may_hide_return(&self) -> bool {
         self.returns.may_be_hidden
     }
 
-    /// The body with each of these expressions replaced by what `wrap` makes of
-    /// it. An expression that never comes to a value is left alone.
+    /// Returns the body with each leaf replaced by the result of `wrap`. An expression
+    /// that is known to diverge, such as `todo!()`, stays as it is.
     pub(crate) fn wrapped(mut self, wrap: &mut dyn FnMut(Leaf) -> TokenStream) -> TokenStream {
         if self.returns.found {
             let mut wrapper = WrapReturns { wrap };
@@ -55,9 +56,9 @@ impl Leaves {
     }
 }
 
-/// One of the expressions that a function returns.
+/// An expression whose value the function returns.
 pub(crate) enum Leaf {
-    /// `Box::pin(…)`: the path before the parentheses, and the argument.
+    /// `Box::pin(future)`: the path before the parentheses, and the future.
     BoxPin(TokenStream, TokenStream),
     /// `async { … }.boxed()`: the async block, and the method.
     Boxed(TokenStream, Ident),
@@ -118,15 +119,15 @@ fn wrap_tail(expr: &mut Expr, wrap: &mut dyn FnMut(Leaf) -> TokenStream) {
                 wrap_tail(&mut arm.body, wrap);
             }
         }
-        // These are wrapped already, or have no value.
+        // `return` is wrapped elsewhere, and the others have no value.
         Expr::Return(_) | Expr::Break(_) | Expr::Continue(_) => {}
         Expr::Macro(expr) if diverges(&expr.mac) => {}
         _ => *expr = Expr::Verbatim(wrap(Leaf::of(expr))),
     }
 }
 
-/// Visits what belongs to the function itself, and not to a closure, an async
-/// block or an item in it.
+/// Makes a visitor skip closures, async blocks, inline constants and items, where a
+/// `return` does not leave the function.
 macro_rules! within_the_function {
     () => {
         fn visit_item_mut(&mut self, _: &mut Item) {}
@@ -136,6 +137,7 @@ macro_rules! within_the_function {
     };
 }
 
+/// A visitor that searches a body for `return`.
 #[derive(Default)]
 struct ReturnSearch {
     found: bool,
@@ -155,7 +157,7 @@ impl VisitMut for ReturnSearch {
     }
 
     fn visit_expr_mut(&mut self, expr: &mut Expr) {
-        // Syntax that `syn` does not know.
+        // Syntax that `syn` does not parse may contain a `return`.
         self.may_be_hidden |= matches!(expr, Expr::Verbatim(_));
         visit_mut::visit_expr_mut(self, expr);
     }
@@ -165,6 +167,7 @@ impl VisitMut for ReturnSearch {
     }
 }
 
+/// A visitor that wraps the operand of each `return`.
 struct WrapReturns<'a> {
     wrap: &'a mut dyn FnMut(Leaf) -> TokenStream,
 }
@@ -180,7 +183,7 @@ impl VisitMut for WrapReturns<'_> {
     }
 }
 
-/// Macros of the standard library, `log` and `tracing`: they contain no `return`.
+/// Macros of the standard library, `log` and `tracing`. They do not expand to a `return`.
 const WELL_KNOWN: [&str; 43] = [
     "assert",
     "assert_eq",
@@ -232,6 +235,7 @@ fn is_well_known(found: &Macro) -> bool {
     last.is_some_and(|last| WELL_KNOWN.iter().any(|name| last.ident == name))
 }
 
+/// Whether the macro is one whose expansion never has a value.
 fn diverges(found: &Macro) -> bool {
     let last = found.path.segments.last();
     last.is_some_and(|last| {

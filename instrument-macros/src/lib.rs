@@ -1,10 +1,15 @@
-//! The macro side of `instrument-runtime`, which re-exports it: depend on that.
+//! The macros of `instrument-runtime`, which re-exports them. Depend on
+//! `instrument-runtime`, not on this crate.
 //!
-//! A use of the attribute goes through three steps, each of which meets only
-//! what the one before has checked: the arguments (`args`) and the item
-//! (`item`) are parsed into trees of our own, a function's place in its
-//! surroundings is settled (`plan`), and the plan is expanded (`expand`).
-//! The derive (`derive`) goes the same way in one file.
+//! `#[instrumented]` expands in three steps. Each step works on what the step before has
+//! checked:
+//!
+//! 1. Parse the arguments (`args`) and the item (`item`).
+//! 2. Decide how to expand each function (`plan`): its labels, how it is async, and
+//!    whether it can be the handler of a request.
+//! 3. Generate the code (`expand`).
+//!
+//! `#[derive(HttpStatus)]` takes the same steps in one file (`derive`).
 
 mod args;
 mod body;

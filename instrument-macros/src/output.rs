@@ -1,4 +1,4 @@
-//! What a signature says about the value or the future that comes back.
+//! Reads the return type of a signature.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -12,12 +12,14 @@ use syn::{
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     AsyncFn,
-    /// `-> impl Future`
+    /// The function returns `impl Future`.
     ImplFuture,
-    /// `-> Pin<Box<dyn Future>>`, by name or by an alias of the futures crates
+    /// The function returns `Pin<Box<dyn Future>>`, spelled out or by an alias of the
+    /// `futures` crate.
     BoxedFuture,
 }
 
+/// Returns how the function is async, or `None` if it is not.
 pub(crate) fn shape(sig: &Signature) -> Option<Shape> {
     if sig.asyncness.is_some() {
         return Some(Shape::AsyncFn);
@@ -32,6 +34,7 @@ pub(crate) fn shape(sig: &Signature) -> Option<Shape> {
     }
 }
 
+/// Removes the parentheses and invisible groups around a type.
 fn peel(mut ty: &Type) -> &Type {
     loop {
         ty = match ty {
@@ -54,7 +57,7 @@ fn has_future<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>) -> bool 
     future_bound(bounds).is_some()
 }
 
-/// The `Future<Output = …>` among the bounds.
+/// Returns the `Future<Output = …>` among the bounds.
 fn future_bound<'a>(
     bounds: impl IntoIterator<Item = &'a TypeParamBound>,
 ) -> Option<&'a PathSegment> {
@@ -79,7 +82,7 @@ fn is_future_alias(segment: &PathSegment) -> bool {
     segment.ident == "BoxFuture" || segment.ident == "LocalBoxFuture"
 }
 
-/// The `Future<…>` of a `Pin<Box<dyn Future<…>>>`.
+/// Returns the `Future<…>` of a `Pin<Box<dyn Future<…>>>` or `Pin<Box<impl Future<…>>>`.
 fn pinned_future(pin: &PathSegment) -> Option<&PathSegment> {
     if pin.ident != "Pin" {
         return None;
@@ -98,8 +101,8 @@ fn pinned_future(pin: &PathSegment) -> Option<&PathSegment> {
     }
 }
 
-/// What the future that a function returns comes to, as far as the signature
-/// says it.
+/// Returns the output type of the future that a function returns, if the signature
+/// contains it.
 pub(crate) fn of_returned_future(output: &ReturnType) -> Option<TokenStream> {
     let ReturnType::Type(_, ty) = output else {
         return None;
@@ -122,6 +125,7 @@ pub(crate) fn of_returned_future(output: &ReturnType) -> Option<TokenStream> {
     Some(without_lifetimes(erased(output).0).into_token_stream())
 }
 
+/// Returns the `T` of a `Future<Output = T>`.
 fn associated_output(future: &PathSegment) -> Option<&Type> {
     let PathArguments::AngleBracketed(arguments) = &future.arguments else {
         return None;
@@ -132,7 +136,7 @@ fn associated_output(future: &PathSegment) -> Option<&Type> {
     })
 }
 
-/// The first type among a path's arguments.
+/// Returns the first type among the generic arguments of a path.
 fn argument(arguments: &PathArguments) -> Option<&Type> {
     match arguments {
         PathArguments::AngleBracketed(arguments) => {
@@ -145,11 +149,12 @@ fn argument(arguments: &PathArguments) -> Option<&Type> {
     }
 }
 
+/// Whether the return type is `!`.
 pub(crate) fn returns_never(output: &ReturnType) -> bool {
     matches!(output, ReturnType::Type(_, ty) if matches!(peel(ty), Type::Never(_)))
 }
 
-/// Whether the declared type itself can be awaited, as far as its name tells.
+/// Whether the return type itself looks like a future, by its name.
 pub(crate) fn returns_awaitable(output: &ReturnType) -> bool {
     let ReturnType::Type(_, ty) = output else {
         return false;
@@ -165,11 +170,12 @@ pub(crate) fn returns_awaitable(output: &ReturnType) -> bool {
     }
 }
 
-/// The declared return type, where code in the body may write it: `impl Trait`
-/// may not stand there and becomes `_`.
+/// Returns the return type in a form that code in the body can contain. `impl Trait` is
+/// not allowed there and becomes `_`.
 pub(crate) fn nameable(output: &ReturnType, runtime: &TokenStream) -> TokenStream {
     match output {
-        // `!` is a type only as a function's return.
+        // On stable Rust, `!` is allowed only as the return type of a function or of a
+        // function pointer.
         ReturnType::Type(_, ty) if returns_never(output) => {
             quote!(<fn() -> #ty as #runtime::Returns>::Output)
         }
@@ -178,7 +184,7 @@ pub(crate) fn nameable(output: &ReturnType, runtime: &TokenStream) -> TokenStrea
     }
 }
 
-/// The declared return type, if all of it can be written in the body.
+/// Returns the return type if code in the body can name all of it.
 pub(crate) fn named(output: &ReturnType) -> Option<TokenStream> {
     match output {
         ReturnType::Type(..) if returns_never(output) => None,
@@ -190,19 +196,20 @@ pub(crate) fn named(output: &ReturnType) -> Option<TokenStream> {
     }
 }
 
-/// The type with `'_` for each named lifetime, where it may be inferred.
+/// Replaces each named lifetime by `'_`, where the compiler can infer it.
 ///
-/// A bound that is asked of a type must hold for its lifetimes too, and a framework
-/// may implement its trait only for `&'static [u8; 32]`. With lifetimes of its own
-/// the question does not constrain those of the function.
+/// The expansion tests bounds on the type, and a bound must hold for the lifetimes of the
+/// type too: a framework may implement its trait only for `&'static [u8; 32]`. With
+/// inferred lifetimes, the test does not constrain the lifetimes of the function.
 fn without_lifetimes(mut ty: Type) -> Type {
     Inferred::default().visit_type_mut(&mut ty);
     ty
 }
 
+/// A visitor that replaces named lifetimes.
 #[derive(Default)]
 struct Inferred {
-    /// By a `for<'a>` around.
+    /// The lifetimes that an enclosing `for<'a>` binds. They keep their names.
     bound: Vec<Ident>,
 }
 
@@ -213,7 +220,8 @@ impl VisitMut for Inferred {
         }
     }
 
-    // In the arguments of these, `'_` is a new lifetime and not an inferred one.
+    // In the arguments of `fn(…)` and `Fn(…)`, `'_` is a new lifetime instead of an
+    // inferred one.
     fn visit_type_fn_ptr_mut(&mut self, _: &mut TypeFnPtr) {}
     fn visit_parenthesized_generic_arguments_mut(&mut self, _: &mut ParenthesizedGenericArguments) {
     }
@@ -232,7 +240,7 @@ impl VisitMut for Inferred {
     }
 }
 
-/// The type with `_` for each `impl Trait` in it, and whether there was one.
+/// Replaces each `impl Trait` in the type by `_`, and returns whether there was one.
 fn erased(ty: &Type) -> (Type, bool) {
     let mut ty = ty.clone();
     let mut erase = Erase { has_erased: false };
@@ -240,6 +248,7 @@ fn erased(ty: &Type) -> (Type, bool) {
     (ty, erase.has_erased)
 }
 
+/// A visitor that replaces `impl Trait`.
 struct Erase {
     has_erased: bool,
 }

@@ -1,4 +1,5 @@
-//! What is to be expanded: everything that can be wrong has been refused.
+//! Decides how to expand one function. A plan has passed all checks: its expansion cannot
+//! fail.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
@@ -14,13 +15,14 @@ use crate::output::{self, Shape};
 use crate::route;
 use crate::tokens::mentions;
 
+/// The decisions for one function.
 pub(crate) struct Plan {
     pub(crate) shape: Shape,
     /// `function`, or `Type::function` in an annotated `impl` block.
     pub(crate) name: String,
     pub(crate) endpoint: Option<Endpoint>,
     pub(crate) method: Option<String>,
-    /// Whether it can be a request's handler.
+    /// Whether the function can be the handler of a request.
     pub(crate) handler: Handler,
     pub(crate) labels: Option<Labels>,
     pub(crate) outcome: Option<Expr>,
@@ -30,7 +32,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// `owner` is the type of an annotated `impl` block.
+    /// Checks the arguments against the function. `owner` is the type of the annotated
+    /// `impl` block that the function is in.
     pub(crate) fn new(
         args: Args,
         mut function: Function,
@@ -41,7 +44,8 @@ impl Plan {
             return Err(syn::Error::new(
                 function.sig.ident.span(),
                 format!(
-                    "`{}` has no body to measure: put `#[instrumented]` on its implementations",
+                    "`{}` has no body to measure: put `#[instrumented]` on the methods that \
+                     implement it",
                     function.sig.ident
                 ),
             ));
@@ -49,8 +53,8 @@ impl Plan {
         if let (Some(span), None) = (args.skip, owner) {
             return Err(syn::Error::new(
                 span,
-                "`skip` leaves a method of an annotated `impl` block out; a function is left \
-                 out by not annotating it",
+                "`skip` applies only to a method in an annotated `impl` block: remove \
+                 `#[instrumented]` from this function instead",
             ));
         }
         let name = function.sig.ident.unraw();
@@ -94,15 +98,15 @@ impl Plan {
     }
 }
 
-/// How the function is async; an error that says why it is not.
+/// Returns how the function is async, or an error if it is not.
 fn measurable(function: &Function) -> syn::Result<Shape> {
     let sig = &function.sig;
     if let Some(constness) = sig.constness {
         return Err(syn::Error::new(
             constness.span(),
             format!(
-                "`{}` is a `const fn`, which runs at compile time and has no duration: \
-                 `#[instrumented]` goes on an `async fn`",
+                "`{}` is a `const fn`, which can run at compile time and is never async: \
+                 remove `#[instrumented]`, or write `async fn {0}`",
                 sig.ident
             ),
         ));
@@ -113,9 +117,9 @@ fn measurable(function: &Function) -> syn::Result<Shape> {
             return syn::Error::new(
                 Span::call_site(),
                 format!(
-                    "`{name}` is not async any more: an attribute above this one, such as \
+                    "`{name}` is no longer async: an attribute above this one, such as \
                      `#[tokio::main]`, has already expanded it; write `#[instrumented]` above that \
-                     attribute, or move the body to an `async fn` of its own and annotate that",
+                     attribute, or move the body to a separate `async fn` and annotate that one",
                     name = sig.ident
                 ),
             );
@@ -123,9 +127,9 @@ fn measurable(function: &Function) -> syn::Result<Shape> {
         syn::Error::new(
             sig.fn_token.span(),
             format!(
-                "`{}` is not async: `#[instrumented]` goes on an `async fn`, or on a function \
-                 that returns `impl Future` or `Pin<Box<dyn Future>>`; write `async fn {}`",
-                sig.ident, sig.ident
+                "`{name}` is not async, so `#[instrumented]` cannot measure it: write \
+                 `async fn {name}`, or return `impl Future` or `Pin<Box<dyn Future>>`",
+                name = sig.ident
             ),
         )
     })

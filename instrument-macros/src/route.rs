@@ -1,23 +1,24 @@
-//! Route attributes of web frameworks below ours, which say endpoint and method
-//! already: actix-web's and rocket's `#[get("/x")]`, actix-web's
+//! Reads the endpoint and the method from a web framework's route attribute below
+//! `#[instrumented]`: actix-web's and Rocket's `#[get("/x")]`, actix-web's
 //! `#[route("/x", method = "GET")]`, utoipa's `#[utoipa::path(get, path = "/x")]`
 //! and poem-openapi's `#[oai(path = "/x", method = "get")]`.
 //!
-//! They are read, not judged: what cannot be made out is left to its framework.
+//! An attribute that does not parse is ignored. The framework reports its errors.
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::{Attribute, LitStr, Meta};
 
 use crate::tokens::is_punct;
 
+/// The endpoint and the method that a route attribute states.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Route {
     pub(crate) endpoint: Option<String>,
     pub(crate) method: Option<String>,
 }
 
-/// The first route attribute's; a function with several of them (one handler,
-/// many routes) has no one endpoint to name.
+/// Returns the route of the only route attribute. A function with several of them, one
+/// handler for many routes, has no single endpoint.
 pub(crate) fn of(attrs: &[Attribute]) -> Route {
     let mut routes = attrs.iter().filter_map(route);
     match (routes.next(), routes.next()) {
@@ -50,7 +51,7 @@ fn route(attr: &Attribute) -> Option<Route> {
         _ => return None,
     };
     let endpoint = endpoint.map(|path| match path.split_once('?') {
-        // Rocket's routes name the query too.
+        // A route of Rocket includes the query: `/x/<id>?<page>`.
         Some((path, _query)) => path.to_owned(),
         None => path,
     });
@@ -60,25 +61,26 @@ fn route(attr: &Attribute) -> Option<Route> {
         _ => None,
     };
     endpoint.map(|path| Route {
-        // An empty path is its scope's, which is not known here.
+        // An empty path means the path of the enclosing scope, which is not known here.
         endpoint: Some(path).filter(|path| !path.is_empty()),
         method,
     })
 }
 
+/// Returns the method in upper case if it is a standard method.
 fn standard(method: &str) -> Option<String> {
     let method = method.to_ascii_uppercase();
     crate::method::is_standard(&method).then_some(method)
 }
 
-/// The parts of a list that say something here.
+/// The arguments of a route attribute, as far as they matter here.
 #[derive(Default)]
 struct RouteArguments {
-    /// A string at the beginning.
+    /// The first argument, if it is a string.
     first: Option<String>,
-    /// Bare words such as `get`.
+    /// The arguments that are single identifiers, such as `get`.
     words: Vec<String>,
-    /// `name = "value"`
+    /// The arguments of the form `name = "value"`.
     named: Vec<(String, String)>,
 }
 

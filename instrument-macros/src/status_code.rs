@@ -1,12 +1,13 @@
-//! A status in an attribute: a number, or a name as `http::StatusCode` has it.
+//! Parses an HTTP status in an attribute: a number, or the name of a constant of
+//! `http::StatusCode`.
 
 use syn::parse::{Parse, ParseStream};
 use syn::{Ident, LitInt};
 
 use crate::suggest::closest;
 
-/// The IANA registry of HTTP status codes, under the names that
-/// `http::StatusCode` gives its constants.
+/// The IANA registry of HTTP status codes, under the names of the constants of
+/// `http::StatusCode`.
 const NAMES: [(&str, u16); 61] = [
     ("CONTINUE", 100),
     ("SWITCHING_PROTOCOLS", 101),
@@ -71,6 +72,7 @@ const NAMES: [(&str, u16); 61] = [
     ("NETWORK_AUTHENTICATION_REQUIRED", 511),
 ];
 
+/// A status from 100 to 599.
 #[derive(Clone, Copy)]
 pub(crate) struct StatusCode(pub(crate) u16);
 
@@ -82,14 +84,15 @@ impl Parse for StatusCode {
                 Ok(status @ 100..=599) => Ok(Self(status)),
                 _ => Err(syn::Error::new(
                     number.span(),
-                    format!("`{number}` is no HTTP status: those go from 100 to 599"),
+                    format!("`{number}` is not an HTTP status: write a number from 100 to 599"),
                 )),
             };
         }
         let name: Ident = input.parse().map_err(|error| {
             syn::Error::new(
                 error.span(),
-                "expected an HTTP status such as `404` or `NOT_FOUND`, or `transparent`",
+                "expected an HTTP status: write a number such as `404`, a name such as \
+                 `NOT_FOUND`, or `transparent`",
             )
         })?;
         let found = name.to_string();
@@ -105,8 +108,8 @@ impl Parse for StatusCode {
                 syn::Error::new(
                     name.span(),
                     format!(
-                        "`{found}` is no HTTP status: write its number, its name in \
-                         `http::StatusCode`, or `transparent`{hint}"
+                        "`{found}` is not an HTTP status: write a number, the name of a \
+                         constant of `http::StatusCode`, or `transparent`{hint}"
                     ),
                 )
             })

@@ -1,6 +1,7 @@
-//! "did you mean …?"
+//! Finds the name that a user most likely meant, for "did you mean …?".
 
-/// The candidate that `found` is a misspelling of.
+/// Returns the candidate that `found` is most likely a misspelling of. One letter in
+/// three may differ, and one letter in a shorter candidate.
 pub(crate) fn closest<'a>(found: &str, candidates: &[&'a str]) -> Option<&'a str> {
     candidates
         .iter()
@@ -10,7 +11,8 @@ pub(crate) fn closest<'a>(found: &str, candidates: &[&'a str]) -> Option<&'a str
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters to add, drop or change (Levenshtein), whatever their case.
+/// Returns the Levenshtein distance, which counts the letters to add, remove or change.
+/// Ignores case.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.to_lowercase().chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();

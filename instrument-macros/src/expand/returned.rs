@@ -32,7 +32,7 @@ impl Plan {
     // Output:
     //     fn f() -> impl Future<Output = R> {
     //         let (body, probe) = rt::probe::<R, _>(async move { … });
-    //         rt::Instrumented::new(/* the call site */, body, /* the teller */)
+    //         rt::Instrumented::new(/* call site */, body, /* teller */)
     //     }
     fn async_block(&self) -> Option<TokenStream> {
         let body = &self.body.tokens;
@@ -51,7 +51,7 @@ impl Plan {
     // Output:
     //     fn f() -> Pin<Box<dyn Future<Output = R> + Send>> {
     //         let (body, probe) = rt::probe::<R, _>(async move { … });
-    //         Box::pin(rt::Instrumented::new(/* the call site */, body, /* the teller */))
+    //         Box::pin(rt::Instrumented::new(/* call site */, body, /* teller */))
     //     }
     fn boxed_body(&self) -> Option<TokenStream> {
         if self.shape != Shape::BoxedFuture {
@@ -64,8 +64,8 @@ impl Plan {
 
     /// Wraps the values of a body in which every `return` is visible.
     ///
-    /// `#[track_caller]` does not reach into a closure: a body in a closure would read the
-    /// location of the expansion as its caller. A body that reads its caller is more
+    /// `#[track_caller]` does not reach into a closure: a body in a closure would read
+    /// the location of the expansion as its caller. A body that reads its caller is more
     /// likely than a macro that hides a `return`, so a tracked function that boxes its
     /// future is treated as if every `return` were visible.
     fn visible_values(&self) -> Option<TokenStream> {
@@ -94,7 +94,7 @@ impl Plan {
     //     fn f(id: u32) -> impl Future<Output = R> {
     //         match rt::probe::<R, _>({ let user = user(id); g(user) }) {
     //             (body, probe) =>
-    //                 rt::Instrumented::new(/* the call site */, body, /* the teller */)
+    //                 rt::Instrumented::new(/* call site */, body, /* teller */)
     //         }
     //     }
     fn only_value(&self) -> TokenStream {
@@ -114,7 +114,7 @@ impl Plan {
     //
     // Output, where `{ … }` wraps the future as in `only_value`:
     //     fn f(id: u32) -> BoxFuture<'static, R> {
-    //         let site = /* the call site */;
+    //         let site = /* call site */;
     //         {
     //             if id == 0 {
     //                 return rt::Box::pin(match rt::probe::<R, _>(
@@ -176,7 +176,7 @@ impl Plan {
     //             #[allow(clippy::type_complexity)]
     //             move || -> BoxFuture<'static, R> { /* the capturing block */ }
     //         ));
-    //         rt::Box::pin(rt::Instrumented::new(/* the call site */, body, /* the teller */))
+    //         rt::Box::pin(rt::Instrumented::new(/* call site */, body, /* teller */))
     //     }
     fn called_once(&self, sig: &mut Signature) -> TokenStream {
         let runtime = &self.runtime;

@@ -15,7 +15,7 @@ impl Plan {
     //     let (body, probe) = /* future and its probe */;
     //
     // Output, the expression:
-    //     rt::Instrumented::new(/* the call site */, body, /* the teller of `probe` */)
+    //     rt::Instrumented::new(/* call site */, body, /* teller of `probe` */)
     //
     /// Wraps the future that the function ends with: returns the statements before it,
     /// those of the call among them, and the expression.
@@ -34,7 +34,7 @@ impl Plan {
     // Output:
     //     match /* future and its probe */ {
     //         (body, probe) =>
-    //             rt::Instrumented::new(/* the call site */, body, /* the teller of `probe` */)
+    //             rt::Instrumented::new(/* call site */, body, /* teller of `probe` */)
     //     }
     //
     /// Wraps a future where it stands, in one expression that is valid anywhere in the
