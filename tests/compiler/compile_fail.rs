@@ -1,4 +1,4 @@
-//! Every misuse gives one error, at the token at fault.
+//! Each misuse of a macro gives one error, at the token at fault.
 
 #[test]
 fn misuses_are_explained() {

@@ -1,5 +1,5 @@
-//! What the compiler says about a body is the same with the attribute and
-//! without: the same errors and warnings, at the same tokens.
+//! The compiler reports the same errors and warnings about a body, at the same tokens,
+//! with the attribute and without it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 const ATTRIBUTE: &str = "#[instrumented]";
 
-/// Cargo's answer for all of `cases`, in one package of one binary each.
+/// Returns what Cargo reports for each of `cases`. They are binaries of one package.
 fn diagnostics(folder: &Path, cases: &[(String, String)]) -> anyhow::Result<Vec<BTreeSet<String>>> {
     let binaries = folder.join("src/bin");
     let _ = fs::remove_dir_all(&binaries);
@@ -23,7 +23,7 @@ fn diagnostics(folder: &Path, cases: &[(String, String)]) -> anyhow::Result<Vec<
              [dependencies]\ninstrument-runtime = {{ path = {runtime:?} }}\n\n[workspace]\n"
         ),
     )?;
-    // The same versions as everywhere, and none to ask for.
+    // The versions of the workspace, so that Cargo needs no network.
     fs::copy(runtime.join("../Cargo.lock"), folder.join("Cargo.lock"))?;
     for (name, source) in cases {
         fs::write(binaries.join(name).with_extension("rs"), source)?;
@@ -57,9 +57,9 @@ fn diagnostics(folder: &Path, cases: &[(String, String)]) -> anyhow::Result<Vec<
     Ok(found)
 }
 
-/// Level, code and primary spans, in a line. Not the words: to the compiler an
-/// argument is a captured variable, and the body an async block. `None` for the
-/// summaries.
+/// Returns the level, the code and the primary spans of a message in one line, or `None`
+/// for a message without a span, such as a summary. The text is left out: with the
+/// attribute, rustc calls an argument a captured variable and the body an async block.
 fn described(message: &Value) -> Option<String> {
     let spans: Vec<String> = message["spans"]
         .as_array()?
@@ -103,7 +103,7 @@ fn the_compiler_says_the_same_at_the_same_tokens() -> anyhow::Result<()> {
             .into_owned();
         let source = fs::read_to_string(path)?;
         assert!(source.contains(ATTRIBUTE), "{name} has no attribute");
-        // Nothing moves: the lines stay where they are.
+        // Every line keeps its number and its columns.
         let plain = source
             .replace(ATTRIBUTE, "")
             .replace("use instrument_runtime::instrumented;", "");
@@ -114,8 +114,8 @@ fn the_compiler_says_the_same_at_the_same_tokens() -> anyhow::Result<()> {
     let with_attribute = diagnostics(scratch.path(), &with)?;
     let plain = diagnostics(scratch.path(), &without)?;
 
-    // In a function that assigns to an argument, this lint is silent: with the attribute
-    // it would also fire where the plain function has nothing wrong with it.
+    // The expansion allows this lint in a function that assigns to an argument: it would
+    // also fire where the plain function is fine.
     let silent = BTreeSet::from(["warning unused_assignments at 5:5-5:9".to_owned()]);
     let mut differences = String::new();
     for (((name, _), with), plain) in with.iter().zip(with_attribute).zip(plain) {

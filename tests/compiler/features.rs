@@ -1,5 +1,6 @@
-//! A feature that another crate enables changes nothing: one program, built without
-//! features, with each framework's and with all of them, compiles and counts the same.
+//! A feature that another crate enables does not change what a function counts. One
+//! program is built without features, with the feature of each framework and with all of
+//! them. Each build compiles and counts the same.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +10,7 @@ use anyhow::Context;
 
 const FEATURES: [&str; 5] = ["", "axum", "actix-web", "tonic", "axum,actix-web,tonic"];
 
-/// What the program counts, for each set of features.
+/// Returns what the program counts with each set of features.
 fn counts() -> anyhow::Result<Vec<String>> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let runtime = manifest.join("../../instrument-runtime");
@@ -21,7 +22,7 @@ fn counts() -> anyhow::Result<Vec<String>> {
         manifest.join("features/main.rs"),
         folder.join("src/main.rs"),
     )?;
-    // The same versions as everywhere, and none to ask for.
+    // The versions of the workspace, so that Cargo needs no network.
     fs::copy(runtime.join("../Cargo.lock"), folder.join("Cargo.lock"))?;
     fs::write(
         folder.join("Cargo.toml"),

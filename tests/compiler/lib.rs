@@ -1,1 +1,1 @@
-//! Nothing: the tests are about programs of their own.
+//! Empty: each test compiles programs of its own.

@@ -69,7 +69,7 @@ async fn handler_with_a_list() {}
 #[instrumented(handler, handler = false)]
 async fn handler_and_not() {}
 
-// The functions stand all the same.
+// Each function still exists after the error.
 fn main() {
     drop((a_number(), a_macro(), an_empty_one(), a_bare_name(), twice()));
     drop((a_name_and_an_equals_sign(), a_value_without_a_name()));

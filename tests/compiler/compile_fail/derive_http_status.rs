@@ -67,7 +67,7 @@ fn status(value: &impl HttpStatus) -> u16 {
     value.http_status()
 }
 
-// No error follows from the missing implementation.
+// There is no further error about a missing implementation.
 fn main() {
     status(&Silent);
     status(&Gaps::Missing);

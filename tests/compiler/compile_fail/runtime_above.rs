@@ -1,6 +1,6 @@
 use instrument_runtime::instrumented;
 
-/// What `#[tokio::main]` leaves when it stands above.
+/// The expansion of `#[tokio::main]` above `#[instrumented]`.
 #[instrumented]
 fn main() {
     let body = async { println!("served") };

@@ -1,5 +1,5 @@
-//! Functions that return what one framework or another can answer with, and errors
-//! that one of them has a status for. Prints what was counted.
+//! Calls functions that return types with which a framework can answer a request, and
+//! errors for which a framework has a status. Prints what was counted.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
