@@ -72,8 +72,8 @@ async fn answered(gateway: &Gateway, path: &str, page: String) -> Result<(), Fai
         stream.map_err(|error| Failed::without_answer(format!("cannot connect: {error}")))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
-    // Dropping the set aborts the task, so the connection is closed when this push ends,
-    // also when it is cancelled by the timeout.
+        // Dropping the set aborts the task, so the connection is closed when this push ends,
+        // also when it is cancelled by the timeout.
         .map_err(|error| Failed::without_answer(chain(&error)))?;
     let mut driver = JoinSet::new();
     driver.spawn(connection);
