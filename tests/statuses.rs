@@ -301,6 +301,23 @@ mod on_tonic {
             => "outcome=client_error grpc_status=ABORTED";
         no_response: Result<u8, Status> = Ok(1) => "outcome=ok";
     }
+
+    #[instrumented(endpoint = "/x", method = "POST")]
+    async fn named() -> Grpc {
+        std::future::pending().await
+    }
+
+    /// gRPC calls have the HTTP method `POST`. Naming it does not make them plain HTTP.
+    #[test]
+    fn a_cancelled_call_with_a_method_has_a_grpc_status() {
+        Recorded::during_async(async |recorded| {
+            let mut call = Box::pin(named());
+            assert!(futures::poll!(call.as_mut()).is_pending());
+            drop(call);
+            let end = "outcome=cancelled grpc_status=CANCELLED";
+            assert_eq!(recorded.lines(), one_call("endpoint=/x method=POST", end));
+        });
+    }
 }
 
 /// Errors from the standard library, which tell no status although a framework can turn

@@ -390,10 +390,9 @@ impl Call {
 
     #[cold]
     fn give_up(&mut self) {
-        let protocol = if self.site.has_method() {
-            Protocol::Http
-        } else {
-            self.function.protocol
+        let protocol = match self.function.protocol {
+            Protocol::None if self.site.has_method() => Protocol::Http,
+            protocol => protocol,
         };
         let end = match self.state {
             State::Polled(_) => End::panicked(protocol),

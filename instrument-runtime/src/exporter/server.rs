@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -24,7 +25,6 @@ use crate::exporter::joined_renders::JoinedRenders;
 use crate::exporter::listener::AsyncListener;
 use crate::exporter::respond::respond;
 use crate::page::Page;
-use crate::page::panics;
 use crate::stop::stopped;
 
 /// The time limit for a complete request head, and for an idle connection.
@@ -90,8 +90,9 @@ async fn keep_up(renders: &JoinedRenders) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        // The panic is counted. Rendering the next page does the same work again.
-        let _ = panics::caught(|| renders.page().run_upkeep());
+        // A panic here costs no page, so it is not counted. Rendering the next page does
+        // the same work, and counts a panic.
+        let _ = catch_unwind(AssertUnwindSafe(|| renders.page().run_upkeep()));
     }
 }
 
