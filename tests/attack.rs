@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use exporter_process::{Usage, Victim};
 use instrument_tests::page::Page;
-use instrument_tests::{DEADLINE, wait_for};
+use instrument_tests::{DEADLINE, runs_long, wait_for};
 
 /// The time limit for an ordinary scrape during an attack. Prometheus' default
 /// `scrape_timeout` is 10 seconds.
@@ -365,6 +365,9 @@ fn sip(readers: &mut [TcpStream]) {
 
 #[test]
 fn readers_of_one_byte_a_second() {
+    if !runs_long() {
+        return;
+    }
     let _turn = one_at_a_time();
     let (victim, before) = victim(LARGE);
     let page_kb = scrape(victim.addr).len() as u64 / 1024;
@@ -394,6 +397,9 @@ fn readers_of_one_byte_a_second() {
 /// idle most of the time.
 #[test]
 fn who_stalls_is_left() {
+    if !runs_long() {
+        return;
+    }
     let (victim, before) = victim(LARGE);
     let began = Instant::now();
     let mut half = connect(victim.addr);

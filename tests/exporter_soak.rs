@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use futures::executor::block_on;
 use instrument_runtime::{Exporter, instrumented};
 use instrument_tests::page::Page;
+use instrument_tests::runs_long;
 use metrics::{counter, gauge, histogram};
 
 #[instrumented(endpoint = "/soak", method = "GET")]
@@ -83,6 +84,9 @@ fn stays_flat(calls: u64, most_kb: u64) {
 
 #[test]
 fn two_million_calls_leave_nothing_behind() {
+    if !runs_long() {
+        return;
+    }
     child("child_calls_for_a_while");
 }
 
@@ -90,6 +94,9 @@ fn two_million_calls_leave_nothing_behind() {
 /// the exporter's upkeep, which runs every 5 seconds, with or without scrapes.
 #[test]
 fn the_applications_own_samples_are_folded() {
+    if !runs_long() {
+        return;
+    }
     child("child_records_for_a_while");
 }
 

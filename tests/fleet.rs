@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use fleet::{Instance, Labels, Prometheus, Proxy, Sent, build_webapp, registry, send, wait_for};
 use instrument_tests::program::{Program, build, is_installed};
+use instrument_tests::runs_long;
 use serde_json::Value;
 
 /// The time within which Prometheus must notice a change.
@@ -18,6 +19,9 @@ const RATE: u32 = 200;
 
 #[test]
 fn prometheus_adds_up_a_fleet_that_changes() {
+    if !runs_long() {
+        return;
+    }
     if !is_installed("nginx") || !is_installed("prometheus") {
         return;
     }

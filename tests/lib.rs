@@ -6,6 +6,7 @@ pub mod page;
 pub mod program;
 pub mod recorded;
 
+use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,25 @@ pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 #[must_use]
 pub fn in_ci() -> bool {
     std::env::var("CI").is_ok_and(|ci| ci == "true")
+}
+
+/// Returns whether a test that takes longer than about 20 seconds should run: in CI, or
+/// with `LONG_TESTS=1`. Otherwise says on stderr that the test is skipped.
+#[must_use]
+pub fn runs_long() -> bool {
+    let runs = in_ci() || std::env::var_os("LONG_TESTS").is_some();
+    if !runs {
+        let test = std::thread::current();
+        let test = test.name().unwrap_or("a long test");
+        skipped(&format!("{test} takes long; set LONG_TESTS=1 to run it"));
+    }
+    runs
+}
+
+/// Says on stderr that a test is skipped, also where libtest captures `eprintln!`.
+pub(crate) fn skipped(why: &str) {
+    // A closed stderr is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }
 
 /// Runs the test `name` in a separate process. Returns what that process wrote to stderr,

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use crate::{in_ci, wait_for};
+use crate::{in_ci, skipped, wait_for};
 
 /// A running program. Dropping it kills the program.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ pub fn is_installed(program: &str) -> bool {
         .is_ok();
     assert!(found || !in_ci(), "{program} is not installed");
     if !found {
-        eprintln!("skipped: {program} is not installed");
+        skipped(&format!("{program} is not installed"));
     }
     found
 }

@@ -2,7 +2,7 @@
 //! random requests on each framework, and the page is compared with what the functions
 //! themselves recorded.
 //!
-//! It runs about 1,500 cases per framework. `PROPTEST_CASES=1000000` runs for hours.
+//! It runs 300 cases per framework, and 1,500 in CI. `PROPTEST_CASES=1000000` runs for hours.
 //!
 //! - `plan`: random plans for one request.
 //! - `functions`: the annotated helpers, and the execution of plans.
@@ -25,6 +25,7 @@ use std::sync::{Arc, Once};
 use std::task::Poll;
 
 use futures::future::{LocalBoxFuture, join_all};
+use instrument_tests::in_ci;
 use instrument_tests::recorded::Recorded;
 use proptest::collection::vec;
 use proptest::prelude::ProptestConfig;
@@ -298,7 +299,7 @@ fn every_request_is_counted_once(app: &'static App, may_be_handler: impl Fn(What
     });
     let mut config = ProptestConfig::default();
     if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 1_500;
+        config.cases = if in_ci() { 1_500 } else { 300 };
     }
     config.failure_persistence = None;
     config.max_shrink_iters = 20_000;
