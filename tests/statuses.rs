@@ -315,7 +315,7 @@ mod on_tonic {
             assert!(futures::poll!(call.as_mut()).is_pending());
             drop(call);
             let end = "outcome=cancelled grpc_status=CANCELLED";
-            assert_eq!(recorded.lines(), one_call("endpoint=/x method=POST", end));
+            assert_eq!(recorded.lines(), one_call("method=POST endpoint=/x", end));
         });
     }
 }
