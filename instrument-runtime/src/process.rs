@@ -10,7 +10,7 @@ use std::fmt::Write;
 use metrics_process::collector;
 
 /// One metric of the process, with its current value.
-pub(crate) struct Family {
+pub(crate) struct ProcessMetric {
     pub(crate) name: &'static str,
     help: &'static str,
     kind: &'static str,
@@ -19,7 +19,7 @@ pub(crate) struct Family {
 
 /// Reads the metrics of the process from the operating system. Leaves out those that the
 /// platform does not provide.
-pub(crate) fn families() -> impl Iterator<Item = Family> {
+pub(crate) fn families() -> impl Iterator<Item = ProcessMetric> {
     let read = collector::collect();
     let whole = |value: Option<u64>| value.map(|value| value as f64);
     [
@@ -74,7 +74,7 @@ pub(crate) fn families() -> impl Iterator<Item = Family> {
     ]
     .into_iter()
     .filter_map(|(name, help, kind, value)| {
-        Some(Family {
+        Some(ProcessMetric {
             name,
             help,
             kind,
@@ -83,7 +83,7 @@ pub(crate) fn families() -> impl Iterator<Item = Family> {
     })
 }
 
-impl Family {
+impl ProcessMetric {
     /// Appends HELP, TYPE and the sample to `page`. `labels` is the text of the global
     /// labels.
     pub(crate) fn write(&self, page: &mut String, labels: &str) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::gauge::Gauge;
-use super::histogram::{Buckets, Histogram};
+use super::histogram::{Buckets, LatencyHistogram};
 use super::samples::Instrument;
 use super::shards::{Allocator, Words};
 use super::threads::Thread;
@@ -133,8 +133,8 @@ const QUARTER: u64 = 1 << 62;
 /// reader reads.
 fn histogram(shards: usize) -> Arc<Histogram> {
     let buckets = Arc::new(Buckets::new(&[1.0]));
-    let words = words(Histogram::words(&buckets), shards);
-    let histogram = Arc::new(Histogram::new(words, &buckets));
+    let words = words(LatencyHistogram::words(&buckets), shards);
+    let histogram = Arc::new(LatencyHistogram::new(words, &buckets));
     record(&histogram, 3).join().expect("no panic");
     histogram
 }

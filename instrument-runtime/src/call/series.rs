@@ -40,7 +40,7 @@ enum Handles {
 #[derive(Debug)]
 struct Ours {
     families: &'static direct::Families,
-    in_progress: direct::InProgress,
+    in_progress: direct::InProgressHandle,
     /// The handles by end, in the order in which the ends were first seen. Most calls
     /// have one of the first two.
     ends: List<End, EndHandles>,
@@ -48,8 +48,8 @@ struct Ours {
 
 #[derive(Debug)]
 struct EndHandles {
-    requests: direct::Requests,
-    latency: direct::Latency,
+    requests: direct::RequestsHandle,
+    latency: direct::LatencyHandle,
 }
 
 impl Series {

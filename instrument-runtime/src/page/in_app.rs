@@ -56,13 +56,13 @@ pub(crate) struct Encoded {
 
 /// Why there is no page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoPage {
+pub(crate) enum Unavailable {
     NotInstalled,
     Panicked,
     NoThread,
 }
 
-impl NoPage {
+impl Unavailable {
     /// Returns the status and the body of the response.
     pub(crate) fn answer(self) -> (u16, &'static str) {
         match self {
@@ -77,16 +77,16 @@ impl NoPage {
 ///
 /// # Errors
 ///
-/// Returns [`NoPage`] if metrics are not installed, if the render panicked, or if its
+/// Returns [`Unavailable`] if metrics are not installed, if the render panicked, or if its
 /// thread could not be started.
-pub(crate) async fn asked_for(headers: &HeaderMap) -> Result<Encoded, NoPage> {
+pub(crate) async fn asked_for(headers: &HeaderMap) -> Result<Encoded, Unavailable> {
     let Some(pages) = PAGE.get() else {
         static NO_PAGE: Message = Message::new();
         NO_PAGE.write(format_args!(
             "a request for the metrics page was answered with 503, because metrics are not \
              installed. Call `instrument_runtime::init(\"…\")` early in `main`"
         ));
-        return Err(NoPage::NotInstalled);
+        return Err(Unavailable::NotInstalled);
     };
     let accepts_gzip = accepts_gzip(headers);
     let page = pages.next(accepts_gzip).await?;
@@ -136,7 +136,7 @@ impl Pages {
     }
 
     /// Waits for a page whose render starts after this call.
-    async fn next(self: &Arc<Self>, accepts_gzip: bool) -> Result<Encodings, NoPage> {
+    async fn next(self: &Arc<Self>, accepts_gzip: bool) -> Result<Encodings, Unavailable> {
         let mut made = {
             let mut state = self.state();
             state.next_has_gzip |= accepts_gzip;
@@ -145,7 +145,7 @@ impl Pages {
                 thread::Builder::new()
                     .name("instrument-page".to_owned())
                     .spawn(move || pages.make_while_wanted())
-                    .map_err(|_| NoPage::NoThread)?;
+                    .map_err(|_| Unavailable::NoThread)?;
                 state.has_thread = true;
             }
             state.next.subscribe()
@@ -154,7 +154,7 @@ impl Pages {
             Ok(Some(Ok(page))) => Ok(page.clone()),
             // The render panicked. The other error, a sender that is dropped without a
             // value, does not occur.
-            _ => Err(NoPage::Panicked),
+            _ => Err(Unavailable::Panicked),
         }
     }
 
@@ -317,7 +317,7 @@ mod tests {
         });
         let before = panics::count();
         for _ in 0..2 {
-            assert_eq!(pages.next(false).await.err(), Some(NoPage::Panicked));
+            assert_eq!(pages.next(false).await.err(), Some(Unavailable::Panicked));
         }
         assert!(panics::count() >= before + 2);
         panics.store(false, Ordering::Relaxed);
@@ -327,9 +327,9 @@ mod tests {
     #[test]
     fn each_reason_has_its_status() {
         for (reason, status) in [
-            (NoPage::NotInstalled, 503),
-            (NoPage::Panicked, 500),
-            (NoPage::NoThread, 503),
+            (Unavailable::NotInstalled, 503),
+            (Unavailable::Panicked, 500),
+            (Unavailable::NoThread, 503),
         ] {
             let (code, text) = reason.answer();
             assert_eq!(code, status);

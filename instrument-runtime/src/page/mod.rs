@@ -79,7 +79,7 @@ impl Page {
         enum Part<'a> {
             Ours(&'a dyn WriteFamily),
             #[cfg(feature = "process")]
-            Process(crate::process::Family),
+            Process(crate::process::ProcessMetric),
             Stock(StockFamily<'a>),
         }
         impl Part<'_> {

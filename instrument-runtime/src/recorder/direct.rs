@@ -12,7 +12,7 @@ use metrics::Key;
 pub(crate) use crate::recorder::Families;
 use crate::recorder::counter::Counter;
 use crate::recorder::gauge::Gauge;
-use crate::recorder::histogram::Histogram;
+use crate::recorder::histogram::LatencyHistogram;
 use crate::recorder::registry::Cell;
 pub(crate) use crate::recorder::threads::Thread;
 
@@ -61,29 +61,29 @@ pub(crate) fn address(recorder: &dyn metrics::Recorder) -> usize {
 
 /// A series of the gauge of calls in progress.
 #[derive(Debug)]
-pub(crate) struct InProgress(Arc<Cell<Gauge>>);
+pub(crate) struct InProgressHandle(Arc<Cell<Gauge>>);
 
 /// A series of the counter of calls.
 #[derive(Debug)]
-pub(crate) struct Requests(Arc<Cell<Counter>>);
+pub(crate) struct RequestsHandle(Arc<Cell<Counter>>);
 
 /// A series of the latency histogram.
 #[derive(Debug)]
-pub(crate) struct Latency(Arc<Cell<Histogram>>);
+pub(crate) struct LatencyHandle(Arc<Cell<LatencyHistogram>>);
 
-pub(crate) fn in_progress(families: &Families, key: &Key) -> InProgress {
-    InProgress(families.in_progress.series(key))
+pub(crate) fn in_progress(families: &Families, key: &Key) -> InProgressHandle {
+    InProgressHandle(families.in_progress.series(key))
 }
 
-pub(crate) fn requests(families: &Families, key: &Key) -> Requests {
-    Requests(families.requests.series(key))
+pub(crate) fn requests(families: &Families, key: &Key) -> RequestsHandle {
+    RequestsHandle(families.requests.series(key))
 }
 
-pub(crate) fn latency(families: &Families, key: &Key) -> Latency {
-    Latency(families.latency.series(key))
+pub(crate) fn latency(families: &Families, key: &Key) -> LatencyHandle {
+    LatencyHandle(families.latency.series(key))
 }
 
-impl InProgress {
+impl InProgressHandle {
     #[inline]
     pub(crate) fn up(&self, thread: Thread) {
         self.0.instrument.up(thread, 1);
@@ -95,14 +95,14 @@ impl InProgress {
     }
 }
 
-impl Requests {
+impl RequestsHandle {
     #[inline]
     pub(crate) fn count(&self, thread: Thread) {
         self.0.instrument.add(thread, 1);
     }
 }
 
-impl Latency {
+impl LatencyHandle {
     /// Records a duration in nanoseconds.
     #[inline(always)]
     pub(crate) fn record(&self, thread: Thread, nanos: u64) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::recorder::counter::Counter;
 use crate::recorder::family::{Family, WriteFamily};
 use crate::recorder::gauge::Gauge;
-use crate::recorder::histogram::{Buckets, Histogram};
+use crate::recorder::histogram::{Buckets, LatencyHistogram};
 use crate::recorder::labels::GlobalLabels;
 use crate::recorder::registry::Registry;
 use crate::recorder::shards::shard_count;
@@ -16,7 +16,7 @@ use crate::settings::Settings;
 #[derive(Debug)]
 pub(crate) struct Families {
     pub(super) requests: Family<Counter>,
-    pub(super) latency: Family<Histogram>,
+    pub(super) latency: Family<LatencyHistogram>,
     pub(super) in_progress: Family<Gauge>,
     #[cfg(feature = "process")]
     globals: Arc<GlobalLabels>,

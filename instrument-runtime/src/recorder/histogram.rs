@@ -45,7 +45,7 @@ const NANOS_PER_SECOND: f64 = 1e9;
 
 /// A histogram with fixed buckets, whose sum is exact to the nanosecond.
 #[derive(Debug)]
-pub(super) struct Histogram {
+pub(super) struct LatencyHistogram {
     words: Words,
     buckets: Arc<Buckets>,
 }
@@ -99,7 +99,7 @@ fn whole_nanos(bound: f64) -> i64 {
     whole as i64
 }
 
-impl Histogram {
+impl LatencyHistogram {
     /// Records a duration in nanoseconds on the current thread, which `thread` must be.
     #[inline(always)]
     pub(super) fn record_nanos(&self, thread: Thread, nanos: u64) {
@@ -182,7 +182,7 @@ fn sum(shard: Shard<'_>) -> u128 {
     least + u128::from(sum.wrapping_sub(least as u64))
 }
 
-impl Instrument for Histogram {
+impl Instrument for LatencyHistogram {
     const TYPE: &'static str = "histogram";
     type Layout = Arc<Buckets>;
 
@@ -210,7 +210,7 @@ impl Instrument for Histogram {
     }
 }
 
-impl HistogramFn for Cell<Histogram> {
+impl HistogramFn for Cell<LatencyHistogram> {
     #[inline]
     fn record(&self, seconds: f64) {
         self.instrument.record(seconds, 1);
@@ -232,8 +232,8 @@ mod tests {
     use crate::recorder::registry::Registry;
     use crate::recorder::shards::tests::SHARDS;
 
-    fn histogram(bounds: &[f64]) -> Arc<Cell<Histogram>> {
-        let registry = Registry::<Histogram>::new(Arc::new(Buckets::new(bounds)), 1, SHARDS);
+    fn histogram(bounds: &[f64]) -> Arc<Cell<LatencyHistogram>> {
+        let registry = Registry::<LatencyHistogram>::new(Arc::new(Buckets::new(bounds)), 1, SHARDS);
         registry.series(LabelSet::default())
     }
 

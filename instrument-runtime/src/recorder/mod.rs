@@ -46,7 +46,7 @@ use metrics_exporter_prometheus::{
 };
 
 use crate::names;
-use crate::recorder::place::{Kind, Place};
+use crate::recorder::place::{MetricKind, Place};
 use crate::settings::Settings;
 
 /// The [`metrics::Recorder`] that `init` installs.
@@ -100,7 +100,7 @@ impl Recorder {
 
 impl metrics::Recorder for Recorder {
     fn describe_counter(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        match self.ours.place(key.as_str(), Kind::Counter) {
+        match self.ours.place(key.as_str(), MetricKind::Counter) {
             Place::Ours => self.ours.requests.describe(description),
             Place::Stock => self.stock.describe_counter(key, unit, description),
             Place::Nowhere => {}
@@ -108,7 +108,7 @@ impl metrics::Recorder for Recorder {
     }
 
     fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        match self.ours.place(key.as_str(), Kind::Gauge) {
+        match self.ours.place(key.as_str(), MetricKind::Gauge) {
             Place::Ours => self.ours.in_progress.describe(description),
             Place::Stock => self.stock.describe_gauge(key, unit, description),
             Place::Nowhere => {}
@@ -116,7 +116,7 @@ impl metrics::Recorder for Recorder {
     }
 
     fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        match self.ours.place(key.as_str(), Kind::Histogram) {
+        match self.ours.place(key.as_str(), MetricKind::Histogram) {
             Place::Ours => self.ours.latency.describe(description),
             Place::Stock => self.stock.describe_histogram(key, unit, description),
             Place::Nowhere => {}
@@ -124,36 +124,36 @@ impl metrics::Recorder for Recorder {
     }
 
     fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> metrics::Counter {
-        match self.ours.place(key.name(), Kind::Counter) {
+        match self.ours.place(key.name(), MetricKind::Counter) {
             Place::Ours => self.ours.requests.series(key).into(),
             Place::Stock => self.stock.register_counter(key, metadata),
             Place::Nowhere => {
-                place::report_missing(key.name(), Kind::Counter);
+                place::report_missing(key.name(), MetricKind::Counter);
                 metrics::Counter::noop()
             }
         }
     }
 
     fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> metrics::Gauge {
-        match self.ours.place(key.name(), Kind::Gauge) {
+        match self.ours.place(key.name(), MetricKind::Gauge) {
             Place::Ours => {
                 self.is_reached();
                 self.ours.in_progress.series(key).into()
             }
             Place::Stock => self.stock.register_gauge(key, metadata),
             Place::Nowhere => {
-                place::report_missing(key.name(), Kind::Gauge);
+                place::report_missing(key.name(), MetricKind::Gauge);
                 metrics::Gauge::noop()
             }
         }
     }
 
     fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> metrics::Histogram {
-        match self.ours.place(key.name(), Kind::Histogram) {
+        match self.ours.place(key.name(), MetricKind::Histogram) {
             Place::Ours => self.ours.latency.series(key).into(),
             Place::Stock => self.stock.register_histogram(key, metadata),
             Place::Nowhere => {
-                place::report_missing(key.name(), Kind::Histogram);
+                place::report_missing(key.name(), MetricKind::Histogram);
                 metrics::Histogram::noop()
             }
         }

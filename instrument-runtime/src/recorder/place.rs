@@ -13,7 +13,7 @@ use crate::recorder::{Families, WriteFamily};
 
 /// The kind of a metric, as registered through the facade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MetricKind {
     Counter,
     Gauge,
     Histogram,
@@ -31,7 +31,7 @@ pub(super) enum Place {
     Stock,
 }
 
-impl Kind {
+impl MetricKind {
     /// Returns the suffixes that the names of the samples have.
     fn suffixes(self) -> &'static [&'static str] {
         match self {
@@ -41,7 +41,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for MetricKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Counter => "counter",
@@ -53,11 +53,11 @@ impl fmt::Display for Kind {
 
 impl Families {
     /// Returns where the metric with this name and kind is stored.
-    pub(super) fn place(&self, name: &str, kind: Kind) -> Place {
+    pub(super) fn place(&self, name: &str, kind: MetricKind) -> Place {
         let ours = [
-            (self.requests.name(), Kind::Counter),
-            (self.latency.name(), Kind::Histogram),
-            (self.in_progress.name(), Kind::Gauge),
+            (self.requests.name(), MetricKind::Counter),
+            (self.latency.name(), MetricKind::Histogram),
+            (self.in_progress.name(), MetricKind::Gauge),
         ];
         if ours
             .iter()
@@ -76,7 +76,7 @@ impl Families {
         let of_latency = |suffix: &&str| is_written_in_two(name, self.latency.name(), suffix);
         if is_taken("")
             || kind.suffixes().iter().any(|suffix| is_taken(suffix))
-            || Kind::Histogram.suffixes().iter().any(of_latency)
+            || MetricKind::Histogram.suffixes().iter().any(of_latency)
         {
             Place::Nowhere
         } else {
@@ -105,7 +105,7 @@ fn is_written_in_two(name: &str, first: &str, rest: &str) -> bool {
 
 /// Reports on stderr that a metric of the application is not on the page, once per name.
 #[cold]
-pub(super) fn report_missing(name: &str, kind: Kind) {
+pub(super) fn report_missing(name: &str, kind: MetricKind) {
     /// A limit, because an application can generate any number of names.
     const MOST: usize = 100;
     static REPORTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());

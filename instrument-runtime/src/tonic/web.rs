@@ -36,12 +36,12 @@ const MAX_SLICES: usize = 16;
 #[derive(Debug)]
 pub(super) struct WebTrailers {
     base64: Option<Base64>,
-    part: Part,
+    part: FramePart,
 }
 
 /// The part of a frame that the next byte belongs to.
 #[derive(Debug)]
-enum Part {
+enum FramePart {
     Head {
         bytes: [u8; 5],
         read: usize,
@@ -59,7 +59,7 @@ enum Part {
     Over,
 }
 
-impl Part {
+impl FramePart {
     const START: Self = Self::Head {
         bytes: [0; 5],
         read: 0,
@@ -73,7 +73,7 @@ impl WebTrailers {
         let is_text = strip_prefix_of_any_case(encoding, "-text").is_some();
         Some(Self {
             base64: is_text.then(Base64::default),
-            part: Part::START,
+            part: FramePart::START,
         })
     }
 
@@ -85,13 +85,13 @@ impl WebTrailers {
         if slices.iter().map(|slice| slice.len()).sum::<usize>() != data.remaining() {
             // `Buf` gives access to the rest only after `advance`, which consumes the
             // data.
-            self.part = Part::Over;
+            self.part = FramePart::Over;
         }
         slices.iter().find_map(|slice| self.read_slice(slice))
     }
 
     fn read_slice(&mut self, slice: &[u8]) -> Option<u8> {
-        if self.base64.is_none() || matches!(self.part, Part::Over) {
+        if self.base64.is_none() || matches!(self.part, FramePart::Over) {
             return self.read_frames(slice);
         }
         // 64 characters decode to 48 bytes, plus one byte from bits left by earlier ones.
@@ -106,7 +106,7 @@ impl WebTrailers {
                     }
                     Ok(None) => {}
                     Err(NotBase64) => {
-                        self.part = Part::Over;
+                        self.part = FramePart::Over;
                         return None;
                     }
                 }
@@ -122,7 +122,7 @@ impl WebTrailers {
     fn read_frames(&mut self, mut bytes: &[u8]) -> Option<u8> {
         loop {
             match &mut self.part {
-                Part::Head { bytes: head, read } => {
+                FramePart::Head { bytes: head, read } => {
                     let taken = take(&mut bytes, head.len() - *read);
                     head[*read..*read + taken.len()].copy_from_slice(taken);
                     *read += taken.len();
@@ -132,9 +132,9 @@ impl WebTrailers {
                     let [flags, length @ ..] = *head;
                     let left = u32::from_be_bytes(length);
                     self.part = if flags & TRAILERS == 0 {
-                        Part::Message { left }
+                        FramePart::Message { left }
                     } else {
-                        Part::Trailers {
+                        FramePart::Trailers {
                             left,
                             is_compressed: flags & COMPRESSED != 0,
                             line: Line::default(),
@@ -142,14 +142,14 @@ impl WebTrailers {
                         }
                     };
                 }
-                Part::Message { left } => {
+                FramePart::Message { left } => {
                     *left -= take_u32(&mut bytes, *left).1;
                     if *left > 0 {
                         return None;
                     }
-                    self.part = Part::START;
+                    self.part = FramePart::START;
                 }
-                Part::Trailers {
+                FramePart::Trailers {
                     left,
                     is_compressed,
                     line,
@@ -167,10 +167,10 @@ impl WebTrailers {
                     }
                     // The last line may lack its line break.
                     let code = line.next(b'\n').or(*code);
-                    self.part = Part::Over;
+                    self.part = FramePart::Over;
                     return Some(code.unwrap_or(UNKNOWN));
                 }
-                Part::Over => return None,
+                FramePart::Over => return None,
             }
         }
     }
