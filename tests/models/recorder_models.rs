@@ -131,7 +131,7 @@ const QUARTER: u64 = 1 << 62;
 /// Returns a histogram with a sum of three quarters, recorded by a thread that has ended
 /// and whose shard the next thread takes over. Models may add less than 2^64 ns while a
 /// reader reads.
-fn histogram(shards: usize) -> Arc<Histogram> {
+fn histogram(shards: usize) -> Arc<LatencyHistogram> {
     let buckets = Arc::new(Buckets::new(&[1.0]));
     let words = words(LatencyHistogram::words(&buckets), shards);
     let histogram = Arc::new(LatencyHistogram::new(words, &buckets));
@@ -139,7 +139,7 @@ fn histogram(shards: usize) -> Arc<Histogram> {
     histogram
 }
 
-fn record(histogram: &Arc<Histogram>, times: usize) -> loom::thread::JoinHandle<()> {
+fn record(histogram: &Arc<LatencyHistogram>, times: usize) -> loom::thread::JoinHandle<()> {
     let histogram = Arc::clone(histogram);
     spawn(move || {
         for _ in 0..times {
@@ -150,7 +150,7 @@ fn record(histogram: &Arc<Histogram>, times: usize) -> loom::thread::JoinHandle<
 
 /// Asserts that a concurrent reader sees only sums that existed, and that no sum is below
 /// the previous one.
-fn assert_sums_rise(histogram: &Histogram) {
+fn assert_sums_rise(histogram: &LatencyHistogram) {
     let mut before = 3;
     for _ in 0..2 {
         let (_, sum) = histogram.read();
