@@ -3,6 +3,8 @@
 mod check;
 mod environment;
 mod install;
+#[cfg(not(feature = "push"))]
+mod without_push;
 
 use std::net::SocketAddr;
 #[cfg(unix)]
