@@ -7,6 +7,8 @@
 //! method resolution goes down the ladder to the first rung whose bound holds:
 //!
 //! ```text
+//! rung                  applies to                           `found` returns
+//!
 //! Axum<T, S>            HeaderMap, Method, Uri, Version      Plain
 //!    │                  String, Bytes, Body                  PlainBody
 //!    │                  http::Request<B>                     WholeRequest
@@ -30,7 +32,8 @@
 //! ActixWebOther<T, S>   every T                              NotAnExtractor
 //! ```
 //!
-//! The macro asks only about functions that may be inferred to be a handler.
+//! The macro examines the arguments only of functions that may be inferred to be
+//! handlers.
 
 #![allow(missing_docs, reason = "named only in the expansion of the macro")]
 
@@ -44,8 +47,11 @@ use crate::call::request::{HAS_LAYER, Request, Token};
 use crate::outcome::probe::{ByFunction, OfResult, OfValue, Teller};
 use crate::outcome::{Outcome, Protocol};
 
-/// The types of a function's arguments, as a nested list: `()` for no arguments,
-/// otherwise the answers for the first argument and the list of the others.
+/// The kinds of a function's arguments, as a nested list of types.
+///
+/// The list is `()` without arguments. Otherwise it is a tuple of three types: the
+/// [`Found`] of axum and the [`Found`] of actix-web for the first argument, and the list
+/// of the other arguments.
 pub trait ArgumentTypes {
     const EXTRACTS: ExtractsOf;
 }
@@ -62,7 +68,7 @@ impl ArgumentTypes for Unknown {
     const EXTRACTS: ExtractsOf = ExtractsOf::UNKNOWN;
 }
 
-/// The answer of a ladder for one argument.
+/// The result of a ladder for one argument.
 pub trait Found {
     const EXTRACTS: Extracts;
 }
@@ -78,8 +84,9 @@ impl<A: Found, W: Found, Rest: ArgumentTypes> ArgumentTypes for (A, W, Rest) {
     };
 }
 
-/// Examines the types of a function's arguments. `$state` is the type in its `State`
-/// argument.
+/// Examines the types of a function's arguments. Returns their [`ArgumentTypes`].
+///
+/// `$state` is the `S` of the function's argument `State<S>`, or `()` without one.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __arguments {
@@ -154,7 +161,8 @@ macro_rules! rung {
     };
 }
 
-/// Defines an answer, and the rungs on which the method `found` returns it.
+/// Defines a type that implements [`Found`], and the rungs whose method `found` returns
+/// it.
 #[cfg(any(feature = "actix-web", feature = "axum"))]
 macro_rules! found {
     ($found:ident($extracts:expr), on $($rung:ty, of [$($param:ident $(: $bound:path)?),*];)+) => {
@@ -183,8 +191,8 @@ mod on_axum {
 
     use super::{Deref, Extracts, Found, PhantomData};
 
-    // Most extractors accept any state, so `()` stands for it. The others need the state
-    // of the function's `State` argument.
+    // Most extractors accept any state, so each bound is tried with the state `()` first.
+    // Extractors for one type of state need the state of the function's `State` argument.
     rung!(Axum, then AxumParts);
     rung!(AxumParts, then AxumStateParts);
     rung!(AxumStateParts, then AxumBody);
@@ -327,9 +335,10 @@ impl AnyArgument {
     }
 }
 
-/// A [`Teller`] together with what the arguments of the function say.
+/// A [`Teller`], and the evidence in the arguments of the function.
 ///
-/// `C` is `Carried` if one of the arguments may be the request.
+/// `A` is the `ArgumentTypes`. `C` is `Carried` if one of the arguments may be the
+/// request, otherwise `()`.
 #[derive(Debug)]
 pub struct WithArguments<T, A, C = ()> {
     teller: T,
@@ -383,8 +392,8 @@ impl<R, T: Teller<R>, A, C> Teller<R> for WithArguments<T, A, C> {
     }
 }
 
-/// What a [`Teller`] knows about the arguments of its function. A plain teller knows
-/// nothing.
+/// The evidence that a [`Teller`] has about the arguments of its function. A teller
+/// without [`WithArguments`] has none.
 pub trait Arguments {
     /// The kinds of the arguments, for each framework.
     const EXTRACTS: ExtractsOf = ExtractsOf::NO_ARGUMENTS;

@@ -14,19 +14,20 @@ use crate::settings;
 
 /// A type whose values can be label values: every `Display` type.
 ///
-/// The trait exists for its diagnostic.
+/// The trait exists only for its error message.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the value of a label",
-    label = "not a string, and not `Display`",
-    note = "the value of a label is a string or implements `Display`",
-    note = "for an `Option`, say what stands for `None`: `value.as_deref().unwrap_or(\"none\")`"
+    label = "does not implement `Display`",
+    note = "the type of a label's value must implement `Display`, as strings and numbers do",
+    note = "for an `Option`, choose a value for `None`: `value.as_deref().unwrap_or(\"none\")`"
 )]
 pub trait LabelValue: Display {}
 
 #[diagnostic::do_not_recommend]
 impl<T: Display> LabelValue for T {}
 
-/// Converts the value of a label for the runtime.
+/// Returns the value of a label as a trait object. The bound gives the error message for
+/// a type that is not `Display`.
 #[inline(always)]
 pub fn shown<T: LabelValue>(value: &T) -> &dyn Display {
     value
@@ -83,7 +84,7 @@ impl Values {
         self.ends.clear();
         for value in values {
             // Writing to a `String` cannot fail, but a `Display` may return an error of
-            // its own. The value is then what it wrote before.
+            // its own. The label then has the text that was written before the error.
             let _ = write!(self.text, "{value}");
             self.ends.push(self.text.len());
         }
@@ -97,8 +98,9 @@ impl Values {
     }
 }
 
-/// The cached series of a call site, by the values of its dynamic labels. Bounded by
-/// `max_series`.
+/// The cached series of a call site, by the values of its dynamic labels.
+///
+/// Holds at most `max_series` entries.
 #[derive(Debug, Default)]
 pub(crate) struct ByValues {
     hasher: RandomState,
@@ -146,8 +148,9 @@ impl ByValues {
         values: &Values,
         labels: Vec<Label>,
     ) -> Option<&'static Series> {
-        // Beyond `max_series`, every new handle would lead to the overflow series.
-        // Caching such handles would let the table grow without a bound.
+        // Beyond `max_series`, the recorder returns the handle of the overflow series for
+        // every new set of values. Caching these handles would let the table grow without
+        // bound.
         let bound = settings::installed().map_or(settings::DEFAULT_MAX_SERIES, |s| s.max_series);
         if values.text.len() > Self::LONGEST || self.kept.len() >= bound {
             return None;

@@ -1,5 +1,5 @@
-//! The clock that times calls: monotonic, and the time stamp counter where `quanta` can
-//! use it, because that is the cheapest to read.
+//! The monotonic clock that times calls. It reads the time stamp counter (TSC) where
+//! `quanta` supports it, because no other clock is as cheap to read.
 
 use std::sync::LazyLock;
 
@@ -27,8 +27,8 @@ impl Instant {
     }
 }
 
-/// Calibrates the clock, which takes 0.6 ms. Called by `install`, so that the first call
-/// does not pay for it.
+/// Calibrates the clock, which takes 0.6 ms. `install` calls this function, so that the
+/// first measured call does not have to wait.
 pub(crate) fn calibrate() {
     LazyLock::force(&CLOCK);
 }

@@ -1,4 +1,5 @@
-//! Whether the arguments of a function are extractors of a framework, and of which kind.
+//! The kinds of a function's arguments: whether a framework can extract them from a
+//! request, and how much they prove.
 
 #![allow(missing_docs, reason = "named only in the expansion of the macro")]
 
@@ -8,8 +9,8 @@
 pub struct Extracts(u8);
 
 impl Extracts {
-    /// An extractor that helpers also take, such as a header map. Also the value of a
-    /// function without arguments.
+    /// An extractor that helpers also take, such as a header map. A function without
+    /// arguments has this value too.
     pub const PLAIN: Self = Self(0);
     /// Not an extractor.
     pub const OTHER: Self = Self(1);

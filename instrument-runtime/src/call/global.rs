@@ -2,7 +2,8 @@
 //!
 //! A call site caches the handles of our own recorder only. Any other recorder may drop a
 //! series (`idle_timeout` of metrics-exporter-prometheus) or add labels when a handle is
-//! registered (metrics-tracing-context), so there every call registers its handles again.
+//! registered (metrics-tracing-context). With such a recorder, every call registers its
+//! handles again.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -26,8 +27,7 @@ pub(crate) fn is_ours() -> bool {
 
 /// Describes the three metrics to a recorder that is not our own.
 ///
-/// Skips the recorders that it has described the metrics to last. It remembers eight of
-/// them by their addresses.
+/// Remembers the addresses of the last eight recorders, and skips them.
 pub(crate) fn describe_once(recorder: &dyn Recorder) {
     static DESCRIBED: [AtomicUsize; 8] = [const { AtomicUsize::new(0) }; 8];
     static NEXT: AtomicUsize = AtomicUsize::new(0);

@@ -2,9 +2,9 @@
 //! missing recorder, a route outside the layer, a handler without a route, a function
 //! that may or may not be a handler.
 //!
-//! Each message is written at most once per process. See [Silence](crate#silence) for
-//! when. Everything here runs on cold paths: a series is new, or no recorder is
-//! installed.
+//! Each message is written at most once per process. [Silence](crate#silence) says when.
+//! All functions of this module are on cold paths: they run when a series is new, or when
+//! no recorder is installed.
 
 use std::fmt::Display;
 use std::sync::OnceLock;
@@ -16,8 +16,10 @@ use crate::diagnostics::Message;
 /// The name of a function in a message.
 pub(super) type Name = &'static (dyn Display + Sync);
 
-/// Reports a call that finds no recorder, if no recorder is installed at all: a foreign
-/// recorder takes calls too. Written only at the level `verbose`.
+/// Reports a call that is not counted because no recorder is installed. Does nothing if a
+/// recorder other than our own is installed, because that recorder counts the call.
+///
+/// The message is written only at the level `verbose`.
 #[cold]
 pub(super) fn call_elsewhere(function: &dyn Display) {
     static NO_RECORDER: Message = Message::verbose();
@@ -35,8 +37,10 @@ static LAYERED: AtomicBool = AtomicBool::new(false);
 /// counted a request.
 static OUTSIDE: OnceLock<Name> = OnceLock::new();
 
-/// Called when a layer counts the first request of a series, or a request that no
-/// recorder takes. Reports a missing recorder, and the handler kept in [`OUTSIDE`].
+/// Reports a missing recorder, and the handler in [`OUTSIDE`].
+///
+/// Called when a layer counts the first request of a series, or handles a request while
+/// our own recorder is not the current recorder.
 #[cold]
 pub(super) fn layer_counts() {
     static NO_RECORDER: Message = Message::new();
@@ -53,14 +57,15 @@ pub(super) fn layer_counts() {
     }
 }
 
-/// Called when a function that looks like a handler runs outside any request.
-/// `is_named` says whether its attribute gives it a method or an endpoint.
+/// Reports a function that looks like a handler and runs outside any request.
+///
+/// `is_named` says whether the attribute gives the function a method or an endpoint.
 #[cold]
 pub(super) fn handler_without_request(handler: Name, is_named: bool) {
     if LAYERED.load(Ordering::Relaxed) {
         outside(handler);
     } else if is_named {
-        // The first one is enough: the message is written once.
+        // Keeps only the first handler, because the message is written only once.
         let _ = OUTSIDE.set(handler);
     } else {
         unnamed(handler);
@@ -95,8 +100,8 @@ pub(super) fn labels_in_doubt(function: &dyn Display) {
     static IN_DOUBT: Message = Message::new();
     IN_DOUBT.write(format_args!(
         "`{function}` may be the handler of the request in which it ran, but nothing proves it. \
-         Its call is counted by itself, and the request lacks the labels of the function. Write \
-         `#[instrumented(handler, …)]` if it is the handler, else \
+         The function is counted separately, and the request lacks the labels of the function. \
+         If the function is the handler, write `#[instrumented(handler, …)]`. Otherwise write \
          `#[instrumented(handler = false, …)]`"
     ));
 }

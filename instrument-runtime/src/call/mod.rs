@@ -1,4 +1,5 @@
-//! One call of an annotated function: starts at its first poll, ends exactly once.
+//! One call of an annotated function. A call starts at its first poll and ends exactly
+//! once.
 //!
 //! # Files
 //!
@@ -9,8 +10,8 @@
 //! | `by_values.rs` | the values of dynamic labels, and the series by these values         |
 //! | `series.rs`    | the handles of one label set: gauge, counters, histograms            |
 //! | `request/`     | the request that is current, and which call is its handler           |
-//! | `arguments.rs` | asks the types of the arguments whether they are extractors          |
-//! | `extracts.rs`  | the answers of `arguments.rs`                                        |
+//! | `arguments.rs` | finds out from the argument types whether they are extractors        |
+//! | `extracts.rs`  | the results of `arguments.rs`                                        |
 //! | `global.rs`    | which recorder is current: our own, another one, or none             |
 //! | `clock.rs`     | the monotonic clock                                                  |
 //! | `hints.rs`     | messages on stderr about calls that will not show up in the metrics  |
@@ -33,8 +34,8 @@
 //!                              └──────────────────────────────────┘
 //! ```
 //!
-//! - A call that **returns** is counted by `Call::poll`, with the outcome that the
-//!   return value tells.
+//! - A call that **returns** is counted by `Call::poll`, with the outcome that is read
+//!   from the return value.
 //! - A **cancelled** call is one whose future was dropped between two polls. `Drop` calls
 //!   `Call::give_up`, which finds the state `Suspended` and counts the call as
 //!   `cancelled`.
@@ -44,8 +45,8 @@
 //! - A future that is dropped before its first poll never started and is not counted.
 //!
 //! If a layer's request is current and the call is its handler, the call itself is not
-//! counted. The request moves to the handler's series, and is counted there when its
-//! response goes out (see [`request`]).
+//! counted. The request moves to the handler's series, and is counted there when the head
+//! of its response goes out (see [`request`]).
 
 pub(crate) mod arguments;
 pub(crate) mod by_values;
@@ -90,7 +91,8 @@ pub struct Call {
     state: State,
 }
 
-/// What the types of a function say about its calls, before a call has ended.
+/// Properties of a call that follow from the types of its function, so that they are
+/// known before the call has ended.
 #[derive(Debug)]
 struct FunctionType {
     protocol: Protocol,
@@ -119,8 +121,9 @@ impl FunctionType {
 impl FunctionType {
     /// Returns whether the function looks like a handler and not like a helper.
     ///
-    /// A response as the return type and extractors as arguments are not enough, because
-    /// a helper may return a response and take a `String`.
+    /// Extractors as arguments and a response as the return type are not enough, because
+    /// a helper may take a `String` and return a response. The function must also have a
+    /// method, or an argument that helpers seldom take.
     fn fits_handler(&self, site: &CallSite) -> bool {
         let fits = |extracts: Extracts| {
             let is_said = site.has_method() || extracts.is_telling() || extracts.is_request();
@@ -140,7 +143,7 @@ impl FunctionType {
 /// common variants is small enough to be inlined.
 #[derive(Debug)]
 enum CountedBy {
-    /// Decided when the call starts.
+    /// Not decided yet. Decided when the call starts.
     Unknown,
     /// By itself, in a series that the call site caches.
     Kept(&'static Series),
@@ -153,7 +156,8 @@ enum CountedBy {
 enum Rare {
     /// By itself, in a series that is not cached.
     Own(Arc<Series>),
-    /// Decided when the call starts. The values of the labels were evaluated before.
+    /// Not decided yet. Decided when the call starts, with label values that were
+    /// evaluated earlier.
     Ahead(Arc<Values>),
 }
 
@@ -189,7 +193,8 @@ enum State {
 }
 
 impl Call {
-    /// Creates a call that starts next. An `async fn` calls this in its first poll.
+    /// Creates a call that starts immediately afterwards. An `async fn` calls this
+    /// function in its first poll.
     #[must_use]
     pub fn new(site: &'static CallSite, values: &[&dyn Display]) -> Self {
         // The handler of a request is counted in other series, and whether this call is
@@ -207,9 +212,10 @@ impl Call {
         Self::waiting(site, CountedBy::Unknown, FunctionType::UNKNOWN)
     }
 
-    /// Creates a call that may never start: for a plain function that returns a future.
+    /// Creates a call that may never start, for a function that is not `async` and
+    /// returns a future.
     ///
-    /// The labels are evaluated now, when the statements of the function run.
+    /// The labels are evaluated when the function is called, and not in the first poll.
     #[must_use]
     pub fn ahead(site: &'static CallSite, values: &[&dyn Display]) -> Self {
         let values = Arc::new(Values::of(values));
@@ -295,7 +301,7 @@ impl Call {
         }
     }
 
-    /// Starts a call that a recorder other than our own records.
+    /// Starts a call when our own recorder is not the current recorder.
     #[cold]
     fn start_own(&mut self) {
         self.start_in(self.site.own_series());
@@ -306,7 +312,8 @@ impl Call {
         self.counted = series.into();
     }
 
-    /// Returns whether the current request keeps track of this call from now on.
+    /// Offers the call to the current request. Returns whether the request keeps track of
+    /// the call from now on.
     #[inline]
     fn is_known_to_request(
         &mut self,
@@ -371,7 +378,10 @@ impl Call {
         }
     }
 
-    /// Reads the outcome from the return value by calling `ask`.
+    /// Calls `ask`, which reads the outcome from the return value.
+    ///
+    /// Sets the flag of [`outcome::answered`](crate::outcome::answered) for a handler in
+    /// a layer's request.
     #[inline]
     fn ask(&self, ask: impl FnOnce() -> Outcome) -> Outcome {
         if cfg!(feature = "actix-web")
@@ -383,7 +393,8 @@ impl Call {
         ask()
     }
 
-    /// Ends the call. `is_judged`: the outcome comes from an `outcome = …` argument.
+    /// Ends the call. `is_judged` is whether the outcome comes from an `outcome = …`
+    /// argument.
     fn finish(&mut self, end: End, is_judged: bool) {
         self.end(end, is_judged);
     }
@@ -541,8 +552,9 @@ pub struct Running<'a, F, T> {
     teller: T,
 }
 
-// A `&mut` is not `UnwindSafe`, because a broken value can be observed through the owner
-// after a panic. Here the owner is the function's future, which holds this future too.
+// A `&mut` is not `UnwindSafe`, because after a panic the owner may observe a broken
+// value. Here the owner is the future of the function. It also holds this `Running`,
+// and is never resumed after a panic.
 impl<F: UnwindSafe, T: UnwindSafe> UnwindSafe for Running<'_, F, T> {}
 
 impl<F, T> std::fmt::Debug for Running<'_, F, T> {

@@ -40,9 +40,9 @@ enum Handles {
 #[derive(Debug)]
 struct Ours {
     families: &'static direct::Families,
+    /// The handles for each end, in the order in which the ends first occurred. Most
+    /// calls have the first or the second end in the list.
     in_progress: direct::InProgressHandle,
-    /// The handles by end, in the order in which the ends were first seen. Most calls
-    /// have one of the first two.
     ends: List<End, EndHandles>,
 }
 
@@ -54,7 +54,7 @@ struct EndHandles {
 
 impl Series {
     /// Creates handles that can be cached. `None` unless our own recorder is the global
-    /// one.
+    /// recorder.
     pub(crate) fn of_ours(labels: Vec<Label>) -> Option<Self> {
         let families = direct::installed()?;
         let in_progress = direct::in_progress(families, &in_progress_key(&labels));
@@ -118,7 +118,7 @@ impl Series {
         }
     }
 
-    /// Creates the series of an end, with the value 0, before a call has this end.
+    /// Creates the series of an end with the value 0, before any call has ended this way.
     pub(crate) fn expect(&self, end: End) {
         if let Handles::Ours(ours) = &self.handles {
             ours.ends.add(end, self.end_handles(ours, end));

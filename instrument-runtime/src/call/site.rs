@@ -12,16 +12,18 @@ use crate::call::{global, hints};
 use crate::outcome::Outcome;
 use crate::settings;
 
-/// Whether a function may be the handler of the request in which it is called.
+/// Whether a function may be the handler of the request in which it is called. Its
+/// *names* are its method and its endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// It is the handler if its names or the evidence say so.
+    /// The function is the handler if its names match the request, or by evidence.
     Open,
-    /// It is the handler only if its names say so.
+    /// The function is the handler only if its names match the request. On tonic,
+    /// evidence counts too.
     Helper,
-    /// It is the handler: the attribute says so.
+    /// The function is the handler, because its attribute says so.
     Handler,
-    /// It is not the handler: the attribute or the signature says so.
+    /// The function is not the handler, because of its attribute or its signature.
     Never,
 }
 
@@ -46,7 +48,7 @@ pub struct CallSite {
     tables: OnceLock<Box<Tables>>,
 }
 
-/// The cached series of a function that has more than one.
+/// The cached series of a function that has several label sets.
 #[derive(Debug, Default)]
 struct Tables {
     by_values: OnceLock<ByValues>,
@@ -72,7 +74,7 @@ impl CallSite {
         // The macro checks a literal. The value of a constant is known only here.
         assert!(
             !endpoint.is_empty(),
-            "`endpoint` is empty; leave it out to get the function's path"
+            "`endpoint` is empty: write a path, or leave `endpoint` out to use the function's path"
         );
         Self::of_function("", endpoint, method)
     }
@@ -113,7 +115,7 @@ impl CallSite {
     }
 
     /// Marks a function that no framework can call with a request, for example because it
-    /// takes an argument by reference. It is a handler only if its names say so.
+    /// takes an argument by reference.
     #[must_use]
     pub const fn helper(mut self) -> Self {
         self.role = Role::Helper;
@@ -225,8 +227,8 @@ impl CallSite {
         })
     }
 
-    /// Creates the series in our own recorder with zeros, for the end that a handler most
-    /// likely has (status 200).
+    /// Creates the series in our own recorder with the value 0. Of the possible ends,
+    /// only the end of most calls is included (status 200).
     pub(crate) fn show_zeros(&'static self) {
         // Not cached, so that `first_plain` still notices the first call.
         if let Some(series) = Series::of_ours(self.label_set(&Values::EMPTY)) {
@@ -317,7 +319,8 @@ impl CallSite {
     }
 }
 
-/// Shows the function as in messages: the method, and the endpoint or the path.
+/// Writes the name of the function for messages: the method, and the endpoint or the
+/// path.
 impl fmt::Display for CallSite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.has_method() {

@@ -1,8 +1,9 @@
-//! A flag that is set while the return value of a handler inside a layer's request is
-//! read.
+//! A thread-local flag that says that a layer will see the response of the current call.
 //!
-//! The layer will see the actual response, so reading the value need not be exact.
-//! actix-web's errors use the flag to avoid rendering a response twice.
+//! The flag is set while the outcome is read from the return value of a handler in a
+//! layer's request. The layer takes the status from the actual response, so this outcome
+//! need not be exact. For an actix-web error, the flag avoids rendering the response
+//! twice.
 
 use std::cell::Cell;
 

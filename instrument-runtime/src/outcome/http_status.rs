@@ -1,6 +1,6 @@
-//! [`HttpStatus`]: the trait of types that know their HTTP status.
+//! [`HttpStatus`], the trait of types whose values have an HTTP status.
 
-/// A type that knows the HTTP status with which it is answered.
+/// A type whose values have an HTTP status, such as a response or an error.
 ///
 /// The attribute calls `http_status` on the return value of the function, or on the `Ok`
 /// or `Err` value inside it. The status becomes the label `http_status`, and the label
@@ -36,7 +36,7 @@
 /// ```
 #[diagnostic::on_unimplemented(
     message = "the HTTP status of `{Self}` is not known",
-    note = "derive it: `#[derive(HttpStatus)]` with `#[http_status(404)]`, or implement `HttpStatus`",
+    note = "write `#[derive(HttpStatus)]` and `#[http_status(404)]` on the type, or implement `HttpStatus`",
     note = "for a framework's own type, enable the framework's feature of `instrument-runtime`"
 )]
 pub trait HttpStatus {

@@ -9,11 +9,11 @@ pub(crate) mod answered;
 pub(crate) mod http_status;
 pub(crate) mod probe;
 
-/// How a call that returned ended: the return type of an `outcome = …` function.
+/// The outcome of a call that returned. An `outcome = …` function returns this type.
 ///
-/// Determines the label `outcome`, and `http_status` or `grpc_status` if a status is
-/// known. The outcomes `panicked` and `cancelled` are not here, because no value is
-/// returned in these cases; the attribute detects them itself.
+/// Determines the label `outcome`, and the label `http_status` or `grpc_status` if a
+/// status is known. There is no variant for the outcomes `panicked` and `cancelled`,
+/// because such a call returns no value. The attribute detects these outcomes itself.
 ///
 /// # Examples
 ///
@@ -61,8 +61,8 @@ impl Outcome {
         self.end().outcome_label()
     }
 
-    /// Returns the end that this outcome stands for. `const`, because the compiler often
-    /// knows the outcome.
+    /// Returns the corresponding end. A `const fn`, because the outcome is often known at
+    /// compile time.
     #[inline]
     pub(crate) const fn end(self) -> End {
         match self {
@@ -98,7 +98,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// Returns the first of both that is not `None`.
+    /// Returns `self`, or `other` if `self` is `None`.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
         match self {
@@ -108,7 +108,7 @@ impl Protocol {
     }
 }
 
-/// One of the ways in which a call can end, as far as labels distinguish them. A series
+/// How a call ended, to the extent that labels show it: an outcome and a status. A series
 /// caches handles for each end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {

@@ -1,5 +1,5 @@
-//! Finds out from a function's return type which parts of the returned value tell the
-//! outcome.
+//! Finds out from a function's return type how to read the outcome from the returned
+//! value.
 //!
 //! # Autoderef specialization
 //!
@@ -33,8 +33,9 @@
 //!                   Otherwise<T>          always                Nothing
 //! ```
 //!
-//! Each result of `told` implements [`Side`], which reads the value. `OfResult` or
-//! `OfValue` with two sides implement [`Teller`], which the call asks for the outcome.
+//! Each result of `told` implements [`Side`], which reads one part of the value. A tuple
+//! of `OfResult` or `OfValue` and two sides implements [`Teller`], from which the call
+//! gets the outcome.
 //!
 //! Without the feature of a framework, its rungs are left out. The decision is made where
 //! the macro expands, because only there is the type concrete. Type aliases are resolved
@@ -66,10 +67,11 @@ impl<R> Probe<R> {
     pub const NEW: Self = Self(PhantomData);
 }
 
-/// Returns a probe for the output type of a future, for an output type without a name.
+/// Returns a probe for the output type of a future. Used if the output type cannot be
+/// named.
 ///
-/// Takes the future by value and returns it. With a borrow, the caller's future would
-/// reserve a second slot for the future.
+/// Takes the future by value and returns it. If the future were borrowed, the future of
+/// the caller would reserve space for it twice.
 pub fn probe<R, F: Future<Output = R>>(future: F) -> (F, Probe<R>) {
     (future, Probe::NEW)
 }
@@ -108,24 +110,24 @@ pub struct OfResult;
 #[derive(Clone, Copy, Debug)]
 pub struct OfValue;
 
-/// Reads what one side of the return type tells: the `Ok` value, the `Err` value, or the
-/// value itself.
+/// Reads the outcome from one part of the return value: the `Ok` value, the `Err` value,
+/// or the whole value.
 ///
 /// A side that does not look at the value is implemented for every `T`. The bound on the
-/// rung has already selected the side; repeated here, the bound would also have to hold
-/// for the lifetimes in the function's own type.
+/// rung has already selected the side. If the bound were repeated here, it would also
+/// have to hold for the lifetimes in the function's own type.
 pub trait Side<T> {
-    /// The kind of status that the side tells. It is known before the call ends, so a
-    /// call that never returns gets the status of its protocol too.
+    /// The kind of status that the type has. It is known before the call ends, so a call
+    /// that panics or is cancelled gets a status too.
     const PROTOCOL: Protocol = Protocol::None;
-    /// Whether a framework can make a response of the type, so that a function that
-    /// returns it may be a handler.
+    /// Whether a framework can convert the type into a response. Only then can the
+    /// function be a handler.
     const IS_ANSWER: bool = true;
     /// Whether the type is text or bytes, which every framework sends with status 200.
     const IS_TEXT: bool = false;
 
-    /// Returns the outcome that the value tells. `is_request`: the call's method is
-    /// known.
+    /// Returns the outcome, or `None` if the value does not determine it. `is_request` is
+    /// whether the method of the call is known.
     fn tell(_value: &T, _is_request: bool) -> Option<Outcome> {
         None
     }
@@ -215,9 +217,10 @@ text!(&str String Cow<'_, str> &[u8] Vec<u8> hyper::body::Bytes);
 /// Implements [`Tells`] without a status, for errors of other crates for which actix-web
 /// implements `ResponseError`.
 ///
-/// Without this, they would have a status if the feature `actix-web` is enabled. Cargo
-/// unifies features, so another crate could change what a function counts. Inside
-/// actix-web's middleware, the status that was sent is counted.
+/// Otherwise these errors would have a status only if the feature `actix-web` is enabled.
+/// Cargo unifies features, so another crate could change what a function counts. In a
+/// request that our middleware for actix-web counts, the status of the response is
+/// counted.
 macro_rules! no_status {
     ($($error:ty)*) => {
         $(impl Tells for $error {})*
@@ -237,7 +240,7 @@ no_status! {
 
 #[cfg(feature = "actix-web")]
 side!(
-    /// An error for which actix-web can make a response.
+    /// An error that actix-web can convert into a response.
     ActixError, on IfResponseError, for <T: actix_web::ResponseError>, then IfIntoResponse
 );
 #[cfg(not(feature = "actix-web"))]
@@ -245,7 +248,7 @@ use IfIntoResponse as IfResponseError;
 
 #[cfg(feature = "axum")]
 side!(
-    /// A type of which axum can make a response, whose status only axum knows.
+    /// A type that axum can convert into a response. Only axum knows the status.
     AxumAnswer, on IfIntoResponse, for <T: axum::response::IntoResponse>, then IfResponder
 );
 #[cfg(not(feature = "axum"))]
@@ -256,7 +259,8 @@ impl<T> Side<T> for AxumAnswer {}
 
 #[cfg(feature = "actix-web")]
 side!(
-    /// A type of which actix-web can make a response, whose status only actix-web knows.
+    /// A type that actix-web can convert into a response. Only actix-web knows the
+    /// status.
     ActixAnswer, on IfResponder, for <T: actix_web::Responder>, then Otherwise
 );
 #[cfg(not(feature = "actix-web"))]
@@ -266,7 +270,7 @@ use Otherwise as IfResponder;
 impl<T> Side<T> for ActixAnswer {}
 
 side!(
-    /// Any other type. It tells nothing.
+    /// Any other type. It has no status.
     Nothing, on Otherwise, for <T>
 );
 
@@ -280,14 +284,14 @@ pub trait Teller<R> {
     const PROTOCOL: Protocol;
     /// See `Side::IS_ANSWER`.
     const IS_ANSWER: bool;
-    /// Whether an `outcome = …` argument decides.
+    /// Whether the outcome comes from an `outcome = …` argument.
     const IS_JUDGE: bool = false;
 
-    /// Returns the outcome. `is_request`: the call's method is known.
+    /// Returns the outcome. `is_request` is whether the method of the call is known.
     fn tell(&self, value: &R, is_request: bool) -> Outcome;
 }
 
-/// Returns the outcome of a value that counts as a success if it tells nothing else.
+/// Returns the outcome of a value that counts as a success if it has no status.
 fn ok<T, S: Side<T>>(value: &T, is_request: bool) -> Outcome {
     S::tell(value, is_request).unwrap_or(if S::IS_TEXT && is_request {
         Outcome::HttpStatus(200)
@@ -317,8 +321,8 @@ impl<R, S: Side<R>, NoSide> Teller<R> for (OfValue, S, NoSide) {
     }
 }
 
-/// The teller of a function that never returns. On stable Rust, the type `!` satisfies no
-/// bound.
+/// The teller of a function that never returns. There is no value to read, and `!`
+/// implements none of the traits on the ladder.
 pub const BY_NOTHING: (OfValue, Nothing, Nothing) = (OfValue, Nothing, Nothing);
 
 /// The teller of a function with an `outcome = …` argument.

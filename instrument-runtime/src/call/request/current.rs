@@ -43,7 +43,7 @@ impl Poll {
     }
 }
 
-/// Identifies a thread among the living ones, by the address of a thread-local.
+/// Identifies a thread among all running threads, by the address of a thread-local.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ThreadMark(usize);
 

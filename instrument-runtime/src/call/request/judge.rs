@@ -8,25 +8,25 @@ use crate::outcome::Protocol;
 
 /// What happens to a call that starts.
 pub(super) enum Verdict {
-    /// It joins the request as its handler.
+    /// The call joins the request as its handler.
     Joins(By),
-    /// It could be the handler, but the evidence is missing. It is counted by itself, and
-    /// while it runs, no other call is inferred to be the handler.
+    /// The call could be the handler, but the evidence is missing. The call is counted by
+    /// itself. While it runs, no other call is inferred to be the handler.
     Doubtful,
-    /// It is counted by itself.
+    /// The call is counted by itself.
     ByItself,
 }
 
 /// How a function's names (its method and endpoint) compare with those of the request.
 #[derive(PartialEq, Eq)]
 enum Names {
-    /// They do not decide: the method or the endpoint is not given.
+    /// The names do not decide, because the function has no method or no endpoint.
     Nothing,
-    /// Both are the request's.
+    /// Both names match the request.
     Same,
-    /// The endpoint is not the request's.
+    /// The endpoint does not match the request.
     OtherEndpoint,
-    /// The method is not the request's.
+    /// The method does not match the request.
     OtherMethod,
 }
 
@@ -56,7 +56,7 @@ impl Request {
             return Names::OtherMethod;
         }
         let Some(endpoint) = site.endpoint() else {
-            // Many functions have the same method.
+            // The method alone does not decide: many functions have the same method.
             return Names::Nothing;
         };
         let is_endpoint = match (state.route.as_deref(), state.candidate.as_deref()) {
@@ -118,15 +118,15 @@ impl Request {
 
     /// Returns whether axum has handed the request over to this very call.
     ///
-    /// axum takes the request apart for its last extractor, and calls the handler as soon
-    /// as that extractor is done. Only an extractor of the body can take longer than the
-    /// poll in which the request was taken apart.
+    /// axum takes the request apart for the last extractor of the handler, and calls the
+    /// handler as soon as this extractor is done. Only an extractor of the body can take
+    /// longer than the poll in which the request was taken apart.
     fn is_handed_to(state: &State, extracts: Extracts) -> bool {
         let HandedOver::In(poll) = state.handed_over else {
             return false;
         };
         if extracts.is_request() {
-            // If the argument were known to be this request, `is_carried` would hold.
+            // The argument is not known to be this request: `is_carried` is false.
             false
         } else if extracts.has_body() {
             extracts.is_telling()
@@ -136,7 +136,8 @@ impl Request {
     }
 }
 
-/// Returns whether `route` is `endpoint`, or ends with it at a `/` (in nested routers).
+/// Returns whether `route` is `endpoint`, or ends with an `endpoint` that begins with `/`
+/// (in nested routers).
 fn ends_with(route: &str, endpoint: &str) -> bool {
     route == endpoint || endpoint.starts_with('/') && route.ends_with(endpoint)
 }

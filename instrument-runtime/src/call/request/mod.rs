@@ -19,89 +19,95 @@
 //! extensions of the framework's request leads to the `Request`, also on another task or
 //! thread.
 //!
-//! A call looks up the thread's current request only when it starts, and keeps a
-//! [`Ticket`] for it. A call that joined a request therefore ends in that request,
-//! whichever request is current by then. Later look-ups only compare: they detect a call
-//! that was moved out of its request, and one that was given up within it.
+//! A call looks up the thread's current request when it starts, and keeps a [`Ticket`]
+//! for this request. A call that has joined a request therefore ends in that request,
+//! whichever request is current by then. Later look-ups only compare the current request
+//! with the ticket. They detect a call that was moved out of its request, and a call that
+//! was dropped while its request went on.
 //!
 //! # Which call is the handler
 //!
-//! A call that starts while a request is current is judged in this order:
+//! A call that starts while a request is current is judged by these rules, in this order:
 //!
-//! 1. **Never**: `handler = false`, or middleware (a function that takes a `Next`). The
-//!    call is counted by itself.
-//! 2. **The attribute**: `handler`. The call joins, unless another claim is active.
-//! 3. **Names**: the function has a method and an endpoint. If both are the request's,
-//!    the call joins, unless another claim is active. The endpoint must be the matched
-//!    route, or the end of it at a `/`; if no route is known, it must match the request's
-//!    path. If the method is another one, the call is counted by itself.
-//! 4. **Inference** (`Request::infer`): the call joins if no other claim is in the way,
-//!    no call is in doubt, nothing was released before, and the framework's evidence is
-//!    there:
-//!    - all but actix-web: one of the arguments carries this very request, and the return
-//!      type is a response (on tonic: a gRPC response or status; on tower: a type that
-//!      tells an HTTP status);
-//!    - axum: the request was handed over (no token is left), the arguments are
+//! 1. **Never**: the attribute says `handler = false`, or the function is middleware (it
+//!    takes a `Next`). The call is counted by itself.
+//! 2. **The attribute** says `handler`. The call joins, unless another claim is active.
+//! 3. **Names**: the function has a method and an endpoint. If both match the request,
+//!    the call joins, unless another claim is active. A function for `GET` matches a
+//!    `HEAD` request too. The endpoint must be the matched route, or a suffix of it that
+//!    begins with `/`. If no route is known, the endpoint must match the path of the
+//!    request. A call with a different method is counted by itself.
+//! 4. **Inference** (`Request::infer`): the call joins if no other claim excludes it (see
+//!    the table), no call is in doubt, no claim was released before, and there is
+//!    evidence:
+//!    - On axum, tonic and tower: one of the arguments carries this very request, and the
+//!      return type is a response. On axum, all arguments must also be extractors. On
+//!      tonic, the return type must have a gRPC status, and on tower an HTTP status.
+//!    - On axum: the request was handed over (no token is left), the arguments are
 //!      extractors, and the function returns a response. A function without a body
 //!      extractor must start in the poll in which the request was handed over, before any
-//!      other annotated function. A body extractor must be one that helpers seldom take:
-//!      not `String`, `Bytes` or `Body`;
-//!    - actix-web: a route has matched, the arguments are extractors, one of them is an
-//!      extractor that helpers seldom take, and the function returns a response.
+//!      other annotated function. A body extractor must be of a type that helpers seldom
+//!      take, and not `String`, `Bytes` or `Body`.
+//!    - On actix-web: a route has matched, the arguments are extractors, the type of one
+//!      of them is a type that helpers seldom take, and the function returns a response.
 //!
-//!    An explicit endpoint that is not the request's rules out all evidence but the
-//!    first.
+//!    If the function has an explicit endpoint that does not match the request, only the
+//!    first kind of evidence counts.
 //!
-//! A call that could be the handler by its types, but lacks the evidence, is *in doubt*:
-//! it is counted by itself, and while it runs, nothing is inferred.
+//! A call that could be the handler by its types, but lacks the evidence, is *in doubt*.
+//! It is counted by itself. No other call is inferred to be the handler while it runs.
 //!
 //! # The states of a claim
 //!
 //! A request has at most one *claim*: the call that is its handler, as far as is known
-//! now. A claim by 2 or 3 is *stated* (`By::Word`). A claim by 4 is *inferred*
+//! now. A claim by rule 2 or 3 is *stated* (`By::Word`). A claim by rule 4 is *inferred*
 //! (`By::Inference`), and tentative until the head of the response goes out. A claim is
 //! *active* until its call ends.
 //!
 //! To *release* a claim means to take the call out of the request again. The request goes
 //! back to the series of its route. The call is counted in its own series: with its end
-//! if it has ended, in progress otherwise. After a release, nothing is inferred any more
-//! in this request.
+//! if it has ended, in progress otherwise. After a release, no other call is inferred to
+//! be the handler of this request.
 //!
-//! Each row is an event, each column a state of the claim. "Joins" and "by itself" are
-//! about the call that starts; everything else is about the claim or the request. A dash
-//! means no effect, an empty cell that the event cannot happen.
+//! Each row of the table is an event, and each column is a state of the claim. "Joins",
+//! "by itself" and "replaces" describe the call that starts. The other entries describe
+//! the claim or the request. A dash means that the event has no effect. In the state of
+//! an empty cell, the event cannot happen.
 //!
-//! | event                                  | no claim  | inferred, active | inferred, ended | stated, active | stated, ended |
-//! |----------------------------------------|-----------|------------------|-----------------|----------------|---------------|
-//! | a call starts outside its poll (1)     | —         | released         | —               | —              | —             |
-//! | a call by 2 or 3 starts (2)            | joins     | by itself        | replaces it     | by itself      | replaces it   |
-//! | a call by 4 starts                     | joins     | by itself        | by itself (3)   | by itself      | by itself     |
-//! | its call is polled elsewhere (4)       |           | released         |                 | —              |               |
-//! | its call returns, panics or is dropped |           | ended            |                 | ended          |               |
-//! | a router finds the route (5)           | moves     | moves            | released, moves | moves          | moves         |
-//! | the head of the response goes out      | counted   | released         | joined (6)      | joined         | joined        |
-//! | the layer's future is dropped          | counted   | released         | joined (7)      | joined         | joined        |
+//! | event                                            | no claim | inferred, active | inferred, ended | stated, active | stated, ended |
+//! |--------------------------------------------------|----------|------------------|-----------------|----------------|---------------|
+//! | a call starts outside the claim's polls (1)      | —        | released         | —               | —              | —             |
+//! | a call that matches rule 2 or 3 starts (2)       | joins    | by itself        | replaces        | by itself      | replaces      |
+//! | a call that matches rule 4 starts                | joins    | by itself        | by itself (3)   | by itself      | by itself     |
+//! | the claim's call is polled elsewhere (4)         |          | released         |                 | —              |               |
+//! | the claim's call returns, panics, or is dropped  |          | ended            |                 | ended          |               |
+//! | a router finds the route (5)                     | moves    | moves            | released, moves | moves          | moves         |
+//! | the head of the response goes out                | counted  | released         | joined (6)      | joined         | joined        |
+//! | the layer's future is dropped                    | counted  | released         | joined (7)      | joined         | joined        |
 //!
-//! 1. The new call starts while the request is current, but not inside the poll of the
-//!    claim's call: on another thread, or while the claim's call is suspended. A handler
-//!    calls everything else that runs at the same time, so the inferred call is not the
-//!    handler. After the release, the new call is judged as in the column "no claim".
+//! 1. The new call starts while the request is current, but not inside a poll of the
+//!    claim's call: it starts on another thread, or while the claim's call is suspended.
+//!    While a handler runs, other calls of its request start only inside the handler's
+//!    polls, so the inferred call is not the handler. After the release, the new call is
+//!    judged as in the column "no claim".
 //! 2. A call that replaces an ended claim is a retry by middleware. The replaced call is
 //!    counted by itself.
-//! 3. If both calls are of the same function, the new call replaces the ended one: this
-//!    is a retry too.
-//! 4. The call is polled while another request or none is current, because it was spawned
-//!    as a task or is shared between requests.
+//! 3. If the new call and the ended call are calls of the same function, the new call
+//!    replaces the ended call, because this is a retry too.
+//! 4. The call is polled while a different request, or no request, is current: it was
+//!    spawned as a task, or it is shared between requests.
 //! 5. The request moves to the series of the route. An inferred claim that has ended is
 //!    released, because a router finds the route before it calls the handler.
-//! 6. If the call was cancelled, the claim is released instead: the call was given up (by
-//!    a time-out, for example), and something else has produced the response.
-//! 7. If the call was dropped in a poll of the request, the claim is released instead:
-//!    the call was given up before the client left. If it was dropped together with the
-//!    layer's future, it stays joined, and the request is counted as cancelled.
+//! 6. If the call was cancelled, the claim is released instead. Middleware has dropped
+//!    the call (after a time-out, for example), so the call has not produced the
+//!    response.
+//! 7. If the call was dropped during a poll of the request, the claim is released
+//!    instead, because middleware dropped the call before the client disconnected. If the
+//!    call was dropped together with the layer's future, it stays joined, and the request
+//!    is counted as cancelled.
 //!
-//! "Joined" and "counted" end the request: it is counted in the series of its handler, or
-//! in the series of its route if there is no claim.
+//! The last two events end the request. A request with the entry "joined" is counted in
+//! the series of its handler, any other request in the series of its route.
 
 #![cfg_attr(
     not(all(feature = "axum", feature = "actix-web", feature = "tonic")),
@@ -163,9 +169,9 @@ impl Framework {
 /// What a call can show as evidence that it is the handler of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Evidence<'a> {
-    /// The kind of status that the return type tells.
+    /// The kind of status that the return type has.
     pub(crate) protocol: Protocol,
-    /// Whether a framework can make a response of the return type.
+    /// Whether a framework can convert the return type into a response.
     pub(crate) is_answer: bool,
     pub(crate) extracts: ExtractsOf,
     /// The request that one of the arguments carries.
@@ -178,10 +184,11 @@ pub(crate) struct Start {
     pub(crate) framework: Framework,
     pub(crate) method: &'static str,
     pub(crate) route: Option<Route>,
-    /// The route, if it turns out that a handler exists there (gRPC paths).
+    /// The path of a gRPC request. It becomes the route once a handler is known to exist
+    /// there.
     pub(crate) candidate: Option<Route>,
-    /// The path, if no route is known. It is compared with endpoints, and never becomes a
-    /// label.
+    /// The path, if no route is known. Only compared with endpoints. Never becomes a
+    /// label, because its cardinality is unbounded.
     pub(crate) path: Option<Box<str>>,
 }
 
@@ -242,7 +249,7 @@ struct State {
 #[derive(Debug)]
 enum HandedOver {
     No,
-    /// Handed over during this poll of a layer, or outside any poll.
+    /// Handed over during this poll of a layer. `None` outside any poll.
     In(Option<Poll>),
 }
 
@@ -307,7 +314,8 @@ pub(crate) struct CallId(u32);
 impl CallId {
     const INFERRED: u32 = 1 << 31;
 
-    /// Returns whether the claim is inferred, so that the request must see every poll.
+    /// Returns whether the claim is inferred. Only such a call reports its polls to the
+    /// request.
     #[inline]
     pub(crate) fn is_inferred(self) -> bool {
         self.0 & Self::INFERRED != 0
@@ -436,7 +444,7 @@ impl Request {
         }) = state.claim
             && (polled_on.is_none() || polled_on != ThreadMark::current())
         {
-            // The new call runs beside the claim's call, not inside it, so that call is
+            // The new call does not run inside the claim's call, so the claim's call is
             // not the handler.
             self.release(&mut state);
         }
@@ -486,8 +494,8 @@ impl Request {
         {
             let stays = match claim.stage {
                 Stage::Active(_) => false,
-                // A cancelled call was either dropped together with the request, or given
-                // up while the request went on.
+                // A cancelled call stays only if it was dropped together with the
+                // request, and not if it was dropped while the request went on.
                 Stage::Ended {
                     end, is_given_up, ..
                 } => !is_given_up && (is_dropped || !end.is_cancelled()),
@@ -510,7 +518,8 @@ impl Request {
         }
         let end = match state.claim.as_ref().map(|claim| claim.stage) {
             Some(Stage::Ended { end, .. }) if end.is_panicked() => end.answered_with(answer),
-            // An `outcome = …` function may call a success status a failure.
+            // An `outcome = …` function may classify a response with a success status as
+            // a failure.
             Some(Stage::Ended {
                 end,
                 is_judged: true,
@@ -564,7 +573,8 @@ impl Request {
         call.series.ended(end, nanos);
     }
 
-    /// An inferred call is polled again. `is_here`: this request is current.
+    /// Records that an inferred call is polled again. `is_here` is whether this request
+    /// is current.
     fn resumed(&self, id: CallId, is_here: bool) {
         let mut state = self.lock();
         if let Some(claim) = &mut state.claim
@@ -580,7 +590,7 @@ impl Request {
         }
     }
 
-    /// A poll of an inferred call has returned `Pending`.
+    /// Records that a poll of an inferred call has returned `Pending`.
     fn suspended(&self, id: CallId) {
         let mut state = self.lock();
         if let Some(claim) = &mut state.claim
@@ -665,7 +675,7 @@ impl Claim {
     }
 }
 
-/// What a call holds of the request that keeps track of it.
+/// The handle of a call to the request that keeps track of the call.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     id: CallId,
@@ -682,8 +692,8 @@ impl Ticket {
             .is_some_and(|claim| claim.id == self.id)
     }
 
-    /// Reports the end of the call. `is_judged`: the outcome comes from an `outcome = …`
-    /// argument.
+    /// Reports the end of the call. `is_judged` is whether the outcome comes from an
+    /// `outcome = …` argument.
     #[cold]
     pub(crate) fn ended(&self, end: End, nanos: u64, is_judged: bool) {
         self.request.call_ended(self.id, end, nanos, is_judged);

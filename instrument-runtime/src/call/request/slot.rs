@@ -1,5 +1,5 @@
-//! [`Slot`]: a layer's handle of a request. [`Token`]: the mark that a layer leaves in the
-//! request's extensions.
+//! [`Slot`] is a layer's handle to a request. [`Token`] is the mark that a layer leaves
+//! in the request's extensions.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,9 +10,9 @@ use crate::outcome::Outcome;
 
 /// A mark that a layer puts into the extensions of a request.
 ///
-/// An inner layer and the function that receives the request find the [`Request`] again
-/// by it. When the last token is dropped, the framework has taken the request apart for
-/// its extractors: the request was handed over.
+/// With the token, an inner layer and the function that receives the request find the
+/// [`Request`] again. When the last token is dropped, the framework has taken the request
+/// apart for its extractors. The request then counts as handed over.
 #[derive(Debug)]
 pub(crate) struct Token(Arc<Request>);
 
@@ -37,7 +37,7 @@ impl Drop for Token {
     }
 }
 
-/// A layer's handle of a request, held by the layer's response future.
+/// A layer's handle to a request, held by the layer's response future.
 ///
 /// Dropping it ends the request: as cancelled, or as panicked during a poll.
 #[derive(Debug)]
@@ -46,13 +46,15 @@ pub(crate) struct Slot {
     request: Option<Arc<Request>>,
     /// Whether this layer counts the request: the outermost one does.
     is_counted_here: bool,
-    /// Not polled yet. The first poll starts the request, or reports the route.
+    /// Whether the slot was not polled yet. The first poll starts the request, or reports
+    /// the route of an inner layer.
     is_new: bool,
     /// The route that an inner layer has found, until the first poll reports it.
     route: Option<Route>,
-    /// During a poll. A slot that is dropped in this state is dropped by unwinding.
+    /// Whether a poll is running. A slot that is dropped during a poll is dropped by
+    /// unwinding.
     is_polled: bool,
-    /// The current poll, or the next one between two polls.
+    /// The current poll. Between two polls, the next poll.
     poll: Poll,
 }
 
@@ -135,7 +137,8 @@ impl Slot {
         polled
     }
 
-    /// Counts the request: the head of a response goes out, or an error in its place.
+    /// Counts the request, because the head of its response goes out, or an error in
+    /// place of a response.
     pub(crate) fn answered(&mut self, answer: Outcome) {
         if let Some(request) = self.request.take()
             && self.is_counted_here
@@ -160,8 +163,10 @@ impl Slot {
         self.over(true);
     }
 
-    /// Moves the request into another slot, to be answered later: with the response's
-    /// body, or when the server renders an error. The handler is settled now.
+    /// Moves the request into a new slot, for a response that is known only later: at the
+    /// end of a gRPC body, or when actix-web's server renders an error.
+    ///
+    /// Decides at once whether an inferred claim stays.
     pub(crate) fn take(&mut self) -> Self {
         if let Some(request) = &self.request
             && self.is_counted_here
