@@ -22,8 +22,8 @@ pub(crate) enum Endpoint {
     Constant(Path),
 }
 
-/// The arguments after their checks. Each has the span of its name, for errors that
-/// only the function or the `impl` block reveals.
+/// The checked arguments. Each argument keeps the span of its name, for errors that are
+/// found later, when the function or the `impl` block is checked.
 #[derive(Clone, Default)]
 pub(crate) struct Args {
     pub(crate) endpoint: Option<(Span, Endpoint)>,
@@ -84,7 +84,7 @@ impl Args {
                 once(&mut self.endpoint, &name, (span, endpoint))
             }
             "method" => {
-                let method = string(&name, "GET", input)?;
+                let method = string(&name, "a string literal", "GET", input)?;
                 method::validate(&method)?;
                 once(&mut self.method, &name, (span, method))
             }
@@ -188,7 +188,7 @@ fn value<T: Parse>(name: &Ident, example: &str, input: ParseStream<'_>) -> syn::
     input.parse()
 }
 
-/// Parses what follows `handler`: nothing, `= true` or `= false`.
+/// Parses the tokens after `handler`: none, `= true` or `= false`.
 fn is_handler(name: &Ident, input: ParseStream<'_>) -> syn::Result<bool> {
     let takes = "write `handler` or `handler = false`";
     if input.peek(syn::token::Paren) {
@@ -231,7 +231,8 @@ fn endpoint(name: &Ident, input: ParseStream<'_>) -> syn::Result<Endpoint> {
     {
         return value(name, "PATH", input).map(Endpoint::Constant);
     }
-    let literal = string(name, "/users/{id}", input)?;
+    let expected = "a string literal or the path of a constant";
+    let literal = string(name, expected, "/users/{id}", input)?;
     if literal.value().is_empty() {
         return Err(syn::Error::new(
             literal.span(),
@@ -241,8 +242,13 @@ fn endpoint(name: &Ident, input: ParseStream<'_>) -> syn::Result<Endpoint> {
     Ok(Endpoint::Literal(literal))
 }
 
-/// Parses a string literal.
-fn string(name: &Ident, example: &str, input: ParseStream<'_>) -> syn::Result<LitStr> {
+/// Parses a string literal. The error says `expected` and shows `example`.
+fn string(
+    name: &Ident,
+    expected: &str,
+    example: &str,
+    input: ParseStream<'_>,
+) -> syn::Result<LitStr> {
     let mut found: Expr = value(name, &format!("\"{example}\""), input)?;
     // A fragment `$path:literal` of `macro_rules!` arrives in a group without delimiters.
     while let Expr::Group(group) = found {
@@ -256,7 +262,7 @@ fn string(name: &Ident, example: &str, input: ParseStream<'_>) -> syn::Result<Li
         other => Err(syn::Error::new(
             other.span(),
             format!(
-                "`{name}` must be a string literal, found `{}`: write `{name} = \"{example}\"`",
+                "`{name}` must be {expected}, found `{}`: write `{name} = \"{example}\"`",
                 quote::quote!(#other)
             ),
         )),

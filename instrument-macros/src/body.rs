@@ -1,11 +1,11 @@
-//! Recognizes bodies that consist of one future, which can be wrapped where it stands.
+//! Recognizes bodies that consist of one future. Such a future can be wrapped in place.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 use crate::tokens::{self, is_box_pin, is_ident, is_punct};
 
 /// Whether the tokens are `async { … }` or `async move { … }` and nothing else. Such a
-/// body runs no statement and returns nothing before it creates its future.
+/// body runs no statement and cannot return before it creates its future.
 pub(crate) fn is_async_block(tokens: &TokenStream) -> bool {
     let mut tokens = tokens.clone().into_iter().peekable();
     let starts = tokens.next().is_some_and(|token| is_ident(&token, "async"));
@@ -31,9 +31,11 @@ pub(crate) fn ends_in_async_block(tokens: &TokenStream) -> bool {
     }
 }
 
-/// Splits a body that is `Box::pin(…)` and nothing else, as `#[async_trait]` writes it,
-/// into the path before the parentheses and the future between them. Returns `None` if
-/// the function may return before it has created the future.
+/// Splits a body that is only `Box::pin(future)`, as `#[async_trait]` writes it. Returns
+/// the path `Box::pin` and the future.
+///
+/// Returns `None` for any other body, and if the function may return before it has
+/// created the future.
 pub(crate) fn boxed_future(body: &TokenStream) -> Option<(TokenStream, TokenStream)> {
     let mut tokens: Vec<TokenTree> = body.clone().into_iter().collect();
     let Some(TokenTree::Group(group)) = tokens.pop() else {

@@ -35,8 +35,8 @@ struct Binding {
 }
 
 impl Captures {
-    /// Collects the variables that the arguments bind. Replaces a `_` pattern by a name,
-    /// because an argument without a name cannot be captured.
+    /// Collects the variables that the arguments bind. Replaces each `_` pattern with a
+    /// name, because an argument without a name cannot be captured.
     pub(crate) fn of(sig: &mut Signature) -> Self {
         let mut bindings = Vec::new();
         let mut wild = Vec::new();
@@ -98,10 +98,12 @@ impl Captures {
             .collect()
     }
 
-    /// Whether the body does not read one of the variables, or assigns to one of them.
-    /// rustc would warn that the captured value is never read (`unused_assignments`). For
-    /// an unread argument it already gives a warning; an assigned argument is fine in the
-    /// plain function.
+    /// Whether rustc's lint `unused_assignments` may warn about the capture of a
+    /// variable: the body does not read the variable, or assigns to it.
+    ///
+    /// The expansion allows the lint in this case. rustc already reports an unread
+    /// argument with another lint, and an assignment may be correct in the plain
+    /// function.
     pub(crate) fn may_be_unread(&self, body: &TokenStream) -> bool {
         self.bindings.iter().any(|Binding { ident, .. }| {
             let name = ident.to_string();
@@ -110,7 +112,7 @@ impl Captures {
         })
     }
 
-    /// Returns statements that read the variables of which the body only assigns fields.
+    /// Returns statements that read each variable whose fields the body only assigns.
     /// rustc reports such a variable as unused once it is captured, even if its `Drop`
     /// reads the fields.
     pub(crate) fn extra_reads(&self, body: &TokenStream) -> TokenStream {
@@ -175,7 +177,8 @@ fn bound(pat: &Pat, idents: &mut Vec<Ident>) {
             subpat,
             ..
         }) => {
-            // A name with a capital is most likely a constant or a unit struct.
+            // A name that begins with a capital letter is most likely a constant or a
+            // unit struct.
             let binds = mutability.is_some()
                 || subpat.is_some()
                 || !ident.to_string().starts_with(char::is_uppercase);
@@ -304,7 +307,7 @@ fn allow_field_assignments(tokens: TokenStream, names: &[String]) -> TokenStream
     allowed
 }
 
-/// Does the same inside the blocks among the tokens.
+/// Calls [`allow_field_assignments`] for the content of each block among the tokens.
 fn allow_field_assignments_within(tokens: &[TokenTree], names: &[String]) -> TokenStream {
     tokens
         .iter()

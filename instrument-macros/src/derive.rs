@@ -17,8 +17,8 @@ pub(crate) fn http_status(input: TokenStream) -> TokenStream {
     match StatusImpl::parse(&input) {
         Ok(statuses) => statuses.expand(&input),
         Err(error) => {
-            // Without an implementation beside the error, each use of the trait would be
-            // one more error.
+            // The stub implements the trait, so that the uses of the trait do not cause
+            // further errors.
             let stub = implementation(
                 &syn::parse_quote!(::instrument_runtime),
                 &input.ident,
@@ -109,7 +109,8 @@ impl StatusImpl {
                 if let Some((span, GivenStatus::Transparent)) = outer.status {
                     return Err(syn::Error::new(
                         span,
-                        "`transparent` does not apply to a whole enum: put it on the variants that have one \
+                        "`transparent` does not apply to a whole enum: write \
+                         `#[http_status(transparent)]` above each variant that has exactly one \
                          field",
                     ));
                 }
@@ -142,8 +143,8 @@ impl StatusImpl {
             Data::Union(data) => {
                 return Err(syn::Error::new(
                     data.union_token.span(),
-                    "`HttpStatus` cannot be derived for a union, which does not know its active \
-                     field: implement it by hand",
+                    "`HttpStatus` cannot be derived for a union, because the active field is not \
+                     known: implement `HttpStatus` by hand",
                 ));
             }
         };
@@ -172,8 +173,8 @@ impl StatusImpl {
                 }
             })
             .collect();
-        // For an enum without variants, `match self {}` does not compile: a reference is
-        // never uninhabited to the compiler.
+        // For an enum without variants, `match self {}` does not compile, because the
+        // compiler treats every reference type as inhabited.
         let body = if arms.is_empty() {
             quote!(match *self {})
         } else {
@@ -238,7 +239,7 @@ impl StatusAttr {
 }
 
 impl GivenStatus {
-    /// Checks that the status suits these fields.
+    /// Checks that the type or variant has the fields that the status needs.
     fn for_fields(&self, span: Span, fields: &Fields) -> syn::Result<StatusSource> {
         match self {
             Self::Code(status) => Ok(StatusSource::Code(*status)),

@@ -1,6 +1,6 @@
 //! Decides from the attribute and the signature whether a function can be the handler of
-//! a request. If they leave it open, the runtime decides by the types of the arguments
-//! and, when the function is called, by the request.
+//! a request. If the attribute and the signature do not decide, the runtime examines the
+//! types of the arguments and, when the function is called, the request.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -14,7 +14,7 @@ use crate::function::{Body, is_cfg};
 use crate::output::last_name;
 use crate::tokens::may_use;
 
-/// Whether the function can be a handler, as the call site in the expansion states it.
+/// Whether the function can be a handler. The call site in the expansion states the role.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     /// The types of the arguments and the request decide.
@@ -24,11 +24,13 @@ enum Role {
     Helper,
     /// `handler` is among the arguments of the attribute.
     Handler,
-    /// `handler = false` is, or the function is middleware.
+    /// `handler = false` is among the arguments of the attribute, or the function is
+    /// middleware.
     Never,
 }
 
-/// What the expansion contains for the decision whether the function is a handler.
+/// The parts of the expansion with which the runtime decides whether the function is a
+/// handler.
 pub(crate) struct Handler {
     role: Role,
     types: ArgumentTypes,
@@ -36,18 +38,21 @@ pub(crate) struct Handler {
     request: Option<Ident>,
 }
 
-/// What the expansion contains about the types of the function's arguments.
+/// The types of the function's arguments, as far as they are in the expansion.
 enum ArgumentTypes {
-    /// Nothing: the decision does not depend on the types, or there are no arguments.
+    /// The expansion contains no types, because the decision does not depend on them or
+    /// because there are no arguments.
     NotAsked,
-    /// That they are unknown: one of them cannot be repeated in the body.
+    /// The expansion says that the types are unknown, because one type cannot be repeated
+    /// in the body.
     CannotBeAsked,
-    /// The types, for the runtime to test whether each of them is an extractor.
+    /// The expansion contains the types. The runtime finds out whether each is an
+    /// extractor.
     Asked(Vec<Type>),
 }
 
 impl Handler {
-    /// Decides what the expansion contains.
+    /// Decides which role the function has, and which evidence the expansion contains.
     ///
     /// `said` is the value of the argument `handler`. `is_path` is false if the endpoint
     /// is a literal that does not begin with `/`. `is_named` is true if the function has
@@ -63,7 +68,7 @@ impl Handler {
             Some(true) => Role::Handler,
             Some(false) => Role::Never,
             None if takes_next(sig) => Role::Never,
-            // An endpoint that is not a path is the name of a function.
+            // An endpoint without a leading `/` names a function, not a route.
             None if !is_path || !takes_requests(sig) => Role::Helper,
             None => Role::Open,
         };
@@ -92,8 +97,8 @@ impl Handler {
         }
     }
 
-    /// Returns the statement that reads from the request argument which request it is,
-    /// before the body takes the argument.
+    /// Returns the statement that looks up the layer's request in the request argument.
+    /// It runs before the body moves the argument.
     pub(crate) fn carried(&self, runtime: &TokenStream) -> TokenStream {
         let Some(request) = &self.request else {
             return TokenStream::new();
@@ -104,8 +109,8 @@ impl Handler {
         }
     }
 
-    /// Adds what the arguments say to the teller. The expression is valid after the
-    /// statement of [`carried`](Self::carried).
+    /// Adds the evidence in the arguments to the teller. The returned expression is valid
+    /// after the statement of [`carried`](Self::carried).
     pub(crate) fn with_arguments(&self, teller: TokenStream, runtime: &TokenStream) -> TokenStream {
         let mixed = Span::mixed_site();
         let arguments = match &self.types {
@@ -171,9 +176,11 @@ fn is_conditional(arg: &PatType) -> bool {
     arg.attrs.iter().any(is_cfg)
 }
 
-/// Whether a type can be repeated in the body. A type that borrows cannot: it would not
-/// meet the `'static` bounds of the frameworks' traits, and no extractor borrows. Neither
-/// can `impl Trait`, which is not allowed there.
+/// Whether a type can be repeated in the body.
+///
+/// A type that borrows cannot: it would not meet the `'static` bounds of the frameworks'
+/// traits, and no extractor borrows. `impl Trait` and `_` cannot either, because they are
+/// not allowed in the body.
 struct CanBeWritten(bool);
 
 impl VisitMut for CanBeWritten {

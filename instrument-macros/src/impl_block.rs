@@ -78,8 +78,9 @@ fn owner(ty: &Type) -> String {
 }
 
 impl ImplBlock {
-    /// Returns the block without the attributes on its methods, for a block that is
-    /// refused. Those attributes would expand again, outside of an annotated block.
+    /// Returns the block without the `#[instrumented]` attributes of its methods, for a
+    /// block that has an error. These attributes would expand again, as if the block were
+    /// not annotated.
     pub(crate) fn unmeasured(self) -> TokenStream {
         let mut content = TokenStream::new();
         content.append_all(&self.inner_attrs);
@@ -183,7 +184,7 @@ fn refuse_on_block(args: &Args) -> syn::Result<()> {
         Some((span, name, value)) => Err(syn::Error::new(
             span,
             format!(
-                "`{name}` applies to one method, not to an `impl` block, which takes `labels` \
+                "`{name}` applies to one method, not to an `impl` block, which takes only `labels` \
                  and `crate`: write `#[instrumented({name}{value})]` on the method"
             ),
         )),
@@ -261,7 +262,7 @@ fn conditional(attr: &Attribute) -> Option<Conditional> {
         })
 }
 
-/// Takes the method's own `#[instrumented(…)]` off it.
+/// Removes the method's own `#[instrumented(…)]` and parses its arguments.
 fn take_own(mut function: Function) -> syn::Result<ConfiguredMethod> {
     let Some(position) = function.attrs.iter().position(is_own) else {
         return Ok(ConfiguredMethod {

@@ -10,8 +10,10 @@ use crate::function::Function;
 use crate::impl_block::ImplBlock;
 use crate::plan::Plan;
 
-/// Returns the tokens that replace the item. On an error, they are the item as the user
-/// wrote it, and the error.
+/// Returns the tokens that replace the item.
+///
+/// If there is an error, these tokens are the item as the user wrote it and a
+/// `compile_error!`. The methods of an `impl` block lose their own `#[instrumented]`.
 pub(crate) fn instrumented(args: TokenStream, item: TokenStream) -> TokenStream {
     expand(args, item.clone()).unwrap_or_else(|error| {
         let error = error.into_compile_error();
@@ -41,8 +43,8 @@ enum ItemKind {
     Impl,
 }
 
-/// Reads the kind of the item from its first tokens, so that an item with a body that is
-/// still being typed gets its expansion, or the right error.
+/// Reads the kind of the item from its first tokens. Does not parse the whole item,
+/// because a body that is still being typed is not valid syntax.
 fn kind(input: ParseStream<'_>) -> syn::Result<ItemKind> {
     Attribute::parse_outer(input)?;
     input.parse::<Visibility>()?;

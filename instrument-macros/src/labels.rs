@@ -31,7 +31,7 @@ const OPENTELEMETRY: [&str; 4] = [
     "rpc_grpc_status_code",
 ];
 
-/// The labels of one function, in the order of the attribute. Their names differ.
+/// The labels of one function, in the order of the attribute. Each name occurs once.
 #[derive(Clone)]
 pub(crate) struct Labels(pub(crate) Vec<Label>);
 
@@ -44,7 +44,7 @@ pub(crate) struct Label {
 /// The expression that gives a label its value.
 #[derive(Clone)]
 pub(crate) enum LabelExpr {
-    /// A string literal. It is part of the call site and costs a call nothing.
+    /// A string literal. It is stored in the call site and adds no cost to a call.
     Literal(String),
     /// An expression to evaluate in each call.
     Dynamic(TokenStream),
@@ -75,8 +75,8 @@ impl Parse for Labels {
 fn parse_label(input: ParseStream<'_>) -> syn::Result<(Ident, Label)> {
     if !input.peek(Ident::peek_any) {
         return Err(input.error(
-            "expected the name of a label, which has letters, digits and `_` and does not begin \
-             with a digit: write `name = value`",
+            "expected the name of a label (ASCII letters, digits and `_`, without a digit at the \
+             beginning): write `name = value`",
         ));
     }
     let ident = Ident::parse_any(input)?;
@@ -114,8 +114,8 @@ fn parse_label(input: ParseStream<'_>) -> syn::Result<(Ident, Label)> {
     Ok((ident, Label { name, value }))
 }
 
-/// Returns `tenant_id` for `tenant-id`, of which `first`, the part before the first `-`,
-/// has been parsed.
+/// Returns the label name with `_` instead of `-`: `tenant_id` for `tenant-id`. `first`
+/// is the part before the first `-`, which has been parsed already.
 fn with_underscores(first: &str, input: ParseStream<'_>) -> String {
     let rest = input.fork();
     let mut name = first.to_owned();

@@ -119,7 +119,8 @@ fn wrap_tail(expr: &mut Expr, wrap: &mut dyn FnMut(Leaf) -> TokenStream) {
                 wrap_tail(&mut arm.body, wrap);
             }
         }
-        // `return` is wrapped elsewhere, and the others have no value.
+        // `WrapReturns` wraps the operand of `return`. `break` and `continue` have no
+        // value.
         Expr::Return(_) | Expr::Break(_) | Expr::Continue(_) => {}
         Expr::Macro(expr) if diverges(&expr.mac) => {}
         _ => *expr = Expr::Verbatim(wrap(Leaf::of(expr))),
@@ -235,7 +236,7 @@ fn is_well_known(found: &Macro) -> bool {
     last.is_some_and(|last| WELL_KNOWN.iter().any(|name| last.ident == name))
 }
 
-/// Whether the macro is one whose expansion never has a value.
+/// Whether the macro is known to diverge.
 fn diverges(found: &Macro) -> bool {
     let last = found.path.segments.last();
     last.is_some_and(|last| {

@@ -1,8 +1,8 @@
 //! The macros of `instrument-runtime`, which re-exports them. Depend on
 //! `instrument-runtime`, not on this crate.
 //!
-//! `#[instrumented]` expands in three steps. Each step works on what the step before has
-//! checked:
+//! `#[instrumented]` expands in three steps. Each step takes the checked result of the
+//! previous step:
 //!
 //! 1. Parse the arguments (`args`) and the item (`item`).
 //! 2. Decide how to expand each function (`plan`): its labels, how it is async, and

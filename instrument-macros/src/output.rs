@@ -45,7 +45,7 @@ fn peel(mut ty: &Type) -> &Type {
     }
 }
 
-/// The last segment of a type's path: the `State` of `axum::extract::State<S>`.
+/// Returns the last segment of a type's path: the `State` of `axum::extract::State<S>`.
 pub(crate) fn last_name(ty: &Type) -> Option<&Ident> {
     match peel(ty) {
         Type::Path(path) => Some(&path.path.segments.last()?.ident),
@@ -154,7 +154,7 @@ pub(crate) fn returns_never(output: &ReturnType) -> bool {
     matches!(output, ReturnType::Type(_, ty) if matches!(peel(ty), Type::Never(_)))
 }
 
-/// Whether the return type itself looks like a future, by its name.
+/// Whether the return type itself looks like a future, judging by its name.
 pub(crate) fn returns_awaitable(output: &ReturnType) -> bool {
     let ReturnType::Type(_, ty) = output else {
         return false;

@@ -119,7 +119,8 @@ fn measurable(function: &Function) -> syn::Result<Shape> {
                 format!(
                     "`{name}` is no longer async: an attribute above this one, such as \
                      `#[tokio::main]`, has already expanded it; write `#[instrumented]` above that \
-                     attribute, or move the body to a separate `async fn` and annotate that one",
+                     attribute, or move the body to a separate `async fn` and annotate that \
+                     function",
                     name = sig.ident
                 ),
             );

@@ -17,8 +17,8 @@ pub(crate) struct Route {
     pub(crate) method: Option<String>,
 }
 
-/// Returns the route of the only route attribute. A function with several of them, one
-/// handler for many routes, has no single endpoint.
+/// Returns the route if there is exactly one route attribute. A function with several
+/// route attributes handles several routes, so it has no single endpoint.
 pub(crate) fn of(attrs: &[Attribute]) -> Route {
     let mut routes = attrs.iter().filter_map(route);
     match (routes.next(), routes.next()) {

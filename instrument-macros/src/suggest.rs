@@ -1,7 +1,7 @@
 //! Finds the name that a user most likely meant, for "did you mean …?".
 
-/// Returns the candidate that `found` is most likely a misspelling of. One letter in
-/// three may differ, and one letter in a shorter candidate.
+/// Returns the candidate that `found` is most likely a misspelling of. Up to a third of
+/// the candidate's letters may differ, and always one letter.
 pub(crate) fn closest<'a>(found: &str, candidates: &[&'a str]) -> Option<&'a str> {
     candidates
         .iter()

@@ -32,18 +32,20 @@ impl Plan {
         let future = quote_spanned!(Span::mixed_site()=> async move #block);
         let (future, probe) = self.future_and_probe(&future);
         let teller = self.teller(&probe);
-        // `future` is a variable of its own while the teller is made. rustc then proves
+        // `future` remains a separate variable until the teller exists. rustc then proves
         // for each function separately that its future is `Freeze`, so a chain of calls
-        // of any depth stays within `recursion_limit`. `call` is declared before `body`
-        // and so dropped after it: what the body's drops do is part of the call.
+        // of any depth stays within `recursion_limit`.
+        //
+        // `call` is declared before `body`, so it is dropped after `body`. The
+        // destructors of the body's variables are part of the call.
         before.extend(quote_spanned! {Span::mixed_site()=>
             let mut call = #call;
             #allow #future
             let teller = #teller;
             let body = #runtime::pin!(future);
         });
-        // If the value does not fit the signature, the body is at fault: the error is
-        // shown there.
+        // If the type of the value does not match the signature, rustc shows the error at
+        // the body.
         let at_body = Span::mixed_site().located_at(self.body.braces.join());
         let runtime_at_body = located_at(runtime, at_body);
         quote_spanned! {at_body=>

@@ -49,9 +49,9 @@ impl Plan {
         body.into()
     }
 
-    /// Returns the statement that the block begins with. It never runs. It tells the
-    /// compiler which type the body returns and in which order the future captures the
-    /// arguments.
+    /// Returns the first statement of the block. The statement never runs. From it, the
+    /// compiler infers which type the body returns and in which order the future captures
+    /// the arguments.
     fn never_reached(&self, captures: &Captures) -> TokenStream {
         let runtime = &self.runtime;
         let captures = captures.in_reverse();
@@ -81,12 +81,13 @@ impl Plan {
 
     /// Returns the lints to allow on the async block of an `async fn`.
     pub(super) fn allow_on_future(&self, captures: &Captures) -> Option<TokenStream> {
-        // rustc already warns about the argument: no second warning for its capture.
+        // rustc already warns about the argument, so the capture must not cause a second
+        // warning.
         let unused = captures
             .may_be_unread(&self.body.tokens)
             .then(|| quote!(unused_assignments,));
-        // A function may return a value that can be awaited. Clippy suspects a forgotten
-        // `.await` if an async block does.
+        // A function may return a value that can be awaited. If an async block returns
+        // such a value, Clippy suspects a forgotten `.await`.
         let awaitable = returns_awaitable(&self.function.sig.output)
             .then(|| quote!(clippy::async_yields_async));
         (unused.is_some() || awaitable.is_some()).then(|| quote!(#[allow(#unused #awaitable)]))

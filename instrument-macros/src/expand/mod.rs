@@ -8,10 +8,10 @@
 //! | `call_site.rs` | the `static` that names the function and its labels |
 //! | `call.rs` | the call, and the values of its labels |
 //! | `probe.rs` | the probe, which carries the type of the return value |
-//! | `teller.rs` | the teller, which reads the outcome off the return value |
+//! | `teller.rs` | the teller, which reads the outcome from the return value |
 //! | `wrap.rs` | a future that is wrapped in the runtime's `Instrumented` |
 //!
-//! In the examples above the functions, `rt` stands for
+//! In the comments that show an input and its output, `rt` stands for
 //! `::instrument_runtime::__private`.
 //!
 //! The user's crate compiles every item and every function call in the expansion, so
@@ -77,8 +77,8 @@ impl Plan {
     }
 }
 
-/// Returns the tokens with their locations, where errors are shown, replaced by that of
-/// `span`. Their hygiene stays the same.
+/// Returns the tokens with the location of `span`, at which rustc then shows errors. The
+/// hygiene of the tokens stays the same.
 fn located_at(tokens: &TokenStream, span: Span) -> TokenStream {
     tokens
         .clone()

@@ -46,8 +46,9 @@ impl Plan {
     /// Returns an expression for the pair of the future and the probe of its output.
     pub(super) fn probe(&self, future: &TokenStream) -> TokenStream {
         let runtime = &self.runtime;
-        // In a function that returns a future, the signature does not tell an async block
-        // its type. The probe's type parameter does.
+        // In a function that returns a future, the compiler cannot infer the output type
+        // of an async block from the signature. The type parameter of the probe states
+        // it.
         let output = match self.shape {
             Shape::AsyncFn => None,
             Shape::ImplFuture | Shape::BoxedFuture => of_returned_future(&self.function.sig.output),

@@ -69,7 +69,8 @@ impl Plan {
     /// likely than a macro that hides a `return`, so a tracked function that boxes its
     /// future is treated as if every `return` were visible.
     fn visible_values(&self) -> Option<TokenStream> {
-        // `#[tracing::instrument]` needs an async block at the end: `with_async_block`.
+        // `#[tracing::instrument]` needs an async block at the end of the function, which
+        // only `with_async_block` creates.
         if self.is_traced() {
             return None;
         }
@@ -216,8 +217,8 @@ impl Plan {
     //     }
     //
     // `#[tracing::instrument]` expands after this attribute. It instruments an async
-    // block at the end of the function, and treats a function without one as synchronous.
-    // So a body that ends in an async block still does.
+    // block at the end of the function, and treats any other function as synchronous. So
+    // if the body ends in an async block, the expansion ends in an async block too.
     fn with_async_block(
         &self,
         (before, instrumented): (TokenStream, TokenStream),

@@ -1,4 +1,4 @@
-//! The teller, which reads the outcome off the return value.
+//! The teller, which reads the outcome from the return value.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
@@ -35,7 +35,8 @@ impl Plan {
             Some(outcome) => {
                 quote_spanned!(Span::mixed_site()=> #runtime::by_function(#probe, #outcome))
             }
-            // There is no value to read, and `!` implements no trait on stable Rust.
+            // There is no value to read, and `!` implements none of the traits on the
+            // ladder.
             None if returns_never(&self.function.sig.output) => {
                 quote_spanned!(Span::mixed_site()=> #runtime::BY_NOTHING)
             }

@@ -17,8 +17,8 @@ impl Plan {
     // Output, the expression:
     //     rt::Instrumented::new(/* call site */, body, /* teller of `probe` */)
     //
-    /// Wraps the future that the function ends with: returns the statements before it,
-    /// those of the call among them, and the expression.
+    /// Wraps the future at the end of the function. Returns the statements that come
+    /// before it, which include the statements of the call, and the expression.
     pub(super) fn wrapped_at_end(&self, future: &TokenStream) -> (TokenStream, TokenStream) {
         let (mut before, call) = self.call();
         let probed = self.probe(future);
@@ -47,7 +47,7 @@ impl Plan {
         }
     }
 
-    /// Returns the future of the variables `body` and `probe`.
+    /// Returns the expression that wraps the variable `body`. Uses the variable `probe`.
     fn instrumented(&self, call: &CallExpr) -> TokenStream {
         let (body, probe) = (
             quote_spanned!(Span::mixed_site()=> body),
