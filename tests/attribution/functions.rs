@@ -55,7 +55,7 @@ impl axum::response::IntoResponse for Problem {
 pub(crate) struct OnPurpose;
 
 thread_local! {
-    /// The helper whose function will be polled for the first time next.
+    /// The helper whose annotated function is about to be polled for the first time.
     static NEXT: RefCell<Option<Arc<Helper>>> = const { RefCell::new(None) };
     static SPAWNED: RefCell<Vec<JoinHandle<()>>> = const { RefCell::new(Vec::new()) };
 }
@@ -125,7 +125,8 @@ async fn call(helper: &Arc<Helper>, way: Way) {
     }
 }
 
-/// Returns a future that calls the annotated function and stores its plan beforehand.
+/// Returns a future that stores the helper in `NEXT` and then calls its annotated
+/// function.
 fn start(helper: Arc<Helper>) -> BoxFuture<'static, ()> {
     Box::pin(async move {
         let what = helper.what;
@@ -145,7 +146,7 @@ fn start(helper: Arc<Helper>) -> BoxFuture<'static, ()> {
 
 /// The body of a helper.
 async fn act() -> Result<(), Problem> {
-    let helper = NEXT.take().expect("it was announced");
+    let helper = NEXT.take().expect("`start` has stored the helper");
     for _ in 0..helper.yields {
         yield_now().await;
     }
@@ -346,7 +347,7 @@ pub(crate) async fn in_a_task<T: Send + 'static>(
     match answered.await {
         Ok(Ok(answer)) => answer,
         Ok(Err(panic)) => std::panic::resume_unwind(panic),
-        Err(_) => unreachable!("the task answers"),
+        Err(_) => unreachable!("the task always sends its result"),
     }
 }
 
@@ -371,7 +372,7 @@ pub(crate) async fn around<R>(handler: impl Future<Output = R>, answer: impl Fn(
                 Err(status) => Err(status),
             }
         }
-        None => unreachable!("it is taken once"),
+        None => unreachable!("the handler is taken only here"),
     };
     let answer = answered.unwrap_or_else(answer);
     run(&plan.after).await;

@@ -2,7 +2,8 @@
 //! random requests on each framework, and the page is compared with what the functions
 //! themselves recorded.
 //!
-//! It runs 300 cases per framework, and 1,500 in CI. `PROPTEST_CASES=1000000` runs for hours.
+//! It runs 300 cases per framework, and 1,500 in CI. `PROPTEST_CASES=1000000` runs for
+//! hours.
 //!
 //! - `plan`: random plans for one request.
 //! - `functions`: the annotated helpers, and the execution of plans.
@@ -73,7 +74,7 @@ async fn drive(request: LocalBoxFuture<'static, u16>, hang_up: Option<u8>) -> En
     let mut left = hang_up.map_or(u32::MAX, u32::from);
     poll_fn(|context| {
         let Some(polled) = &mut request else {
-            unreachable!("it has not ended");
+            unreachable!("the request has not ended");
         };
         left -= 1;
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(polled).poll(context)));
@@ -98,8 +99,8 @@ async fn drive(request: LocalBoxFuture<'static, u16>, hang_up: Option<u8>) -> En
     .await
 }
 
-/// Returns whether the request must carry the labels of this call, given what the library
-/// can know.
+/// Returns whether the request must have the labels of this call, with what the library
+/// can know about the call.
 fn joins(call: &Call, request: Ended) -> bool {
     match (call.about.handler, call.end) {
         (Handler::Never, _) | (Handler::Inferred, None) => false,
@@ -238,9 +239,12 @@ fn hold(app: &'static App, plans: &[Plan]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Removes from a plan what the library's documentation calls doubtful, by the documented
-/// remedy `handler = false`. `may_be_handler` says which helpers the library may take for
-/// a handler, and whether it does so even after an earlier handler has yielded.
+/// Changes the cases in a plan that the library's documentation calls ambiguous. Helpers
+/// that the library may mistake for the handler get `handler = false`, as the
+/// documentation advises.
+///
+/// `may_be_handler` returns whether the library may mistake the helper for the handler.
+/// Its second argument says whether an earlier handler has yielded.
 fn settle(app: &App, plan: &mut Plan, may_be_handler: &impl Fn(What, bool) -> bool) {
     let (.., about) = app.handlers[plan.handler];
     let deny = |steps: &mut [Step], mut has_waited: bool| {
@@ -266,8 +270,8 @@ fn settle(app: &App, plan: &mut Plan, may_be_handler: &impl Fn(What, bool) -> bo
         );
     }
     if about.handler == Handler::Inferred {
-        // The library infers nothing while another function may be the handler, or while
-        // other functions run beside the handler.
+        // The library does not infer a handler while another function may be the handler,
+        // or while other functions run concurrently with the handler.
         plan::each_way(&mut plan.before, &|way| {
             if let Way::Spawn(_) = way {
                 *way = Way::Await;
@@ -281,7 +285,7 @@ fn settle(app: &App, plan: &mut Plan, may_be_handler: &impl Fn(What, bool) -> bo
     if plan.is_moved && plan.end == End::Never {
         plan.end = End::Ok;
     }
-    // With a deadline and a retry, possibly neither attempt would decide the answer.
+    // With a deadline and a retry, the response may come from neither attempt.
     if plan.deadline.is_some() {
         plan.is_retried = false;
     }

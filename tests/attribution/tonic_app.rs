@@ -197,7 +197,7 @@ async fn send(uri: &'static str) -> u16 {
         Code::NotFound => 404,
         Code::DeadlineExceeded => 408,
         Code::Internal => 500,
-        other => unreachable!("no plan answers {other:?}"),
+        other => unreachable!("no plan has the status {other:?}"),
     }
 }
 

@@ -12,17 +12,17 @@ use crate::plan::Request;
 pub(crate) struct About {
     /// The labels of a call that is counted by itself.
     pub(crate) alone: &'static str,
-    /// The labels that a call adds to them if it returns successfully.
+    /// The labels that a successful call adds to `alone`.
     pub(crate) ok: &'static str,
     pub(crate) protocol: Protocol,
     pub(crate) handler: Handler,
     /// The endpoint of a request that this function handles, instead of its route.
     pub(crate) endpoint: Option<&'static str>,
-    /// The labels that the function adds to such a request.
+    /// The labels that the function adds to a request that it handles.
     pub(crate) labels: &'static str,
 }
 
-/// Which kind of status the return type tells.
+/// The kind of status that the return type has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Protocol {
     None,
@@ -33,11 +33,12 @@ pub(crate) enum Protocol {
 /// How the library can know that a function is the handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handler {
-    /// It is not the handler, or says that it is not, or remains in doubt.
+    /// The library cannot know it: the function is not a handler, has `handler = false`,
+    /// or remains in doubt.
     Never,
-    /// From evidence: only if the call has ended when the response head is sent.
+    /// By evidence. The call must have ended when the response head is sent.
     Inferred,
-    /// By its attribute, or by its method and endpoint.
+    /// By the attribute of the function, or by its method and endpoint.
     Certain,
 }
 
@@ -77,8 +78,8 @@ pub(crate) fn calls() -> Vec<Call> {
     CALLS.take()
 }
 
-/// A call that has started. Its end is recorded when it is known, or when the note is
-/// dropped.
+/// A call that has started. The end is recorded when the call returns, or when this note
+/// is dropped.
 struct Note {
     index: usize,
     is_polled: bool,
@@ -131,7 +132,7 @@ pub(crate) async fn track<T>(
     body: impl Future<Output = T>,
 ) -> T {
     let mut note = Note::start(about);
-    // `body` is declared after `note`, so it is dropped before it.
+    // `body` is declared after `note`, so `body` is dropped first.
     let mut body = pin!(body);
     let value = poll_fn(|context| {
         note.is_polled = true;

@@ -27,7 +27,7 @@ dimension!(
 );
 
 dimension!(
-    /// How it is async.
+    /// How the function is async.
     Asyncness {
         AsyncFn,
         ImplFuture,
@@ -45,7 +45,7 @@ dimension!(
         Statements,
         /// A call of another function that returns the future.
         Delegate,
-        /// The same, boxed by a method.
+        /// A call of another function, whose future a method boxes.
         DelegateMethod,
         /// A future that is bound to a variable first.
         Binding,
@@ -419,7 +419,7 @@ impl Case {
         {
             return false;
         }
-        // `#[tracing::instrument]` does not support these.
+        // `#[tracing::instrument]` does not support these return types.
         if self.attribute == Attribute::Tracing
             && matches!(self.output, Output::Never | Output::Awaitable)
         {
@@ -500,7 +500,7 @@ impl Case {
         {
             return false;
         }
-        // It must be possible to write every step.
+        // The text of every step must be possible in this function.
         source::function(self).is_some()
     }
 

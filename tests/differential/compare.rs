@@ -17,13 +17,16 @@ pub fn differences(case: &Case, plain: &Observed, annotated: &Observed) -> Vec<S
     let mut found = Vec::new();
     if !plain.errors.is_empty() {
         found.push(format!(
-            "the generator wrote something that does not compile:{}",
+            "the plain function does not compile, so the generator has a bug:{}",
             listed(&plain.errors)
         ));
         return found;
     }
     if !annotated.errors.is_empty() {
-        found.push(format!("does not compile:{}", listed(&annotated.errors)));
+        found.push(format!(
+            "the annotated function does not compile:{}",
+            listed(&annotated.errors)
+        ));
         return found;
     }
     let only = |one: &BTreeSet<Remark>, other: &BTreeSet<Remark>| -> BTreeSet<Remark> {
@@ -70,13 +73,14 @@ pub fn differences(case: &Case, plain: &Observed, annotated: &Observed) -> Vec<S
         && !is_larger(case)
     {
         found.push(format!(
-            "the future has {of_annotated} bytes, not {of_plain}; its arguments have {}",
+            "the annotated future has {of_annotated} bytes, the plain future {of_plain}, and the \
+             arguments {}",
             plain.arguments
         ));
     }
     if annotated.counted != annotated.started {
         found.push(format!(
-            "{} calls were counted, and {} started",
+            "{} calls were counted, but {} calls started",
             annotated.counted, annotated.started
         ));
     }
@@ -133,11 +137,11 @@ fn may_go(case: &Case, lint: &str) -> bool {
             .arguments
             .iter()
             .any(|argument| matches!(argument, Argument::MutPair | Argument::MutTuple)),
-        // The expansion captures arguments, and rustc's lint on captured variables would
-        // warn where the plain function is fine. The expansion therefore allows the lint
-        // for arguments that are assigned to or not read.
+        // The expansion captures the arguments. For captured variables, rustc's lint
+        // would warn although the plain function is correct. The expansion therefore
+        // allows the lint if an argument is assigned to or not read.
         "unused_assignments" => true,
-        // The expansion awaits, and consists of more than one block.
+        // The expansion contains an `.await`, and more than one block.
         "clippy::unused_async" | "clippy::manual_async_fn" => true,
         // Clippy does not apply these to functions from macros.
         "clippy::elidable_lifetime_names" | "clippy::needless_lifetimes" => true,

@@ -44,8 +44,8 @@ fn main() -> anyhow::Result<ExitCode> {
         .transpose()?;
     let sample = sample(seed, functions);
     println!(
-        "{functions} functions from seed {seed}: {} pairs of values meet, {} do not go together, \
-         {} had no place",
+        "{functions} functions from seed {seed}: {} pairs of values are covered, {} are \
+         incompatible, {} are not covered",
         sample.pairs, sample.apart, sample.left
     );
 
@@ -89,7 +89,10 @@ fn main() -> anyhow::Result<ExitCode> {
             begin.elapsed().as_secs()
         );
     }
-    println!("{compared} functions; a future grew by at most {largest} bytes and its arguments");
+    println!(
+        "{compared} functions; a future grew by at most {largest} bytes plus the size of its \
+         arguments"
+    );
 
     if failures.is_empty() {
         return Ok(ExitCode::SUCCESS);

@@ -1,6 +1,6 @@
-//! A differential test suite. Functions are generated from a seed. Each function is
-//! written twice, plain and with the attribute, and the two must not differ in anything
-//! except the metrics.
+//! A differential test suite. It generates functions from a seed, and writes each
+//! function twice: plain, and with the attribute. The two versions must differ only in
+//! the metrics.
 //!
 //! ```text
 //! sample     picks the combinations, so that every pair of values occurs
@@ -38,7 +38,7 @@ macro_rules! dimension {
         }
 
         impl $name {
-            /// All of them.
+            /// All values.
             pub const ALL: &[Self] = &[$(Self::$value),*];
         }
     };

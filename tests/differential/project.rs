@@ -17,15 +17,15 @@ use crate::source::Source;
 pub enum Side {
     /// Without the attribute.
     Plain,
-    /// With it.
+    /// With the attribute.
     Annotated,
 }
 
 impl Side {
-    /// Both.
+    /// Both sides.
     pub const ALL: [Self; 2] = [Self::Plain, Self::Annotated];
 
-    /// The name of its module.
+    /// Returns the name of the module with the functions of this side.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl Side {
     }
 }
 
-/// What a compiler said about one function.
+/// A diagnostic of rustc or Clippy about one function.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Remark {
     /// `error` or `warning`.
@@ -44,8 +44,8 @@ pub struct Remark {
     pub code: String,
     /// Lines and columns of the primary spans.
     pub at: String,
-    /// The message, which does not count: to the compiler an argument is a captured
-    /// variable, and the body an async block.
+    /// The message. It is not compared, because the compiler calls an argument a captured
+    /// variable and the body an async block if the function is annotated.
     pub message: String,
 }
 
@@ -60,7 +60,7 @@ impl Remark {
 /// The results for one side of one function.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// Errors, because of which the function is not run.
+    /// Compile errors. A function with errors is not run.
     pub errors: BTreeSet<Remark>,
     /// Warnings.
     pub warnings: BTreeSet<Remark>,
@@ -295,7 +295,7 @@ fn build(folder: &Path) -> anyhow::Result<Found> {
     }
     ensure!(
         elsewhere.is_empty(),
-        "errors outside of the functions:\n{elsewhere}"
+        "the compiler reports errors outside the generated functions:\n{elsewhere}"
     );
     let has_errors = found
         .values()

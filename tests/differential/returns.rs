@@ -115,8 +115,8 @@ impl Output {
     /// argument provides a borrow.
     #[must_use]
     pub fn returned(self, variables: &[Variable], lifetime: &str) -> Option<Returned> {
-        // Reads the variables that remain at the end of the body; a closure may not be
-        // `Sync`.
+        // Reads the variables that remain at the end of the body. Leaves out closures,
+        // because a closure may not be `Sync`.
         let sum = || {
             let parts: Vec<String> = variables
                 .iter()
@@ -262,7 +262,8 @@ impl Output {
                     fault,
                 )
             },
-            // Each closure has its own type, so one closure is made beforehand.
+            // Each closure expression has a type of its own, so all branches return the
+            // result of the same function `adder`.
             Self::Closure => Returned {
                 show: "value(1).to_string()",
                 ..same(

@@ -10,7 +10,7 @@ use crate::steps::{Context, Step};
 /// A placeholder for the attribute on the annotated side, and for a comment on the plain
 /// side.
 const ATTRIBUTE: &str = "@attribute";
-/// The same, above an `impl` block.
+/// The same placeholder, above an `impl` block.
 const BLOCK: &str = "@block";
 
 const HEADER: &str = "\

@@ -50,7 +50,7 @@ dimension!(
     }
 );
 
-/// What a step needs to know about the function.
+/// The properties of the function that the text of a step depends on.
 pub(crate) struct Context<'a> {
     pub(crate) output: Output,
     pub(crate) returned: &'a Returned,

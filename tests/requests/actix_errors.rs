@@ -96,12 +96,13 @@ async fn outside(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    // Keeps a clone only for these requests: routing needs the request to be unshared.
+    // Keeps a clone only for these requests, because routing needs a request that is not
+    // shared.
     let caught = request.path().starts_with("/caught");
     let http_request = caught.then(|| request.request().clone());
     match (next.call(request).await, http_request) {
         (Err(error), Some(http_request)) => {
-            // The error is the one that the inner middleware made.
+            // The inner middleware has created this error.
             assert!(error.as_error::<ByResponse>().is_some());
             let response = ServiceResponse::from_err(error, http_request);
             Ok(response.map_into_right_body())
@@ -212,7 +213,7 @@ fn an_error_is_counted_with_what_it_is_answered_with() {
                 let expected = usize::from(body == "of its own");
                 assert_eq!(
                     asked, expected,
-                    "{route}/{status} is asked by actix-web only"
+                    "{route}/{status}: only actix-web calls `error_response`, and only once"
                 );
             }
         }
@@ -259,8 +260,8 @@ fn a_client_that_shuts_its_end_is_answered_where_actix_web_is_set_to() {
         let mut requests = Requests::new();
         for (setting, status, line) in [
             (true, Some(200), "GET /slow 200 ok"),
-            // The cost: a client that closes its side of the connection after the request
-            // counts as gone.
+            // The disadvantage of this setting: a client that closes its side of the
+            // connection after the request counts as disconnected.
             (false, None, "GET /slow 499 cancelled"),
         ] {
             let addr = serve(Some(setting));

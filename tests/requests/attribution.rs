@@ -915,8 +915,8 @@ fn a_handler_that_outlives_its_client_on_another_task_is_counted_by_itself() {
     });
 }
 
-/// A service that panics in `call`, as one that checks its input before it returns a
-/// future may.
+/// A service that panics in `call`. A service may do so if it checks its input before it
+/// returns a future.
 struct PanicsAtOnce;
 
 impl Service<Request> for PanicsAtOnce {

@@ -287,7 +287,8 @@ fn handlers_are_known_by_their_names_or_their_arguments() {
     ask!(config, get "/said" => line("/said"));
 }
 
-/// As documented: nothing distinguishes such a handler from a helper function.
+/// Nothing distinguishes such a handler from a helper function. The documentation of
+/// `actix_web` says so.
 #[test]
 fn what_any_function_may_take_leaves_it_in_doubt() {
     #[instrumented(labels(kind = "plain"))]

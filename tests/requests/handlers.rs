@@ -101,7 +101,7 @@ impl HttpStatus for Problem {
     }
 }
 
-/// An error that every framework answers with 500, and whose type tells no status.
+/// An error that every framework answers with 500. Its type has no HTTP status.
 #[derive(Debug)]
 pub(crate) struct Opaque;
 

@@ -90,9 +90,10 @@ impl Server {
     }
 
     fn wait_for_reached(&self, count: usize) {
-        wait_for("the request to come to its place", || {
-            (self.reached() == count).then_some(())
-        });
+        wait_for(
+            "the request to reach the point where the client hangs up",
+            || (self.reached() == count).then_some(()),
+        );
     }
 }
 

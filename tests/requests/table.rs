@@ -33,7 +33,7 @@ macro_rules! answered {
     };
 }
 
-/// Defines a request whose client hangs up when the request has reached a given point.
+/// Defines a request whose client hangs up once the request has reached a given point.
 macro_rules! gone {
     ($name:literal, $line:literal, $($counted:literal),+) => {
         Kind {
@@ -56,8 +56,8 @@ macro_rules! special {
 
 pub(crate) static KINDS: &[Kind] = &[
     // Which function the request is attributed to.
-    answered!("a bare handler", "GET /plain" => 200, "GET /plain 200 ok"),
-    answered!("an endpoint of its own", "GET /named" => 200, "GET /a/name 200 ok"),
+    answered!("an annotated handler without arguments", "GET /plain" => 200, "GET /plain 200 ok"),
+    answered!("a handler with its own endpoint", "GET /named" => 200, "GET /a/name 200 ok"),
     answered!("no annotated handler", "GET /quiet" => 200, "GET /quiet 200 ok"),
     answered!("a path parameter", "GET /users/7" => 200, "GET /users/{id} 200 ok"),
     answered!(
@@ -89,16 +89,20 @@ pub(crate) static KINDS: &[Kind] = &[
     answered!("an early return", "GET /early" => 422, "GET /early 422 client_error"),
     answered!("a redirect", "GET /redirect" => 303, "GET /redirect 303 ok"),
     answered!("no content", "GET /nothing-to-say" => 204, "GET /nothing-to-say 204 ok"),
-    answered!("a verdict beside a 200", "GET /judged" => 200, "GET /judged 200 error"),
     answered!(
-        "a kind verdict beside a 404",
+        "a response 200 that `outcome` calls an error",
+        "GET /judged" => 200,
+        "GET /judged 200 error"
+    ),
+    answered!(
+        "a response 404 that `outcome` calls a success",
         "GET /judged/missing" => 404,
         "GET /judged/missing 404 client_error"
     ),
     // The method.
-    answered!("HEAD where GET is", "HEAD /plain" => 200, "HEAD /plain 200 ok"),
+    answered!("HEAD for a route with GET", "HEAD /plain" => 200, "HEAD /plain 200 ok"),
     answered!(
-        "HEAD where the handler says GET",
+        "HEAD for a handler with method = GET",
         "HEAD /named" => 200,
         "HEAD /a/name 200 ok"
     ),
@@ -106,11 +110,15 @@ pub(crate) static KINDS: &[Kind] = &[
     answered!("another method", "DELETE /plain" => 405, "DELETE /plain 405 client_error"),
     answered!("OPTIONS", "OPTIONS /users/7" => 405, "OPTIONS /users/{id} 405 client_error"),
     answered!(
-        "an odd method",
+        "a method that is not standard",
         "PROPFIND /plain" => 405,
         "_OTHER /plain 405 client_error"
     ),
-    answered!("an odd method nowhere", "BREW /tea" => 404, "_OTHER unmatched 404 client_error"),
+    answered!(
+        "a method that is not standard, without a route",
+        "BREW /tea" => 404,
+        "_OTHER unmatched 404 client_error"
+    ),
     answered!("a method in lower case", "get /tea" => 404, "_OTHER unmatched 404 client_error"),
     answered!(
         "OPTIONS of the server",
@@ -119,7 +127,7 @@ pub(crate) static KINDS: &[Kind] = &[
     ),
     // No handler takes the request.
     answered!(
-        "a slash too many",
+        "one slash too many",
         "GET /plain/" => 404,
         "GET unmatched 404 client_error"
     ),
@@ -140,7 +148,7 @@ pub(crate) static KINDS: &[Kind] = &[
     // Middleware answers instead of the handler.
     answered!("a time-out", "GET /slow" => 408, "GET /slow 408 client_error"),
     answered!(
-        "a time-out and labels of the handler's own",
+        "a time-out of a handler with labels",
         "GET /slow/named" => 408,
         "GET /slow/by/name 408 client_error plan=free"
     ),
@@ -151,32 +159,32 @@ pub(crate) static KINDS: &[Kind] = &[
     ),
     // Annotated functions that are called during the request.
     answered!(
-        "one before the handler",
+        "an annotated function before the handler",
         "GET /checked" => 200,
         "- handlers::check - ok kind=token",
         "GET /checked 200 ok"
     ),
     answered!(
-        "one before a handler with a method",
+        "an annotated function before a handler with a method",
         "GET /checked/named" => 200,
         "- handlers::check - ok kind=token",
         "GET /checked/by/name 200 ok"
     ),
     answered!(
-        "two in the handler",
+        "two annotated functions in the handler",
         "GET /helped" => 200,
         "- handlers::price - ok",
         "- handlers::stock - ok",
         "GET /helped 200 ok"
     ),
     answered!(
-        "one that borrows, in a handler that is not annotated",
+        "an annotated function that borrows, in a handler that is not annotated",
         "GET /helped/quiet" => 200,
         "- handlers::price - ok",
         "GET /helped/quiet 200 ok"
     ),
     answered!(
-        "one in the handler and one after it",
+        "an annotated function in the handler, and another after it",
         "GET /audited" => 200,
         "- handlers::price - ok",
         "- handlers::audit - ok",
@@ -192,13 +200,13 @@ pub(crate) static KINDS: &[Kind] = &[
     // Panics.
     answered!("a panic that is caught", "GET /caught" => 500, "GET /caught 500 panicked"),
     answered!(
-        // The panic is caught before it reaches anything annotated, so it is not seen.
+        // The panic is caught before it reaches the layer or an annotated function.
         "a panic that is caught, without an annotated handler",
         "GET /caught/quiet" => 500,
         "GET /caught/quiet 500 error"
     ),
     special!(
-        "a panic of a function on the way",
+        "a panic of a function that the handler calls",
         |server| server.gives_no_answer("GET /panics/within"),
         "- handlers::price - panicked",
         "GET /panics/within 500 panicked"
@@ -215,34 +223,34 @@ pub(crate) static KINDS: &[Kind] = &[
     ),
     // Clients that hang up.
     gone!(
-        "gone before the handler",
+        "a client that hangs up before the handler",
         "GET /gone/before",
         "GET /gone/before 499 cancelled"
     ),
     gone!(
-        "gone in the handler",
+        "a client that hangs up during the handler",
         "GET /gone/in",
         "GET /gone/in 499 cancelled"
     ),
     gone!(
-        "gone in a function on the way",
+        "a client that hangs up during a function that the handler calls",
         "GET /gone/within",
         "- handlers::price - cancelled",
         "GET /gone/within 499 cancelled kind=patient"
     ),
     gone!(
-        "gone in a handler that is not annotated",
+        "a client that hangs up during a handler that is not annotated",
         "GET /gone/in/quiet",
         "GET /gone/in/quiet 499 cancelled"
     ),
     gone!(
-        "gone after the handler",
+        "a client that hangs up after the handler",
         "GET /gone/after",
         "GET /gone/after 499 cancelled"
     ),
     // Bodies and connections.
     special!(
-        "a body that streams, up to its head",
+        "a streamed response, counted when its head is sent",
         |server| {
             let mut client = server.connect();
             client.request("GET /stream", None);
@@ -254,7 +262,7 @@ pub(crate) static KINDS: &[Kind] = &[
         "GET /stream 200 ok"
     ),
     special!(
-        "an upgrade, up to its head",
+        "an upgrade, counted when its head is sent",
         |server| {
             let mut client = server.connect();
             client.send(
@@ -271,7 +279,7 @@ pub(crate) static KINDS: &[Kind] = &[
         "GET /upgrade 101 ok"
     ),
     special!(
-        "a large body",
+        "a large response body",
         |server| {
             let mut client = server.connect();
             client.request("GET /large", None);
@@ -281,7 +289,7 @@ pub(crate) static KINDS: &[Kind] = &[
         "GET /large 200 ok"
     ),
     special!(
-        "a large body of a request",
+        "a large request body",
         |server| {
             let mut client = server.connect();
             client.request("POST /upload", Some(&"x".repeat(LARGE)));
@@ -305,7 +313,7 @@ pub(crate) static KINDS: &[Kind] = &[
         "POST /create 201 ok"
     ),
     special!(
-        "several on one connection",
+        "several requests on one connection",
         |server| {
             let mut client = server.connect();
             for (line, status) in [
@@ -324,7 +332,7 @@ pub(crate) static KINDS: &[Kind] = &[
         "GET /users/{id} 200 ok"
     ),
     special!(
-        "several in one packet",
+        "several requests in one packet",
         |server| {
             let mut client = server.connect();
             client.send(
@@ -342,7 +350,7 @@ pub(crate) static KINDS: &[Kind] = &[
         "GET /quiet 200 ok",
         "GET /missing 404 client_error"
     ),
-    special!("no HTTP, which no layer sees", |server| {
+    special!("bytes that are not HTTP, which no layer sees", |server| {
         let mut client = server.connect();
         client.send("what is this\r\n\r\n");
         assert_eq!(client.head().map(|head| head.status), Some(400));
@@ -350,7 +358,7 @@ pub(crate) static KINDS: &[Kind] = &[
     special!("a connection without a request", |server| drop(
         server.connect()
     ),),
-    special!("half a head", |server| server
+    special!("an incomplete request head", |server| server
         .connect()
         .send("GET /plain HTT"),),
 ];

@@ -156,7 +156,7 @@ async fn r#move() {
     work().await;
 }
 
-/// Argument names that include those that the expansion uses itself (macro hygiene).
+/// Arguments with the names of variables in the expansion, among others (macro hygiene).
 #[instrumented(labels(label = call, other = values))]
 async fn any_name(
     call: u8,

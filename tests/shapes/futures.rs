@@ -1,5 +1,5 @@
-//! Plain functions that return a future. The code before the future still runs when the
-//! function is called, and the measured time is that of the future.
+//! Functions that are not `async` and return a future. The code before the future still
+//! runs when the function is called, and the measured time is that of the future.
 
 use std::cell::Cell;
 use std::fmt::Display;
@@ -492,7 +492,7 @@ mod inference {
         Box::pin(async { unimplemented!() })
     }
 
-    /// The output type has no bounds.
+    /// The type parameter of the output has no bounds.
     #[instrumented]
     fn unbounded<'a, F, T>(future: F) -> Pin<Box<dyn Future<Output = T> + Send + 'a>>
     where

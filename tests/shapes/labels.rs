@@ -1,4 +1,5 @@
-//! Values of own labels: anything that implements `Display`, or a string.
+//! Values of the function's own labels: strings, and other types that implement
+//! `Display`.
 
 use std::borrow::Cow;
 use std::rc::Rc;

@@ -2,9 +2,9 @@
 //! function is called, and its count, its outcome and its duration are checked.
 //!
 //! - `arguments`, `receivers`: patterns and names of arguments; forms of `self`.
-//! - `returns`, `futures`: return types; plain functions that return a future.
-//! - `generics`, `traits`, `impl_block`, `scopes`: where a function may stand.
-//! - `attributes`, `other_macros`, `async_trait`: other attributes beside this one.
+//! - `returns`, `futures`: return types; functions that return a future.
+//! - `generics`, `traits`, `impl_block`, `scopes`: where a function may be defined.
+//! - `attributes`, `other_macros`, `async_trait`: other attributes on the same function.
 //! - `labels`: values of own labels.
 //! - `depth`: the use of `recursion_limit`.
 //! - `twins`: the same function with and without the attribute.

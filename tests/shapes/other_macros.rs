@@ -139,7 +139,7 @@ fn a_span_stays_around_the_body() {
     });
 }
 
-/// An argument that is not used yet, in a function that another macro parses again.
+/// The body does not use one argument. Another macro parses the expansion again.
 #[allow(unused)]
 #[instrumented]
 #[instrument(skip_all)]

@@ -1,5 +1,5 @@
-//! Each function beside its plain twin, made of the same tokens. Apart from the metrics,
-//! both must behave the same.
+//! Compares each annotated function with a plain function made of the same tokens. Apart
+//! from the metrics, both must behave the same.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
@@ -181,9 +181,9 @@ mod drop_order {
         panics: |a, b, c| a, b, c;
     }
 
-    /// The one known difference: the parts of an argument that its pattern does not bind
-    /// are dropped after everything that patterns bind, not right after the pattern's own
-    /// bindings.
+    /// The only known difference is the drop order of the parts of an argument that its
+    /// pattern does not bind. The plain function drops them right after the bindings of
+    /// the pattern, the annotated function after the bindings of all patterns.
     #[test]
     fn patterns() {
         let seen = Log::default();
@@ -593,8 +593,8 @@ mod auto_traits {
         assert!(!implements!(plain::not_unwind_safe(&mut 1), UnwindSafe));
     }
 
-    /// The second label awaits, after a first label whose value is neither `Copy` nor a
-    /// reference.
+    /// The expression of the second label awaits. The value of the first label is neither
+    /// `Copy` nor a reference.
     #[instrumented(labels(first = text, second = length(&text).await, third = text.trim()))]
     async fn awaited_labels(text: String) -> usize {
         instrument_tests::recorded::work().await;

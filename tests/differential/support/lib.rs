@@ -1,6 +1,6 @@
-//! What the generated functions use: arguments that log when and in which state they are
-//! dropped, futures that are pending once, and the driver that runs a function in every
-//! scenario and prints the log.
+//! Helpers for the generated functions: arguments that log when and in which state they
+//! are dropped, futures that are pending once, and the driver that runs a function in
+//! every scenario and prints the log.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -191,7 +191,7 @@ pub fn adder(first: u32) -> impl Fn(u32) -> u32 {
     move |number| number + first
 }
 
-/// Awaited in the expression of a label.
+/// An `async fn` that the expression of a label awaits.
 pub async fn peek() -> u32 {
     7
 }
@@ -306,7 +306,7 @@ macro_rules! auto_traits {
     }};
 }
 
-/// The number of polls that is enough for every scenario.
+/// A number of polls that is enough to complete every generated function.
 const ENOUGH: usize = 24;
 
 /// One function of one side.
