@@ -19,8 +19,8 @@ use crate::tokens::may_use;
 enum Role {
     /// The types of the arguments and the request decide.
     Open,
-    /// No framework can call the function. It is the handler only of a request that has
-    /// its method and its endpoint.
+    /// No framework but tonic can call the function. The function is the handler of a
+    /// request that has the same method and endpoint. On tonic, evidence counts too.
     Helper,
     /// `handler` is among the arguments of the attribute.
     Handler,

@@ -3,8 +3,8 @@
 //! that may or may not be a handler.
 //!
 //! Each message is written at most once per process. [Silence](crate#silence) says when.
-//! All functions of this module are on cold paths: they run when a series is new, or when
-//! no recorder is installed.
+//! All functions of this module are on cold paths: they run when a series is new or not
+//! cached, or when a call inside a request is in doubt.
 
 use std::fmt::Display;
 use std::sync::OnceLock;

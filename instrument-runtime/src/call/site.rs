@@ -114,8 +114,8 @@ impl CallSite {
         self
     }
 
-    /// Marks a function that no framework can call with a request, for example because it
-    /// takes an argument by reference.
+    /// Marks a function that no framework but tonic can call with a request, for example
+    /// because it takes an argument by reference.
     #[must_use]
     pub const fn helper(mut self) -> Self {
         self.role = Role::Helper;
