@@ -120,8 +120,8 @@ pub trait Side<T> {
     /// The kind of status that the type has. It is known before the call ends, so a call
     /// that panics or is cancelled gets a status too.
     const PROTOCOL: Protocol = Protocol::None;
-    /// Whether a framework can convert the type into a response. Only then can the
-    /// function be a handler.
+    /// Whether a framework can convert the type into a response. If not, the function is
+    /// not inferred to be a handler (except on tonic).
     const IS_ANSWER: bool = true;
     /// Whether the type is text or bytes, which every framework sends with status 200.
     const IS_TEXT: bool = false;
