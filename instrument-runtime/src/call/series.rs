@@ -40,9 +40,9 @@ enum Handles {
 #[derive(Debug)]
 struct Ours {
     families: &'static direct::Families,
+    in_progress: direct::InProgressHandle,
     /// The handles for each end, in the order in which the ends first occurred. Most
     /// calls have the first or the second end in the list.
-    in_progress: direct::InProgressHandle,
     ends: List<End, EndHandles>,
 }
 
