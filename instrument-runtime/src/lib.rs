@@ -1,7 +1,7 @@
 //! Prometheus metrics for async handlers, with one attribute.
 //!
-//! Counts requests, measures their latency and tracks how many are in flight. Cancelled
-//! and panicked requests are counted too.
+//! This crate counts requests, measures their latency and tracks how many are in flight.
+//! Cancelled and panicked requests are counted too.
 //!
 //! ```no_run
 //! use instrument_runtime::instrumented;
@@ -21,13 +21,13 @@
 //!
 //! - [`instrumented`] is the attribute. Its documentation lists the arguments and the
 //!   kinds of function that it supports.
-//! - [`HttpStatus`] (a trait and a derive macro) and [`Outcome`] tell the attribute how a
-//!   call ended, based on its return value.
-//! - [`init`] and [`builder`] install the metrics and serve them. Both return an
-//!   [`Exporter`].
+//! - [`HttpStatus`] (a trait and a derive macro) and [`Outcome`] determine from the return
+//!   value how a call ended.
+//! - [`init`] and [`Builder::install`] install the recorder, serve the metrics and return
+//!   an [`Exporter`]. [`builder`] returns a [`Builder`].
 //! - [`MetricNames`] sets the names of the metrics and labels.
-//! - [`Builder::file_sd`] and [`http_sd`] let Prometheus discover the instances of a
-//!   fleet as they start and stop.
+//! - [`Builder::file_sd`] and [`http_sd`] let Prometheus discover instances that start and
+//!   stop.
 //!
 //! # Features
 //!
@@ -35,52 +35,59 @@
 //! route, final status), including those that never reach a handler. No feature is
 //! enabled by default.
 //!
-//! | feature | for | items |
+//! | feature | purpose | items |
 //! |---|---|---|
 //! | `axum` | axum 0.8 | the layer [`axum::layer`](crate::axum::layer()), and [`axum::metrics`](crate::axum::metrics()) to serve the page on a route; enables `tower` |
 //! | `actix-web` | actix-web 4 | [`actix_web::middleware`](crate::actix_web::middleware()), and [`actix_web::metrics`](crate::actix_web::metrics()) to serve the page on a route |
 //! | `tonic` | tonic 0.14: gRPC and gRPC-Web | the layer [`tonic::layer`](crate::tonic::layer()), and the label `grpc_status`; enables `tower` |
 //! | `tower` | any `Service<http::Request<_>>` | the layer [`tower::layer`](crate::tower::layer()), and [`tower::set_matched_route`](crate::tower::set_matched_route()) |
-//! | `process` | CPU, memory, file descriptors, threads and start time of the process | on every page; no items |
+//! | `process` | CPU time, memory, file descriptors, threads and start time of the process, as far as the operating system provides them | no items: the metrics are on every page |
 //! | `push` | batch jobs that end before Prometheus would scrape them | [`Builder::push`] to a Pushgateway, [`Exporter::last_push_error`], [`PushError`] |
 //! | `testing` | unit tests (enable it in `[dev-dependencies]`) | [`testing::Recording`] and its assertions |
 //!
 //! # Recorders
 //!
-//! Calls are recorded through the [`metrics`] facade. [`init`] installs a recorder.
-//! Without `init`, calls go to the recorder that the application installed itself. If
-//! there is no recorder at all, a call costs a little and counts nothing. A library may
-//! therefore annotate its functions and leave the decision to the application.
+//! Calls are recorded through the [`metrics`] facade. [`init`] installs the recorder of
+//! this crate. Without `init`, calls go to the recorder that the application has installed.
+//! Without any recorder, a call has little overhead and records nothing. A library can
+//! therefore annotate its functions and let the application decide whether to record them.
 //!
-//! The handles of `init`'s own recorder are cached. Any other recorder is asked for its
-//! handles at every call, so it may drop idle series or add labels.
+//! The handles of this crate's own recorder are cached. Any other recorder is asked for new
+//! handles in every call. It may therefore drop idle series, or add labels that change
+//! between calls.
 //!
-//! # Silence
+//! # Diagnostics
 //!
-//! The library reports, once each on stderr, mistakes that keep an application from
-//! seeing its metrics:
+//! The library writes messages to stderr about mistakes that keep an application from
+//! seeing its metrics. Each message is written once:
 //!
-//! - A layer counts requests, or `axum::metrics` or `actix_web::metrics` is asked for the
-//!   page, but `init` was not called.
-//! - A layer is in use, but a function that is a handler (by its attribute or by its
-//!   arguments) ran outside every request. In axum, its route was added after
-//!   `.layer(…)`.
-//! - Such a function has neither a method nor a route: `#[instrumented]` stands below the
-//!   route attribute, or there is no layer.
-//! - A function with labels of its own ran inside a request and may be the handler, but
-//!   nothing proves it. The request is counted without these labels.
+//! - A layer handled a request, or `axum::metrics` or `actix_web::metrics` was asked for
+//!   the page, but no recorder is installed.
+//! - A layer is in use, but a function that looks like a handler (by its attribute or by
+//!   its arguments) ran outside every request. In axum, a common cause is a route that was
+//!   added after `.layer(…)`.
+//! - A function that looks like a handler has neither a method nor an endpoint, and ran
+//!   outside every request. `#[instrumented]` is below the route attribute, or there is no
+//!   layer.
+//! - A function with its own labels ran inside a request and may be the handler, but
+//!   nothing proves it. The request was counted without these labels.
+//! - A metric of the application is not on the page, because another metric on the page
+//!   has the same name. This message is written once for each name.
 //!
-//! Annotated functions alone never cause a message, with or without `init`. They may
-//! belong to a library whose users have not asked for metrics. The checks run only when a
-//! series is new or when no recorder is installed, never on the hot path.
+//! Outside every request, an annotated function that does not look like a handler never
+//! causes a message, because it may belong to a library whose users have not asked for
+//! metrics. The checks run only when a series or a metric is new, or when no recorder is
+//! installed. They never run on the hot path.
 //!
-//! The environment variable `INSTRUMENT_DIAGNOSTICS` changes this: `off` silences every
-//! message, and `verbose` also names the first annotated call that no recorder counts.
-//! [`Builder::without_diagnostics`] has the effect of `off` from `install` on.
+//! The environment variable `INSTRUMENT_DIAGNOSTICS` changes this: `off` turns all messages
+//! off, and `verbose` adds a message about the first annotated call that no recorder
+//! records. [`Builder::without_diagnostics`] turns all messages off once `install` has
+//! succeeded.
 
-// docs.rs shows the feature or platform of each gated item.
+// On docs.rs, each item shows the feature or platform that it requires.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// The links above point to items of every feature, so they are broken without some.
+// The links above point to items behind every feature. Without all of these features,
+// some links are broken.
 #![cfg_attr(
     not(all(
         unix,
@@ -100,18 +107,20 @@
 //
 //   group           where it runs                        may it block?
 //   1. hot path     in every annotated call              no
-//   2. storage      in every annotated call; per page    only for a new series or a page
+//   2. storage      in every annotated call, and for     only for a new series or a page
+//                   every page
 //   3. publishing   on the exporter's own thread         yes: sockets, files, rendering
 //   4. settings     once, on the caller of `install`     yes: DNS, files
 //   5. public API   layers: in every request             no
 //
-// The public items are the modules of group 5 and the re-exports below them. `__private`
-// is public only for the expansion of the macros.
+// The public API consists of the modules of group 5 and the re-exports below them. The
+// module `__private` is public only because the expansion of the macros uses it.
 
-// 1. The hot path. A call outside a layer's request that our own recorder records takes
-//    no lock, and allocates nothing once its series exist. Exceptions: the own labels of
-//    a function that returns a future, and label values beyond `max_series`, allocate; a
-//    call inside a layer's request locks the mutex of that request.
+// 1. The hot path. With our own recorder, a call takes no lock, and does not allocate
+//    once its series exist. There are three exceptions: a function that returns a future
+//    and has its own labels allocates; a call with label values beyond `max_series`
+//    allocates; and a call inside a request that a layer counts locks that request's
+//    mutex.
 mod call;
 mod lock_free;
 mod outcome;
@@ -120,8 +129,9 @@ mod outcome;
 //    no lock; creating a series and reading all series for a page do.
 mod recorder;
 
-// 3. Publishing: renders the page, serves it, pushes it, and announces the instance to
-//    service discovery. For a route of the application's own, a separate thread renders.
+// 3. Publishing: renders, serves and pushes the page, and registers the instance with
+//    service discovery. If the application serves the page on a route of its own, a
+//    separate thread renders the page.
 mod discovery;
 mod exporter;
 mod page;
@@ -162,7 +172,7 @@ pub use names::MetricNames;
 pub use outcome::Outcome;
 pub use outcome::http_status::HttpStatus;
 
-/// The items that the expansion of the macros uses. Not part of the public interface.
+/// The items that the expansion of the macros uses. Not part of the public API.
 #[doc(hidden)]
 #[allow(missing_docs)]
 pub mod __private {
@@ -188,15 +198,15 @@ pub mod __private {
         unreachable!("only the type of this expression is used")
     }
 
-    /// Calls a function's body. The bound `FnOnce` makes rustc infer a closure that may
-    /// move out of its captures.
+    /// Calls the closure that holds a function's body. Because of the bound `FnOnce`, rustc
+    /// lets the closure move out of its captures.
     #[inline]
     pub fn call_once<R>(body: impl FnOnce() -> R) -> R {
         body()
     }
 
-    /// Returns its argument. Fixes the type of an expression to the function's return
-    /// type.
+    /// Returns its argument. The expansion passes the function's return type as `R`, which
+    /// makes it the expected type of the argument.
     #[inline(always)]
     pub fn returned<R>(value: R) -> R {
         value

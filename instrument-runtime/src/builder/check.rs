@@ -26,8 +26,8 @@ pub(super) struct Checked {
 }
 
 impl Builder {
-    /// Validates each setting. Has no side effects; it reads the environment variables
-    /// and may resolve a host name.
+    /// Validates the settings, except those of service discovery. Reads the environment
+    /// variables and may resolve a host name, but changes nothing.
     pub(super) fn check(self) -> Result<Checked, InitError> {
         let allow = AllowList::parse(&self.allow)?;
         check_buckets("`.buckets(…)`", &self.buckets)?;
@@ -191,8 +191,9 @@ fn check_names(names: &MetricNames) -> Result<(), InitError> {
     Ok(())
 }
 
-/// Returns whether `name` follows Prometheus's grammar for names. `signs` are the allowed
-/// characters beside ASCII letters and digits.
+/// Returns whether `name` is a valid name in Prometheus's data model: not empty, and not
+/// starting with a digit. `signs` are the characters that are allowed in addition to ASCII
+/// letters and digits.
 fn is_name(name: &str, signs: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && !name.is_empty()

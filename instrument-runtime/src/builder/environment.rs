@@ -9,8 +9,9 @@ const PORT: &str = "OTEL_EXPORTER_PROMETHEUS_PORT";
 const DEFAULT_HOST: &str = "127.0.0.1";
 const DEFAULT_PORT: u16 = 9464;
 
-/// Returns the addresses of the host that the environment variables name. The listener
-/// uses the first one that can be bound.
+/// Returns the addresses of the host that `OTEL_EXPORTER_PROMETHEUS_HOST` names, with the
+/// port from `OTEL_EXPORTER_PROMETHEUS_PORT`. An empty variable counts as unset. The
+/// listener uses the first address that can be bound.
 pub(super) fn listen_addrs() -> Result<Vec<SocketAddr>, InitError> {
     let read = |variable: &'static str| match std::env::var(variable) {
         Ok(value) if value.is_empty() => Ok(None),

@@ -1,4 +1,4 @@
-//! [`Builder::install`]: turns settings into one installation, or into an error.
+//! [`Builder::install`]: installs the recorder and starts the exporter.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,15 +18,16 @@ use crate::settings;
 impl Builder {
     /// Installs the global metrics recorder and starts the exporter.
     ///
-    /// Checks the settings, binds the listener, starts the exporter's thread and sets the
-    /// recorder. If one of these steps fails, the earlier ones are undone.
+    /// Validates the settings, binds the listener, writes the target file (if
+    /// [`file_sd`](#method.file_sd) is set), starts the exporter's thread and sets the
+    /// recorder. If a step fails, the previous steps are undone.
     ///
-    /// The page is served on a thread of its own, so it needs no async runtime and keeps
-    /// answering while the application's runtime is busy. Dropping the returned
-    /// [`Exporter`] does not stop it.
+    /// The exporter serves the page on a thread of its own. It needs no async runtime, and
+    /// responds even while the application's runtime is busy. Dropping the returned
+    /// [`Exporter`] does not stop the exporter.
     ///
-    /// May block: it resolves the host name in `OTEL_EXPORTER_PROMETHEUS_HOST` and
-    /// accesses the file system for `listen_unix` and `file_sd`.
+    /// This method may block: it resolves the host name in `OTEL_EXPORTER_PROMETHEUS_HOST`,
+    /// and accesses the file system for `listen_unix` and `file_sd`.
     ///
     /// # Errors
     ///
@@ -41,11 +42,11 @@ impl Builder {
 
         // Dropping the result of a step undoes the step, except for the last one: a
         // process cannot remove its global recorder, so the recorder is set last. The
-        // port is bound before the target is published, because the target contains the
-        // port. The thread starts before the recorder is set, because starting it can
-        // fail.
+        // port is bound before the target file is written, because the file contains the
+        // port. The thread starts before the recorder is set, because starting a thread
+        // can fail.
 
-        // 1. Check the settings, before anything has a side effect.
+        // 1. Check the settings, before any step with side effects.
         let Checked {
             app_name,
             settings,
@@ -60,7 +61,8 @@ impl Builder {
         // 2. Bind the listener.
         let listener = Listener::bind(target)?;
 
-        // 3. Publish the target file. Dropping `presence` removes it.
+        // 3. Check the advertised address and write the target file. Dropping `presence`
+        // removes the file.
         let presence = discovery.publish(&app_name, listener.local_addr())?;
 
         // 4. Start the exporter's thread.

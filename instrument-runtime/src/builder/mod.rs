@@ -27,8 +27,8 @@ use crate::settings::{DEFAULT_BUCKETS, DEFAULT_MAX_SERIES};
 /// The standard environment variables `OTEL_EXPORTER_PROMETHEUS_HOST` (default
 /// `127.0.0.1`) and `OTEL_EXPORTER_PROMETHEUS_PORT` (default `9464`) change the address.
 ///
-/// `init` works inside any async runtime and without one. Dropping the returned
-/// [`Exporter`] does not stop it.
+/// `init` works inside any async runtime, and outside of a runtime. Dropping the returned
+/// [`Exporter`] does not stop the exporter.
 ///
 /// # Errors
 ///
@@ -83,8 +83,8 @@ pub fn builder(app_name: impl Into<String>) -> Builder {
 
 /// The settings of an installation.
 ///
-/// Created by [`builder`]. [`install`](Self::install) checks the settings; nothing is
-/// checked and nothing is started before.
+/// Created by [`builder`]. The methods only store the settings.
+/// [`install`](Self::install) validates them and starts the exporter.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is installed before `.install()`"]
 pub struct Builder {
@@ -106,13 +106,14 @@ pub struct Builder {
 impl Builder {
     /// Serves the page on a TCP address.
     ///
-    /// Defaults to the address in the environment variables
-    /// `OTEL_EXPORTER_PROMETHEUS_HOST` and `OTEL_EXPORTER_PROMETHEUS_PORT`, and to
-    /// `127.0.0.1:9464` without them. If the host name has several addresses, the first
-    /// one that can be bound is used. Port 0 picks a free port;
-    /// [`Exporter::local_addr`] returns it.
+    /// Defaults to the host and port in the environment variables
+    /// `OTEL_EXPORTER_PROMETHEUS_HOST` (default `127.0.0.1`) and
+    /// `OTEL_EXPORTER_PROMETHEUS_PORT` (default `9464`). If that host name resolves to
+    /// several addresses, the exporter uses the first address that it can bind. With port
+    /// 0, the operating system chooses a free port, which [`Exporter::local_addr`] returns.
     ///
-    /// Of `listen`, `listen_unix` and `without_listener`, the last call wins.
+    /// If several of `listen`, `listen_unix` and `without_listener` are called, the last
+    /// call wins.
     /// [`Exporter`](Exporter#the-endpoint) lists the paths and statuses of the endpoint.
     pub fn listen(mut self, addr: impl Into<SocketAddr>) -> Self {
         self.target = Some(Target::Tcp(vec![addr.into()]));
@@ -121,12 +122,13 @@ impl Builder {
 
     /// Serves the page on a Unix socket instead of a TCP address.
     ///
-    /// The permissions of the socket file decide who may read the page.
+    /// The permissions of the socket file decide which users can read the page.
     ///
-    /// A stale socket (one that refuses connections with `ECONNREFUSED`, because its
-    /// process was killed) is replaced. Any other file at this path, and any other
-    /// answer, is an error. [`Exporter::shutdown`] removes the socket file, unless
-    /// another process has bound the path since.
+    /// If `path` is a stale socket, it is replaced. A socket is stale if a connection to it
+    /// fails with `ECONNREFUSED`, because its process was killed. `install` returns an
+    /// error if the socket may be in use, or if `path` is a file of another kind.
+    /// [`Exporter::shutdown`] removes the socket file, unless another process has bound
+    /// the path since.
     ///
     /// Unix only.
     #[cfg(unix)]
@@ -135,21 +137,22 @@ impl Builder {
         self
     }
 
-    /// Serves no page.
+    /// Disables the listener: the exporter does not serve the page.
     ///
-    /// For applications that serve [`Exporter::render`] on a route of their own, and for
-    /// batch jobs that push.
+    /// This is for applications that serve [`Exporter::render`] on a route of their own,
+    /// and for batch jobs that push the page.
     pub fn without_listener(mut self) -> Self {
         self.target = Some(Target::None);
         self
     }
 
-    /// Allows an IP address or a CIDR range to read the page.
+    /// Allows an IP address or a CIDR range to use the endpoint.
     ///
-    /// For example `"10.0.0.7"`, `"10.0.0.0/8"` or `"fd00::/8"`. May be called several
-    /// times; all other addresses then get a 403. Defaults to allowing every address.
+    /// Examples are `"10.0.0.7"`, `"10.0.0.0/8"` and `"fd00::/8"`. Each call adds a range
+    /// to the allow list. Requests from an address that is not on the list get status 403,
+    /// on every path. Without a call, every address is allowed.
     ///
-    /// An IPv4 range also matches IPv4 peers of a dual-stack IPv6 socket. Peers of a
+    /// An IPv4 range also matches IPv4 clients of a dual-stack IPv6 socket. Clients of a
     /// Unix socket are always allowed: the permissions of the socket file apply instead.
     pub fn allow(mut self, range: impl Into<String>) -> Self {
         self.allow.push(range.into());
@@ -159,24 +162,26 @@ impl Builder {
     /// Sets the upper bounds of the histogram buckets, in seconds.
     ///
     /// Defaults to the bounds that OpenTelemetry advises for
-    /// `http.server.request.duration`, with three finer bounds below them: 0.0005, 0.001,
-    /// 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10.
+    /// `http.server.request.duration`, and three smaller bounds: 0.0005, 0.001, 0.0025,
+    /// 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10.
     ///
-    /// The bounds must be finite and strictly increasing; `+Inf` is added.
+    /// The bounds must be finite and strictly increasing. At least one bound is required.
+    /// The bound `+Inf` is added automatically.
     ///
     /// Histograms that the application itself records through the `metrics` facade get
-    /// the same bounds, whatever their unit, unless [`buckets_for`](Self::buckets_for)
-    /// sets others.
+    /// the same bounds, whatever their unit. [`buckets_for`](Self::buckets_for) sets other
+    /// bounds for one of these histograms.
     pub fn buckets(mut self, bounds: &[f64]) -> Self {
         self.buckets = bounds.to_vec();
         self
     }
 
-    /// Sets the upper bounds of the buckets of one of the application's own histograms.
+    /// Sets the upper bucket bounds of one of the application's own histograms.
     ///
-    /// For a histogram that the application records through the `metrics` facade. The
-    /// bounds are in the unit of that histogram. If the same metric is given twice, the
-    /// last call wins. Defaults to the bounds of [`buckets`](Self::buckets).
+    /// `metric` is the name of a histogram that the application records through the
+    /// `metrics` facade. The bounds are in the unit of that histogram, and must be finite
+    /// and strictly increasing. If two calls name the same metric, the last call wins.
+    /// Defaults to the bounds of [`buckets`](Self::buckets).
     ///
     /// # Examples
     ///
@@ -190,10 +195,11 @@ impl Builder {
         self
     }
 
-    /// Adds a label to every series.
+    /// Adds a label to every series, in addition to `app_name`.
     ///
-    /// The label stands beside `app_name`. A function's own label (`labels(…)`) of the
-    /// same name overrides it on the series of that function.
+    /// If a function has an own label (`labels(…)`) of the same name, that label overrides
+    /// the global label on the series of the function. `install` returns an error if the
+    /// name is invalid, reserved or given twice.
     pub fn global_label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.global_labels.push((name.into(), value.into()));
         self
@@ -206,11 +212,12 @@ impl Builder {
     /// # Name collisions
     ///
     /// The application may record a metric of its own under one of these names, or under
-    /// a name that is written the same way on the page, such as `requests.total`. If both
-    /// metrics have the same type, their series appear together. If not, the
-    /// application's metric is left out, because a page can contain a name only once;
-    /// a message on stderr names it, once. The same holds for the exporter's own metrics
-    /// (`instrument_…`).
+    /// a name that the page writes in the same way, such as `requests.total`. If both
+    /// metrics have the same type, their series appear together. If the types differ, the
+    /// application's metric is left out, because a page can contain a metric name only
+    /// once, and a message on stderr reports the missing metric. A metric of the
+    /// application with the name of one of the exporter's own metrics (`instrument_…`) is
+    /// always left out.
     pub fn names(mut self, names: MetricNames) -> Self {
         self.names = names;
         self
@@ -218,9 +225,9 @@ impl Builder {
 
     /// Limits the number of series of each metric (the cardinality limit).
     ///
-    /// Defaults to 2,000, as in OpenTelemetry's SDKs; the minimum is 1. Calls that would
-    /// need a further series are counted in one series with the label
-    /// `overflow="true"`.
+    /// Defaults to 2,000, as in OpenTelemetry's SDKs. The minimum is 1. Beyond the limit,
+    /// all calls that need a new series are counted in one additional series with the
+    /// label `overflow="true"`.
     pub fn max_series(mut self, series: usize) -> Self {
         self.max_series = series;
         self
@@ -233,7 +240,7 @@ impl Builder {
     ///
     /// The target has the labels `app_name`, `instance` (the address) and, if
     /// [`version`](Self::version) is set, `version`. The process id is available for
-    /// relabelling as `__meta_pid`. In Prometheus:
+    /// relabelling as `__meta_pid`. Configure Prometheus as follows:
     ///
     /// ```yaml
     /// scrape_configs:
@@ -242,19 +249,19 @@ impl Builder {
     ///     file_sd_configs: [{ files: ["targets/*.json"] }]
     /// ```
     ///
-    /// The folder must exist. Many instances may share it, also from several containers,
-    /// and it may contain other files. A target file is written atomically: Prometheus
-    /// never sees half of one.
+    /// The folder must exist. Several instances can share the folder, even from different
+    /// containers, and the folder may contain other files. A target file is written
+    /// atomically, so Prometheus never reads a partial file.
     ///
     /// A process that ends without `shutdown` (killed by `SIGKILL`, for example) leaves
-    /// its target file behind; so call `shutdown` when your server has stopped on
-    /// `SIGTERM`. The next instance that starts in the same folder removes stale target
-    /// files. A live instance holds a lock on its file, and the operating system releases
-    /// the lock when the process ends; a network file system must therefore support
-    /// `flock`.
+    /// its target file behind. Therefore handle `SIGTERM`, and call `shutdown` after your
+    /// server has stopped. The next instance that starts in the same folder removes stale
+    /// target files. To detect them, each live instance holds a lock on its target file,
+    /// and the operating system releases the lock when the process ends. If the folder is
+    /// on a network file system, that file system must support `flock`.
     ///
-    /// If Prometheus cannot read the folder, [`http_sd`](crate::http_sd) serves its
-    /// contents over HTTP.
+    /// If Prometheus cannot read the folder, serve the result of
+    /// [`http_sd`](crate::http_sd) over HTTP.
     ///
     /// Unix only.
     #[cfg(unix)]
@@ -265,9 +272,10 @@ impl Builder {
 
     /// Sets the address that the target file advertises, as `host:port`.
     ///
-    /// For [`file_sd`](Self::file_sd). Defaults to the listener's own address. If the
-    /// listener has none that others can use (`0.0.0.0`, a Unix socket or no listener),
-    /// `install` returns an error that asks for this setting.
+    /// Has an effect only with [`file_sd`](Self::file_sd). Defaults to the address of the
+    /// listener. If Prometheus cannot use that address (because it is unspecified, such as
+    /// `0.0.0.0`, or because there is no TCP listener), `install` returns an error that asks
+    /// for this setting.
     ///
     /// Unix only.
     #[cfg(unix)]
@@ -278,8 +286,8 @@ impl Builder {
 
     /// Sets the label `version` in the target file.
     ///
-    /// For [`file_sd`](Self::file_sd). Usually the application's
-    /// `env!("CARGO_PKG_VERSION")`. Defaults to no such label.
+    /// Has an effect only with [`file_sd`](Self::file_sd). The usual value is
+    /// `env!("CARGO_PKG_VERSION")`. By default, the target has no label `version`.
     ///
     /// Unix only.
     #[cfg(unix)]
@@ -288,26 +296,26 @@ impl Builder {
         self
     }
 
-    /// Silences the library's messages on stderr.
+    /// Turns the library's messages on stderr off, once `install` has succeeded.
     ///
-    /// By default the library reports, once each, mistakes that keep metrics from being
-    /// recorded: for example a handler that runs outside the requests that the layer
-    /// counts. [Silence](crate#silence) lists the messages, and describes the environment
-    /// variable `INSTRUMENT_DIAGNOSTICS`, which also applies before `install`.
+    /// By default, the library reports mistakes that keep an application from seeing its
+    /// metrics, such as a handler that runs outside the requests that the layer counts.
+    /// [Diagnostics](crate#diagnostics) lists the messages. It also describes the
+    /// environment variable `INSTRUMENT_DIAGNOSTICS`, which applies before `install` too.
     pub fn without_diagnostics(mut self) -> Self {
         self.diagnostics = false;
         self
     }
 
-    /// Makes [`Exporter::shutdown`] wait for one more scrape, for at most this long.
+    /// Makes [`Exporter::shutdown`] wait up to `at_most` for one more scrape.
     ///
-    /// Without the wait, calls that were counted after the previous scrape are lost. A
-    /// good value is slightly more than Prometheus's scrape interval. Defaults to zero:
-    /// no wait. Has no effect without a listener.
+    /// Without this wait, the counts since the previous scrape are lost. A good value is
+    /// slightly more than Prometheus's scrape interval. Defaults to zero: no wait. Has no
+    /// effect without a listener.
     ///
-    /// Only a `GET` of the page whose response was delivered ends the wait. A `HEAD`
-    /// request does not, and neither does a scraper that hangs up or closes its side of
-    /// the connection.
+    /// The wait ends when the response to a `GET` request for the page has been delivered.
+    /// A `HEAD` request does not end the wait. Neither does a client that disconnects, or
+    /// closes its side of the connection, before the response is delivered.
     pub fn wait_for_last_scrape(mut self, at_most: Duration) -> Self {
         self.last_scrape = at_most;
         self
@@ -321,9 +329,10 @@ impl Builder {
     /// This is for batch jobs that end before Prometheus would scrape them. A job that is
     /// shorter than the interval pushes once, at its end.
     ///
-    /// `url` is the address of the gateway, with the path prefix under which it is
-    /// served, if any, and with `user:password@` (percent-encoded) for basic
-    /// authentication. Only plain `http://` is supported.
+    /// `url` is the address of the gateway, for example `http://pushgateway:9091`. It
+    /// includes the path prefix if the gateway is served under a prefix. For basic
+    /// authentication, it includes `user:password@` (percent-encoded). TLS (`https://`) is
+    /// not supported.
     ///
     /// Requires the feature `push`.
     ///
@@ -341,15 +350,16 @@ impl Builder {
     ///   values stay: nothing is deleted at the end.
     /// - Each run counts from zero, as after a restart. Read the values of one run
     ///   directly, or use `rate` over several runs.
-    /// - Prometheus must scrape the gateway with `honor_labels: true`. Otherwise the
-    ///   label `job` is the gateway's own and not the pushed one.
+    /// - Prometheus must scrape the gateway with `honor_labels: true`. Otherwise Prometheus
+    ///   sets the label `job` to the name of the scrape job, and moves the pushed value to
+    ///   `exported_job`.
     /// - A push times out after 5 seconds. The application never waits for a push, except
     ///   in `shutdown`.
-    /// - A failed push is not retried. The next one is sent on schedule and contains all
+    /// - A failed push is not retried. The next push is sent on schedule and contains all
     ///   counts. `instrument_pushes_total{outcome="ok"|"error"}` on every page counts the
     ///   pushes, and [`Exporter::last_push_error`] returns the last error. A pushed page
-    ///   cannot count its own push; the gateway's `push_time_seconds` shows when it
-    ///   arrived.
+    ///   does not count its own push. The gateway's metric `push_time_seconds` shows when
+    ///   the page arrived.
     ///
     /// # Examples
     ///
@@ -385,8 +395,8 @@ impl Builder {
 
     /// Sets the time from the end of one push to the start of the next.
     ///
-    /// The first push comes this long after `install`. Defaults to 15 seconds, the scrape
-    /// interval in Prometheus's example configuration. Must not be zero.
+    /// The first push is sent one interval after `install`. Defaults to 15 seconds, the
+    /// scrape interval in Prometheus's example configuration. Must not be zero.
     ///
     /// See [`push`](Self::push). Requires the feature `push`.
     #[cfg(feature = "push")]
@@ -406,15 +416,15 @@ impl Builder {
         self
     }
 
-    /// Adds a label by which the gateway groups pushed metrics, beside `job`.
+    /// Adds a label by which the gateway groups pushed metrics, in addition to `job`.
     ///
-    /// Runs with different group labels stand side by side instead of replacing each
-    /// other. Usually `instance`, when several hosts run the same job. May be called
-    /// several times.
+    /// A push replaces only the metrics of its own group, so runs with different group
+    /// labels do not replace each other. The usual label is `instance`, if several hosts
+    /// run the same job. Each call adds a label.
     ///
-    /// Do not use a value that is new in each run, because the gateway keeps every group
-    /// for ever. Do not use a label that your metrics have, because the gateway
-    /// overwrites it.
+    /// Do not use a value that differs in each run, because the gateway keeps every group
+    /// until it is deleted. Do not use the name of a label that your metrics have, because
+    /// the gateway overwrites that label.
     ///
     /// See [`push`](Self::push). Requires the feature `push`.
     #[cfg(feature = "push")]

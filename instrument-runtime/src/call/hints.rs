@@ -2,7 +2,7 @@
 //! missing recorder, a route outside the layer, a handler without a route, a function
 //! that may or may not be a handler.
 //!
-//! Each message is written at most once per process. [Silence](crate#silence) says when.
+//! Each message is written at most once per process. [Diagnostics](crate#diagnostics) says when.
 //! All functions of this module are on cold paths: they run when a series is new or not
 //! cached, or when a call inside a request is in doubt.
 
