@@ -362,7 +362,7 @@ fn stops(program: &str, end: End) {
         if let Some(targets) = line.strip_prefix("targets") {
             folder = Path::new(targets.trim()).parent().map(Path::to_owned);
         }
-        if line.starts_with("requests until") {
+        if line.starts_with("sending requests until") {
             break;
         }
     }

@@ -26,8 +26,8 @@ pub use wait::wait_for;
 
 use std::net::{SocketAddr, TcpListener};
 
-/// Returns an address with a free port, for programs that do not report which port they
-/// chose for port 0.
+/// Returns an address with a free port. Used for programs that do not report which port
+/// they listen on if they are started with port 0.
 fn free_port() -> std::io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr())
 }

@@ -1,13 +1,13 @@
-//! Runs a fleet on one machine and prints what Prometheus sees of it.
+//! Runs a fleet on one machine and prints the metrics that Prometheus collects from it.
 //!
-//! The program starts four instances of the web application behind nginx, and a
-//! Prometheus that finds them through their target files. It sends 1,000 requests, kills
-//! one instance, and starts two more. Then it sends another 1,000 requests and shuts one
-//! instance down meanwhile. Finally it prints the targets, rates, latencies and totals that
-//! Prometheus reports. All processes stop when the program exits.
+//! The program starts four instances of the web application behind nginx, and a Prometheus
+//! server that discovers the instances through their target files. It sends 1,000 requests,
+//! kills one instance, and starts two more. Then it sends another 1,000 requests, and shuts
+//! one instance down meanwhile. Finally it prints the targets, rates, latencies and totals
+//! that Prometheus reports. All processes stop when the program exits.
 //!
-//! `cargo run -p fleet -- --stay` sends requests until Ctrl+C instead, which leaves time to
-//! look at Prometheus's own pages.
+//! `cargo run -p fleet -- --stay` only sends requests until Ctrl+C. Use it to look at the
+//! web pages of Prometheus.
 //!
 //! The program needs nginx and prometheus (`apt install nginx prometheus`).
 
@@ -19,8 +19,8 @@ use fleet::{
     Instance, Prometheus, Proxy, Sent, build_webapp, is_stopped, missing, on_signals, send,
 };
 
-/// The longest that Prometheus may take to notice a change of the fleet. Its service
-/// discovery and its scrape manager each apply changes every five seconds.
+/// The maximum time that Prometheus may take to notice a change of the fleet. Prometheus's
+/// service discovery and scrape manager each apply changes every five seconds.
 const NOTICED: Duration = Duration::from_secs(15);
 /// Requests per second.
 const RATE: u32 = 75;
@@ -61,7 +61,7 @@ fn main() -> anyhow::Result<()> {
         seconds(took)
     );
     if stay {
-        println!("requests until Ctrl+C");
+        println!("sending requests until Ctrl+C");
         // The rate changes every twenty seconds, which shows in the graph.
         for rate in [60, 90, 30].into_iter().cycle() {
             match send(proxy.addr, rate * 20, rate) {
@@ -85,7 +85,8 @@ fn main() -> anyhow::Result<()> {
     proxy.set_instances(&instances)?;
     let took = prometheus.wait_for_targets(&instances, NOTICED)?;
     println!(
-        "started two more, which removed its target file; Prometheus noticed after {}",
+        "started two instances, which removed the target file of the killed instance; \
+         Prometheus noticed after {}",
         seconds(took)
     );
 
@@ -98,7 +99,8 @@ fn main() -> anyhow::Result<()> {
         sent.unwrap_or_else(|_| bail!("the traffic panicked"))
     })?;
 
-    // Instant queries leave out the series of an instance that has left; a range has them.
+    // An instant query leaves out the series of an instance that no longer exists. A query
+    // over a range includes them.
     let all = "sum(last_over_time(requests_total[10m]))";
     prometheus.wait_for_number(all, 2_000.0, NOTICED)?;
     let sent = total(&[first, second]);
@@ -116,7 +118,7 @@ fn leave_under_traffic(
     prometheus: &Prometheus,
     others: &[Instance],
 ) -> anyhow::Result<()> {
-    // By then the instance has handled its share of the requests.
+    // Gives the instance time to handle some of the requests.
     thread::sleep(Duration::from_secs(3));
     leaving.terminate()?;
     println!("sent SIGTERM to {}", leaving.metrics);
@@ -124,18 +126,18 @@ fn leave_under_traffic(
     let status = leaving.wait()?;
     ensure!(status.success(), "the instance exited with {status}");
     println!(
-        "it exited after {}, with one more scrape",
+        "the instance waited for one more scrape and exited after {}",
         seconds(told.elapsed())
     );
     prometheus.wait_for_targets(others, NOTICED)?;
     println!(
-        "Prometheus dropped its target after {}",
+        "Prometheus dropped the target of the instance after {}",
         seconds(told.elapsed())
     );
     Ok(())
 }
 
-/// Prints the targets, rates, latencies and calls in flight as tables.
+/// Prints tables of the targets, rates, latencies and calls in flight.
 fn print_all(prometheus: &Prometheus) -> anyhow::Result<()> {
     println!("\ntarget                 health  version  process id");
     for target in prometheus.targets()? {

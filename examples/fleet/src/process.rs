@@ -1,4 +1,4 @@
-//! Runs other programs as child processes, and ends them with this one.
+//! Runs other programs as child processes, and stops them when this program exits.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
 };
 
-/// Returns the programs of `programs` that are not installed.
+/// Returns those of `programs` that are not installed.
 #[must_use]
 pub fn missing<'a>(programs: &[&'a str]) -> Vec<&'a str> {
     let is_missing = |program: &&str| find(program).is_none();
@@ -27,7 +27,7 @@ pub(crate) fn program(name: &str) -> anyhow::Result<PathBuf> {
 
 /// Searches `PATH` and the two `sbin` folders.
 ///
-/// Debian installs nginx in `/usr/sbin`, which is in root's `PATH` only.
+/// Debian installs nginx in `/usr/sbin`, which only root's `PATH` contains.
 fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -43,10 +43,11 @@ fn find(program: &str) -> Option<PathBuf> {
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    /// Whether the exit status has been collected. After that the system may reuse the
-    /// process id, so it must not be signalled any more.
+    /// Whether the exit status has been collected. After that, the operating system may
+    /// reuse the process id, so no signal may be sent to that id any more.
     is_reaped: bool,
-    /// How long a drop waits after SIGTERM before it sends SIGKILL. Zero skips SIGTERM.
+    /// How long `drop` waits after SIGTERM before it sends SIGKILL. If zero, `drop` does
+    /// not send SIGTERM.
     grace: Duration,
 }
 
@@ -55,7 +56,8 @@ impl Process {
     pub(crate) fn start(command: &mut Command, grace: Duration) -> anyhow::Result<Self> {
         let child = command
             .stdin(Stdio::null())
-            // The drop signals the group, which includes the program's own children.
+            // `drop` sends SIGKILL to the process group, which includes the program's own
+            // children.
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot run {}", command.get_program().to_string_lossy()))?;
@@ -78,8 +80,8 @@ impl Process {
 
     /// Returns whether the program is still running.
     pub(crate) fn is_running(&self) -> bool {
-        // `NOWAIT` leaves the process unreaped. Its id then stays reserved, and the drop can
-        // still use it as the id of the process group.
+        // `NOWAIT` does not reap the process. Its id therefore stays reserved, and `drop`
+        // can still use the id as that of the process group.
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let ended = self
             .pid()
@@ -87,7 +89,7 @@ impl Process {
         !self.is_reaped && matches!(ended, Ok(None))
     }
 
-    /// Sends SIGTERM. The program decides when it exits.
+    /// Sends SIGTERM. Does not wait for the program to exit.
     pub(crate) fn terminate(&self) -> anyhow::Result<()> {
         ensure!(!self.is_reaped, "the process has already exited");
         Ok(kill_process(self.pid()?, Signal::TERM)?)
@@ -144,8 +146,8 @@ impl Drop for Process {
         if !self.grace.is_zero() && self.terminate().is_ok() {
             self.has_ended_within(self.grace);
         }
-        // Needed even if the program has exited: nginx's workers survive when the master is
-        // killed.
+        // SIGKILL is needed even if the program has exited, because nginx's worker
+        // processes survive if the master process is killed.
         if let Ok(group) = self.pid() {
             let _ = kill_process_group(group, Signal::KILL);
         }

@@ -1,4 +1,4 @@
-//! Runs a real Prometheus and queries it.
+//! Runs a Prometheus server and queries it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -38,11 +38,11 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts a Prometheus that keeps its data in `folder` and evaluates the rules of
-    /// `deploy/`.
+    /// Starts a Prometheus server that stores its data in `folder` and evaluates the rules
+    /// in `deploy/prometheus/rules.yml`.
     ///
-    /// The job `webapp` finds its targets in the folder `targets`. `more` is appended to the
-    /// list of scrape configurations.
+    /// The job `webapp` discovers its targets through the target files in the folder
+    /// `targets`. `more` is YAML that is appended to the list of scrape configurations.
     ///
     /// # Errors
     ///
@@ -96,7 +96,7 @@ impl Prometheus {
         })
     }
 
-    /// Returns the result of an instant query: labels and value of each series.
+    /// Runs an instant query. Returns the labels and the value of each series.
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ impl Prometheus {
             .with_context(|| format!("the result is not a vector: {query}"))
     }
 
-    /// Returns the result of an instant query that yields a single series.
+    /// Runs an instant query that yields a single series. Returns the value of that series.
     ///
     /// # Errors
     ///
@@ -153,13 +153,14 @@ impl Prometheus {
         Ok(targets)
     }
 
-    /// Waits until the job `webapp` scrapes exactly these instances, all successfully.
+    /// Waits until the job `webapp` scrapes exactly these instances, and all of them
+    /// successfully.
     ///
-    /// Returns how long that took.
+    /// Returns the time that it waited.
     ///
     /// # Errors
     ///
-    /// Returns an error with the current targets if that takes longer than `at_most`.
+    /// Returns an error with the current targets if the wait takes longer than `at_most`.
     pub fn wait_for_targets<'a>(
         &self,
         instances: impl IntoIterator<Item = &'a crate::Instance>,
@@ -186,11 +187,11 @@ impl Prometheus {
 
     /// Waits until a query yields the number `expected`.
     ///
-    /// Returns how long that took.
+    /// Returns the time that it waited.
     ///
     /// # Errors
     ///
-    /// Returns an error with the current number if that takes longer than `at_most`.
+    /// Returns an error with the current number if the wait takes longer than `at_most`.
     pub fn wait_for_number(
         &self,
         query: &str,
@@ -208,7 +209,7 @@ impl Prometheus {
         Ok(took)
     }
 
-    /// Returns the `data` of an answer of the HTTP API.
+    /// Sends a request to the HTTP API, and returns the field `data` of the response.
     fn ask(&self, what: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
         let mut answer = ureq::get(&format!("http://{}/api/v1/{what}", self.addr))
             .config()

@@ -25,7 +25,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts nginx in `folder`, in front of these instances.
+    /// Starts nginx with its files in `folder`, as the proxy of `instances`.
     ///
     /// # Errors
     ///

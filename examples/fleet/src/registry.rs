@@ -1,4 +1,5 @@
-//! Serves the folder of targets over HTTP, for a Prometheus that cannot read the folder.
+//! Serves the targets in a folder over HTTP, for a Prometheus server that cannot read the
+//! folder.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;

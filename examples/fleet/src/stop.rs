@@ -1,7 +1,7 @@
-//! A global stop flag, which signals set.
+//! A global stop flag. A signal handler sets the flag.
 //!
-//! Every wait checks the flag and returns an error when it is set. `main` then returns, and
-//! the drops stop all child processes.
+//! Every function that waits checks the flag, and returns an error when the flag is set.
+//! `main` then returns, and the destructors stop all child processes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

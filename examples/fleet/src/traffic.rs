@@ -1,4 +1,4 @@
-//! Sends requests through the proxy, and counts them on the client's side.
+//! Sends requests through the proxy, and counts the responses on the client side.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -14,8 +14,8 @@ use crate::is_stopped;
 
 /// The number of concurrent clients.
 const CLIENTS: u32 = 8;
-/// The mix of every hundred requests: how many, their path, the `endpoint` label under which
-/// the instance counts them, and the expected status.
+/// The composition of every hundred requests: the number of requests, their path, their
+/// label `endpoint` in the metrics, and the expected status.
 const MIX: [(u32, &str, &str, u16); 4] = [
     (80, "/test", "/test", 200),
     (14, "/test1", "/test1", 500),
@@ -28,7 +28,8 @@ pub type Sent = BTreeMap<&'static str, u32>;
 
 /// Sends `requests` requests at a rate of `per_second`.
 ///
-/// The rate is lower if the responses are too slow for the eight clients.
+/// The actual rate is lower if the responses are so slow that the eight clients cannot
+/// reach `per_second`.
 ///
 /// # Errors
 ///
@@ -55,14 +56,15 @@ pub fn send(proxy: SocketAddr, requests: u32, per_second: u32) -> anyhow::Result
             let (path, endpoint, expected) = pick(number);
             let call = || agent.get(format!("http://{proxy}{path}")).call();
             let mut answer = match call() {
-                // nginx closes connections when it reloads its configuration. A client
-                // repeats a GET whose connection was closed under it (RFC 9110, 9.2.2).
+                // nginx closes idle connections when it reloads its configuration. This
+                // may coincide with the start of a request. A client may then retry an
+                // idempotent request (RFC 9110, section 9.2.2).
                 Err(ureq::Error::Io(error)) if error.kind() == ErrorKind::ConnectionReset => call(),
                 answered => answered,
             }
             .with_context(|| format!("request {number} to {path} failed"))?;
             let status = answer.status().as_u16();
-            // Read the whole body, or the connection cannot be reused.
+            // Reads the whole body. Otherwise the connection could not be reused.
             answer.body_mut().read_to_string()?;
             ensure!(
                 status == expected,
@@ -81,7 +83,7 @@ pub fn send(proxy: SocketAddr, requests: u32, per_second: u32) -> anyhow::Result
     sent.into_inner().map_err(|_| anyhow!("a client panicked"))
 }
 
-/// Returns path, endpoint and expected status of a request.
+/// Returns the path, the endpoint and the expected status of a request.
 fn pick(number: u32) -> (&'static str, &'static str, u16) {
     let mut of_hundred = number % 100;
     for (share, path, endpoint, status) in MIX {

@@ -9,12 +9,12 @@ use crate::is_stopped;
 
 /// Calls `ask` every 50 ms until it returns a value.
 ///
-/// Returns that value and how long it took.
+/// Returns the value and the time that it waited.
 ///
 /// # Errors
 ///
-/// Returns an error if that takes longer than `at_most`, or if a signal stops the program.
-/// The message contains `what`.
+/// Returns an error if the wait takes longer than `at_most`, or if a signal stops the
+/// program. The message of a timeout contains `what`.
 pub fn wait_for<T>(
     what: &str,
     at_most: Duration,

@@ -1,7 +1,7 @@
 //! A gRPC service with metrics, and a client that calls it, in one program.
 //!
-//! `cargo run -p greeter` serves until Ctrl+C or SIGTERM. At the start it calls its own
-//! service a few times, which gives the metrics something to show.
+//! `cargo run -p greeter` runs until Ctrl+C or SIGTERM. After it has started, it calls its
+//! own service a few times, so that the metrics contain some calls.
 //!
 //! `GREETER_ADDR` sets the address of the service (default: `127.0.0.1:50051`). The metrics
 //! are on `http://127.0.0.1:9464/metrics`.

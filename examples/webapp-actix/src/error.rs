@@ -8,7 +8,7 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::middleware::{ErrorHandlerResponse, Next};
 use actix_web::{Error, ResponseError};
 
-/// Any error of a handler. `ResponseError` answers it with a 500 by default.
+/// Any error of a handler. By default, `ResponseError` sends status 500.
 #[derive(Debug)]
 pub(crate) struct AppError(anyhow::Error);
 

@@ -1,5 +1,5 @@
-//! The handlers. `#[instrumented]` takes endpoint and method from the route attribute below
-//! it.
+//! The handlers. `#[instrumented]` reads the endpoint and the method from the route
+//! attribute below.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ pub(crate) async fn test() -> &'static str {
     "test"
 }
 
-/// Always fails with a 500. The error handlers replace the body of that response.
+/// Always fails with status 500. The middleware `ErrorHandlers` replaces the body of the
+/// response.
 #[instrumented]
 #[get("/test1")]
 pub(crate) async fn test1() -> Result<&'static str, AppError> {
@@ -24,7 +25,7 @@ pub(crate) async fn test1() -> Result<&'static str, AppError> {
     Ok("test1")
 }
 
-/// Takes two seconds. It is cancelled when its client hangs up.
+/// Takes two seconds. The call is cancelled if the client disconnects.
 #[instrumented]
 #[get("/slow")]
 pub(crate) async fn slow() -> &'static str {

@@ -32,7 +32,8 @@ async fn main() -> anyhow::Result<()> {
                 web::get().to(instrument_runtime::actix_web::metrics),
             )
     })
-    // Notice clients that hang up: their requests are `cancelled`, not answered `200`.
+    // Detect clients that disconnect. Otherwise their requests would be counted as `ok`
+    // instead of `cancelled`.
     .h1_allow_half_closed(false)
     .bind(&addr)
     .with_context(|| format!("cannot listen on {addr}; set WEBAPP_ADDR to another host:port"))?;

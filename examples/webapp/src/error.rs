@@ -1,4 +1,4 @@
-//! The error type of the handlers, and the middleware that answers an error.
+//! The error type of the handlers, and the middleware that creates the error response.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 
 /// Any error of a handler.
 ///
-/// The response carries the error in its extensions. The middleware [`page`] decides what
-/// the client gets, and the metrics show the status of that response.
+/// The response contains the error in its extensions. The middleware [`page`] replaces this
+/// response, and the metrics show the status of the new response.
 #[derive(Clone)]
 pub(crate) struct AppError(Arc<anyhow::Error>);
 

@@ -12,7 +12,7 @@ pub(crate) async fn test() -> &'static str {
     "test"
 }
 
-/// Always fails. The error middleware answers with a 500.
+/// Always fails. The error middleware sends status 500.
 #[instrumented(endpoint = "/test1", method = "GET")]
 pub(crate) async fn test1() -> Result<&'static str, AppError> {
     let answer: u32 = "not a number".parse()?;

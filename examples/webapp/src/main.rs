@@ -4,8 +4,9 @@
 //!
 //! - `WEBAPP_ADDR`: the address of the application (default: `127.0.0.1:8080`).
 //! - `WEBAPP_NAME`: its name, the label `app_name` (default: `webapp_1`).
-//! - `WEBAPP_FILE_SD`: a folder for the target file, through which Prometheus finds the
-//!   application. On shutdown the application then waits for one more scrape. Unix only.
+//! - `WEBAPP_FILE_SD`: a folder for the target file, through which Prometheus discovers the
+//!   application. If it is set, the application waits up to 10 seconds for one more scrape
+//!   when it shuts down. Unix only.
 //! - `OTEL_EXPORTER_PROMETHEUS_HOST` and `OTEL_EXPORTER_PROMETHEUS_PORT`: the address of the
 //!   metrics (default: `127.0.0.1:9464`).
 

@@ -1,4 +1,4 @@
-//! Serves a folder of targets over HTTP, for Prometheus's `http_sd_configs`.
+//! Serves the targets in a folder over HTTP, for Prometheus's `http_sd_configs`.
 //!
 //! Run `cargo run -p fleet --bin registry -- targets/ 127.0.0.1:9465`, and configure
 //! Prometheus like this:
