@@ -413,14 +413,14 @@ fn a_failed_assertion_shows_what_was_recorded() {
         panic_of(|| recording.assert_requests(&[("method", "GET"), ("outcome", "ok")], 1)),
         format!(
             "requests_total{{method=\"GET\",outcome=\"ok\"}} is 0, not 1\n\
-             no requests_total has outcome=\"ok\"; recorded values: \"error\"\n{recorded}"
+             no requests_total series has outcome=\"ok\"; recorded values: \"error\"\n{recorded}"
         )
     );
     assert_eq!(
         panic_of(|| recording.assert_in_progress(&[("tennant", "x")], 1)),
         format!(
             "requests_in_progress{{tennant=\"x\"}} is 0, not 1\n\
-             no requests_in_progress has tennant=\"x\"; recorded labels: endpoint, method, tenant\n\
+             no requests_in_progress series has tennant=\"x\"; recorded labels: endpoint, method, tenant\n\
              {recorded}"
         )
     );

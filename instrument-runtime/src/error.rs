@@ -9,12 +9,13 @@ use std::path::PathBuf;
 
 /// The error of [`init`](crate::init) and [`Builder::install`](crate::Builder::install).
 ///
-/// Nothing is left half-installed: no port stays bound, no thread keeps running, and no
-/// recorder is set. A corrected `install` in the same process succeeds.
+/// After an error, nothing is left half-installed: no port stays bound, no thread keeps
+/// running, and no recorder is set. The application can correct the settings and call
+/// `install` again.
 ///
-/// The message is complete. If the operating system reported an error, the message
-/// contains it, and [`source`](std::error::Error::source) returns `None`. `Debug` prints
-/// the same message as `Display`, because a `main` that returns an error prints it with
+/// The message includes the error of the operating system, if there is one.
+/// [`source`](std::error::Error::source) therefore always returns `None`. `Debug` prints
+/// the same message as `Display`, because Rust prints an error that `main` returns with
 /// `Debug`.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
@@ -49,7 +50,7 @@ pub enum InitError {
     ListenUnix {
         /// The configured path.
         path: PathBuf,
-        /// The error of the operating system, or what else is at this path.
+        /// The error of the operating system, or a description of the file at this path.
         error: io::Error,
     },
 
@@ -122,8 +123,8 @@ pub enum InitError {
         error: io::Error,
     },
 
-    /// The target file needs an address at which Prometheus can reach this instance, and
-    /// none is known.
+    /// The target file needs an address at which Prometheus can reach this instance, but
+    /// the listener has no such address and `advertise` is not set.
     #[error(
         "`.file_sd({folder:?})` needs an address at which Prometheus can reach this instance, but \
          {}; add `.advertise(\"host:port\")`",
@@ -140,7 +141,7 @@ pub enum InitError {
         local_addr: Option<SocketAddr>,
     },
 
-    /// The advertised address is not one that Prometheus can scrape.
+    /// Prometheus cannot scrape the advertised address.
     #[error("`.advertise({value:?})` {problem}")]
     #[non_exhaustive]
     Advertise {
@@ -150,12 +151,12 @@ pub enum InitError {
         problem: String,
     },
 
-    /// A setting of the push is invalid.
+    /// A setting of [`push`](crate::Builder::push) is invalid.
     #[cfg(feature = "push")]
     #[error("`{setting}` {problem}")]
     #[non_exhaustive]
     Push {
-        /// The call of the setting, without the password.
+        /// The builder call with its arguments, without the password.
         setting: String,
         /// What is wrong with the setting, and what to do.
         problem: String,
@@ -179,7 +180,7 @@ impl fmt::Debug for InitError {
     }
 }
 
-/// The error of a push that did not reach the Pushgateway or was rejected by it.
+/// The error of a push that did not reach the Pushgateway, or that the gateway rejected.
 ///
 /// Returned by [`Exporter::last_push_error`](crate::Exporter::last_push_error). The
 /// message contains the URL of the push, without the password, and the cause.

@@ -6,15 +6,16 @@ use metrics::{Recorder, Unit};
 
 /// The names of the three metrics and of their labels.
 ///
-/// A setting of [`Builder::names`](crate::Builder::names). There are three presets:
+/// The argument of [`Builder::names`](crate::Builder::names). There are three presets:
 ///
 /// - [`MetricNames::default`] follows Prometheus's naming guide: base units, and `_total`
 ///   on counters only.
-/// - [`MetricNames::article`] uses the names of the article that this library began with.
+/// - [`MetricNames::article`] uses the names of the article that inspired this library.
 /// - [`MetricNames::opentelemetry`] follows OpenTelemetry's semantic conventions for HTTP
-///   servers, in the form in which a Prometheus exporter writes them.
+///   servers. The names are written in Prometheus's form (`_` instead of `.`, and the unit
+///   as a suffix).
 ///
-/// The methods below change single names of a preset.
+/// The other methods replace single metric names of a preset.
 ///
 /// # Examples
 ///
@@ -32,8 +33,8 @@ pub struct MetricNames {
     pub(crate) labels: LabelNames,
 }
 
-/// The names of the labels in one preset. The values of the labels mean the same in every
-/// preset.
+/// The label names of one preset. The meaning of the label values is the same in all
+/// presets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LabelNames {
     pub(crate) method: &'static str,
@@ -59,15 +60,15 @@ impl MetricNames {
         labels: PROMETHEUS_LABELS,
     };
 
-    /// Returns the names of the article that this library began with.
+    /// Returns the names of the article that inspired this library.
     ///
     /// The names are `requests_total`, `request_latency_seconds` and
     /// `requests_in_progress_total`. The article is "Monitoring Your Asynchronous Python
     /// Web Applications Using Prometheus" by Amit Saha, which instruments an aiohttp
     /// application.
     ///
-    /// The third name belongs to a gauge, but Prometheus's naming guide reserves `_total`
-    /// for counters. `promtool check metrics` therefore reports it.
+    /// `requests_in_progress_total` is a gauge, but Prometheus's naming guide reserves the
+    /// suffix `_total` for counters. `promtool check metrics` therefore reports this name.
     #[must_use]
     pub fn article() -> Self {
         Self {
@@ -82,8 +83,8 @@ impl MetricNames {
     /// `http_server_active_requests`; the labels are `http_request_method`, `http_route`,
     /// `http_response_status_code` and `rpc_grpc_status_code`.
     ///
-    /// The conventions define neither a counter of requests nor an outcome. Here these
-    /// are `http_server_requests_total` and the label `outcome`.
+    /// The conventions do not define a counter of requests or an outcome. For these, the
+    /// preset uses the metric `http_server_requests_total` and the label `outcome`.
     #[must_use]
     pub fn opentelemetry() -> Self {
         Self {
@@ -131,9 +132,9 @@ impl Default for MetricNames {
 
 /// The HELP text of each metric.
 const HELP: [&str; 3] = [
-    "Calls that started and have ended, by how they ended.",
-    "Time from a call's start (its first poll) to its end, in seconds.",
-    "Calls that have started and not ended yet.",
+    "Total number of calls that have ended, by outcome.",
+    "Latency of calls in seconds, from the first poll to the end.",
+    "Number of calls that have started but not ended.",
 ];
 
 /// Describes the three metrics to a recorder: their units and their HELP texts.

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::names::MetricNames;
 
-/// The default latency buckets, in seconds. They are the buckets that OpenTelemetry's
-/// semantic conventions advise for `http.server.request.duration`, and three finer ones
-/// below for handlers that answer from memory.
+/// The default bounds of the latency buckets, in seconds: the bounds that OpenTelemetry's
+/// semantic conventions advise for `http.server.request.duration`, and three smaller bounds
+/// for handlers that respond from memory.
 pub(crate) const DEFAULT_BUCKETS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
     7.5, 10.0,
@@ -20,10 +20,10 @@ pub(crate) const DEFAULT_MAX_SERIES: usize = 2_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) names: MetricNames,
-    /// Upper bounds in seconds: finite, strictly rising, without `+Inf`.
+    /// The upper bounds in seconds: finite and strictly increasing. `+Inf` is not included.
     pub(crate) buckets: Vec<f64>,
-    /// The bounds of individual histograms of the application, by metric name. Its other
-    /// histograms use `buckets`.
+    /// The bounds of some of the application's own histograms, by metric name. The other
+    /// histograms of the application use `buckets`.
     pub(crate) other_buckets: Vec<(String, Vec<f64>)>,
     /// The labels of every series, `app_name` first.
     pub(crate) global_labels: Vec<(String, String)>,
@@ -65,7 +65,7 @@ pub(crate) fn names() -> &'static MetricNames {
     installed().map_or(&DEFAULT, |settings| &settings.names)
 }
 
-/// Runs `set_recorder`. If it succeeds, `settings` become those of the installation.
+/// Runs `set_recorder`. If that succeeds, stores `settings` as those of the installation.
 ///
 /// # Errors
 ///

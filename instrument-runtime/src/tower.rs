@@ -1,20 +1,20 @@
-//! Support for any [`tower`](https://docs.rs/tower) service of HTTP requests: hyper, a
-//! hand-written router, a client stack.
+//! Support for any [`tower`](https://docs.rs/tower) service that handles HTTP requests, for
+//! example on hyper, in a hand-written router, or in a client stack.
 //!
 //! Requires the feature `tower`.
 //!
 //! Each request is counted once:
 //!
-//! - The label `endpoint` is the explicit endpoint of the annotated handler, else the
-//!   route that was passed to [`set_matched_route`], else `unmatched`.
+//! - The label `endpoint` is the explicit endpoint of the annotated handler. Without one,
+//!   it is the route that was passed to [`set_matched_route`], or `unmatched`.
 //! - The label `method` is the real method: one of the nine of RFC 9110 and RFC 5789, or
 //!   `_OTHER`.
-//! - The label `http_status` is the status that went out. A request whose response never
-//!   got as far as a head is `cancelled` (`http_status="499"`) or `panicked` (`500`). A
-//!   request for which the service returns an error instead of a response is `error`,
-//!   without a status.
-//! - The latency ends with the head of the response. A streaming body, or a WebSocket
-//!   after its upgrade, is not part of it.
+//! - The label `http_status` is the status of the response. If the response future is
+//!   dropped or panics before it returns a response, the request is `cancelled`
+//!   (`http_status="499"`) or `panicked` (`http_status="500"`). If the service returns an
+//!   error instead of a response, the request is `error` and has no status.
+//! - The latency ends when the service returns the head of the response. It does not
+//!   include the time to stream the body, or the lifetime of a WebSocket.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -43,22 +43,27 @@
 //! # Which function is the handler
 //!
 //! A function joins the request as its handler by `#[instrumented(handler)]`, by its
-//! names, or by evidence (see [`instrumented`](crate::instrumented)). As long as no route
-//! is known, the endpoint is compared with the path of the request.
+//! names, or by evidence (see [`instrumented`](crate::instrumented)). Before
+//! [`set_matched_route`] is called, the endpoint of the function is compared with the path
+//! of the request.
 //!
-//! Tower has no extractors, so the only evidence is this: the function takes the very
-//! `http::Request` that the layer saw (or its `Parts`), owns all its arguments, and its
-//! return type tells an HTTP status.
+//! Tower has no extractors, so the evidence is sufficient only if all of these hold:
 //!
-//! Every other function is counted by itself. Write `#[instrumented(handler)]` on
+//! - The function takes the same `http::Request` value that passed through the layer, or
+//!   the `Parts` of that request.
+//! - The function owns all its arguments.
+//! - The return type has an HTTP status.
+//!
+//! Every other function is counted separately. Write `#[instrumented(handler)]` on
 //! methods, and on handlers that a hand-written router calls with parts of the request.
-//! An annotated router that takes the request joins it. Write
-//! `#[instrumented(handler = false)]` on the router if the functions behind it should
-//! join instead.
 //!
-//! A service that moves the request to another task needs a second [`layer()`] inside it.
-//! The inner layer finds the request again through the request's extensions, and the
-//! request is still counted once.
+//! An annotated router that takes the request joins the request itself. If the functions
+//! that the router calls should join instead, write `#[instrumented(handler = false)]` on
+//! the router.
+//!
+//! A service that moves the request to another task needs a second [`layer()`] inside that
+//! service. The inner layer recognizes the request by its extensions, and the request is
+//! still counted once.
 //!
 //! A request that is rejected before its handler runs (because its body cannot be parsed,
 //! for example) does not have the handler's own labels.
@@ -77,8 +82,8 @@ use crate::outcome::Outcome;
 
 /// Returns the layer that counts requests, for a service of `http::Request`s.
 ///
-/// Put it outside every layer that may answer in the handler's place (time-outs,
-/// authentication). If a service moves requests to another task, put a second one inside
+/// Add this layer outside every layer that may respond instead of the handler (timeouts,
+/// authentication). If a service moves requests to another task, add a second layer inside
 /// that service.
 #[must_use]
 pub fn layer() -> MetricsLayer {
@@ -90,8 +95,9 @@ pub fn layer() -> MetricsLayer {
 
 /// Sets the route that the current request has matched, for the label `endpoint`.
 ///
-/// For hand-written routers, which call it while they handle the request. Only the first
-/// call for a request has an effect. Outside a [`layer`], nothing happens.
+/// A hand-written router calls this function while it handles the request. Only the first
+/// call for each request has an effect. Outside a request that a [`layer`] counts, the call
+/// has no effect.
 ///
 /// `route` must be the route pattern (`/users/{id}`), not the path: every distinct value
 /// creates new series (unbounded cardinality).

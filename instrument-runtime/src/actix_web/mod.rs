@@ -25,32 +25,36 @@
 //!
 //! A function joins the request as its handler by `#[instrumented(handler)]`, by its
 //! names, or by evidence (see [`instrumented`](crate::instrumented)). A route attribute
-//! such as `#[get("/users/{id}")]` below `#[instrumented]` provides the names. actix-web
-//! does not show when it hands a request over to its handler, so the evidence is in the
-//! types. It is sufficient if all of these hold:
+//! such as `#[get("/users/{id}")]` below `#[instrumented]` provides the names (the method
+//! and the endpoint). The middleware cannot observe when actix-web calls the handler, so
+//! the evidence consists mainly of the argument types. It is sufficient if all of these
+//! hold:
 //!
 //! - A resource has matched, the function returns a response, and all its arguments are
 //!   extractors.
 //! - One of the arguments is a `web::Path`, `Query`, `Json`, `Form`, `Header`, `Either`
-//!   or `Payload`, which helpers seldom take.
+//!   or `Payload`, because functions that are not handlers seldom take them.
 //! - No other function has joined.
-//! - The function has ended when the response goes out.
+//! - The function has ended when the head of the response is sent.
 //!
-//! These cases remain ambiguous:
+//! In these cases, the middleware cannot recognize the handler, or takes another function
+//! for it:
 //!
-//! - A handler without names is counted by itself if it takes no arguments, or only
-//!   arguments that helpers take too (`web::Data`, `HttpRequest`, `String`, `Bytes`, or
-//!   an extractor of your own). Write `#[instrumented(handler)]`. The same holds for
-//!   `#[get("")]` in a scope, which names no endpoint.
-//! - A handler that is cancelled by a time-out inside the middleware is counted by
-//!   itself, as `cancelled`, unless `handler` or its names say that it is the handler.
+//! - A handler without a method or an endpoint is counted separately if it takes no
+//!   arguments, or only arguments that other functions often take too (`web::Data`,
+//!   `HttpRequest`, `String`, `Bytes`, or an extractor of your own). This includes a
+//!   handler with `#[get("")]` in a scope, because the empty path does not set the
+//!   endpoint. Write `#[instrumented(handler)]`.
+//! - A handler that a timeout inside the middleware cancels is counted separately, as
+//!   `cancelled`, unless it is marked with `handler`, or its method and endpoint are those
+//!   of the request.
 //! - If a handler is *not* annotated and passes its `web::Path` or `web::Json` on to an
 //!   annotated function, that function joins. Write `#[instrumented(handler = false)]` on
 //!   that function, or annotate the handler.
 //!
-//! Middleware that moves the handler to another task needs a second [`middleware()`]
-//! inside it. The inner one finds the request again through the request's extensions, and
-//! the request is still counted once.
+//! Middleware that moves the handler to another task needs a second [`middleware()`] inside
+//! that middleware. The inner [`middleware()`] recognizes the request by its extensions,
+//! and the request is still counted once.
 //!
 //! If an extractor rejects the request, the handler does not run. The request is then
 //! counted under its resource, without the handler's own labels.
@@ -75,33 +79,37 @@ pub(crate) mod statuses;
 
 /// Returns the middleware that counts requests, for [`App::wrap`](actix_web::App::wrap).
 ///
-/// Add it last, so that it is the outermost middleware: it then also counts requests that
-/// other middleware answers in the handler's place.
+/// Add this middleware with the last `wrap`, so that it is the outermost middleware. It
+/// then also counts requests to which other middleware responds instead of the handler.
 ///
 /// Each request is counted once:
 ///
-/// - The label `endpoint` is the explicit endpoint of the handler's attribute, else the
-///   resource pattern that matched, else `unmatched`.
+/// - The label `endpoint` is the explicit endpoint of the handler's attribute. Without one,
+///   it is the pattern of the matched resource, or `unmatched`.
 /// - The label `method` is the real method: one of the nine of RFC 9110 and RFC 5789, or
 ///   `_OTHER`.
-/// - The label `http_status` is the status that went out. A request without a response is
-///   `cancelled` (`http_status="499"`) or `panicked` (`500`).
-/// - The latency ends with the head of the response.
+/// - The label `http_status` is the status of the response. If the response future is
+///   dropped or panics before it returns a response, the request is `cancelled`
+///   (`http_status="499"`) or `panicked` (`http_status="500"`).
+/// - The latency ends with the head of the response. It does not include the time to stream
+///   the body.
 ///
 /// # Errors of handlers
 ///
-/// An error is counted with the status of the response that actix-web makes of it: the
-/// status of its `error_response()`, whatever its `status_code()` returns.
+/// If a handler returns an error, actix-web creates the response with `error_response()`.
+/// The request is counted with the status of that response, even if `status_code()` returns
+/// another status.
 ///
-/// Without this middleware, an annotated function asks the error that it returns. It
-/// calls `status_code()`, and if that is 500, which is also the default,
-/// `error_response()`. An `error_response()` that logs may then log twice.
+/// Without this middleware, an annotated function determines the status of the error that
+/// it returns. It calls `status_code()`. If the result is 500, which is also the default,
+/// the function calls `error_response()` too, because only that method may know the real
+/// status. If `error_response()` writes to a log, the error may then be logged twice.
 ///
 /// # Clients that hang up
 ///
-/// By default, actix-web does not notice that a client has hung up. The handler runs to
-/// its end, and the request is counted with the status of a response that nobody reads,
-/// usually `200` and `ok`. With
+/// By default, actix-web does not notice that a client has disconnected. The handler runs
+/// to completion, and the request is counted with the status of its response, usually
+/// `http_status="200"` and `outcome="ok"`, although no client receives it. With
 /// [`HttpServer::h1_allow_half_closed(false)`](actix_web::HttpServer::h1_allow_half_closed),
 /// actix-web drops the handler, and the request is `cancelled`:
 ///
@@ -109,16 +117,16 @@ pub(crate) mod statuses;
 /// # use actix_web::{App, HttpServer};
 /// # async fn serve() -> std::io::Result<()> {
 /// HttpServer::new(|| App::new().wrap(instrument_runtime::actix_web::middleware()))
-///     .h1_allow_half_closed(false) // notice clients that hang up
+///     .h1_allow_half_closed(false) // detect clients that disconnect
 ///     .bind("127.0.0.1:8080")?
 ///     .run()
 ///     .await
 /// # }
 /// ```
 ///
-/// With this setting, a client that shuts down its sending half after the request gets no
-/// response. Few clients do that. The setting applies to HTTP/1 only; on HTTP/2,
-/// actix-web always lets the handler run to its end.
+/// With this setting, a client that half-closes its connection after the request (with
+/// `shutdown(SHUT_WR)`) gets no response. Few clients do this. The setting applies to
+/// HTTP/1 only. On HTTP/2, actix-web always runs the handler to completion.
 #[must_use]
 pub fn middleware() -> MetricsMiddleware {
     MetricsMiddleware { _private: () }
@@ -212,21 +220,22 @@ fn outcome(status: StatusCode) -> Outcome {
     Outcome::HttpStatus(status.as_u16())
 }
 
-/// Counts the request when the server makes a response of the error.
+/// Counts the request when the server converts the error to a response.
 ///
 /// `error_response()` is not called here, because it may log or count, and because
 /// [`InternalError::from_response`](actix_web::error::InternalError::from_response)
 /// returns its response on the first call only.
 fn answered_by_error(slot: Slot, error: &mut Error) {
-    /// The request, until the server makes a response of the error.
+    /// The request, until the server converts the error to a response.
     struct Unanswered {
         slot: RefCell<Slot>,
         status: StatusCode,
     }
 
     impl Drop for Unanswered {
-        /// Counts a request whose error was replaced on its way to the server. The error
-        /// is gone by then, so the status that `status_code()` returned before has to do.
+        /// Counts a request whose error was dropped before the server converted it to a
+        /// response, for example because middleware replaced the error. `error_response()`
+        /// can no longer be called, so the stored result of `status_code()` is counted.
         fn drop(&mut self) {
             self.slot.get_mut().answered(outcome(self.status));
         }
@@ -244,8 +253,8 @@ fn answered_by_error(slot: Slot, error: &mut Error) {
     });
 }
 
-/// `Error::add_response_mapper` for actix-web before 4.15. In newer versions the inherent
-/// method of the same name takes precedence.
+/// Provides `Error::add_response_mapper` for versions of actix-web before 4.15. In newer
+/// versions, the inherent method of the same name takes precedence.
 #[allow(dead_code, reason = "used only with an older actix-web")]
 trait AddResponseMapper {
     fn add_response_mapper<F>(&mut self, mapper: F)
@@ -254,7 +263,8 @@ trait AddResponseMapper {
 }
 
 impl AddResponseMapper for Error {
-    /// Calls `error_response()` at once, unless that could change what is sent.
+    /// Calls `error_response()` immediately, unless the call could change the response that
+    /// is sent later.
     fn add_response_mapper<F>(&mut self, mapper: F)
     where
         F: Fn(HttpResponse) -> HttpResponse + 'static,
@@ -267,14 +277,14 @@ impl AddResponseMapper for Error {
 
 /// Serves the page on a route of the application's own.
 ///
-/// The response is compressed if the request accepts gzip. Its status is 503 before
-/// [`init`](crate::init) or if the rendering thread cannot be started, and 500 if a panic
-/// interrupted the rendering.
+/// The response is compressed if the request accepts gzip. The status is 503 if
+/// [`init`](crate::init) has not been called or if the rendering thread cannot be started,
+/// and 500 if rendering the page panicked.
 ///
-/// The page is rendered on a separate thread, one page at a time; requests that wait at
-/// the same time share a page.
+/// A separate thread renders one page at a time. Requests that wait at the same time share
+/// one page.
 pub async fn metrics(request: HttpRequest) -> HttpResponse {
-    // actix-web 4 uses `http` 0.2, so its header types are different ones.
+    // actix-web 4 uses `http` 0.2, whose header types differ from those of `http` 1.
     let mut headers = http::HeaderMap::new();
     for value in request.headers().get_all(ACCEPT_ENCODING) {
         if let Ok(value) = http::HeaderValue::from_bytes(value.as_bytes()) {
@@ -332,8 +342,8 @@ mod tests {
         ] {
             let seen = Rc::new(RefCell::new(None));
             let to = Rc::clone(&seen);
-            // In this form, the inherent method of a newer actix-web does not take
-            // precedence.
+            // Called with a path, because a method call would use the inherent method of a
+            // newer actix-web.
             AddResponseMapper::add_response_mapper(&mut error, move |response| {
                 *to.borrow_mut() = Some(response.status());
                 response

@@ -1,4 +1,5 @@
-//! [`HttpStatus`] for actix-web's own types, and [`Side`] for every `ResponseError`.
+//! Implements [`HttpStatus`] for actix-web's own types, and [`Side`] for every
+//! `ResponseError`.
 
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
@@ -39,10 +40,10 @@ impl<T: ResponseError> Side<T> for ActixError {
 
 /// Returns the status of the response that actix-web sends for this error.
 ///
-/// actix-web sends the result of `error_response()`. Most implementations build it with
-/// `status_code()`. Those that do not usually leave `status_code()` at its default, 500.
-/// `error_response()` is therefore called only for a 500, because it renders a body and
-/// may log.
+/// actix-web sends the result of `error_response()`. Calling that method has a cost: it
+/// renders a body and may write to a log. Most implementations use the status from
+/// `status_code()`. The others usually leave `status_code()` at its default, 500.
+/// Therefore `error_response()` is called only if `status_code()` returns 500.
 pub(super) fn status_of<E: ResponseError + ?Sized>(error: &E) -> u16 {
     let status = error.status_code();
     let is_asked = status == StatusCode::INTERNAL_SERVER_ERROR
@@ -58,15 +59,15 @@ pub(super) fn status_of<E: ResponseError + ?Sized>(error: &E) -> u16 {
 /// Returns whether the error may contain a response that `error_response()` returns on
 /// the first call only, as [`InternalError::from_response`] does.
 ///
-/// Calling `error_response()` would then change what is sent. The concrete type of the
-/// error is unknown here, but its size is known, and a smaller error cannot contain a
-/// response.
+/// If such an error's `error_response()` were called here, actix-web would later send
+/// another response. The concrete type of the error is unknown here, but its size is known,
+/// and an error that is smaller than `InternalError` cannot contain a response.
 pub(super) fn may_hold_a_response<E: ResponseError + ?Sized>(error: &E) -> bool {
     size_of_val(error) >= size_of::<InternalError<()>>()
 }
 
-/// Returns 200. If the value cannot be serialized, actix-web responds with 500, which
-/// only the middleware sees.
+/// Returns 200. If the value cannot be serialized, actix-web responds with 500, but only
+/// the middleware counts that status.
 impl<T> HttpStatus for Json<T> {
     fn http_status(&self) -> u16 {
         StatusCode::OK.as_u16()
@@ -80,7 +81,8 @@ impl<T> HttpStatus for Form<T> {
     }
 }
 
-/// Pairs of a body and a status, in actix-web's order.
+/// Implements [`HttpStatus`] for pairs of a body and a status. In actix-web, the body is
+/// the first element.
 macro_rules! with_status {
     ($($body:ty $(, any $param:ident)?;)*) => {
         $(

@@ -27,32 +27,35 @@
 //! evidence is sufficient if all of these hold:
 //!
 //! - The function returns a response, and all its arguments are extractors. An extractor
-//!   that is implemented for one type of state only is recognized if the function also
+//!   that is implemented only for one type of state is recognized if the function also
 //!   takes a `State` of that type.
-//! - The request was handed over: axum has taken it apart for the extractors. A function
-//!   without a body extractor must start right after that. A function that takes the
-//!   `Request`, its `Parts` or its `Extensions` must have received the very request that
-//!   the layer saw.
+//! - axum has split the request into its parts for the extractors. A function without a
+//!   body extractor must start in the same poll, before any other annotated function. A
+//!   function that takes a `Request`, `Parts` or `Extensions` must have received them from
+//!   the request that passed through the layer.
 //! - No other function has joined.
-//! - The function has ended when the response goes out.
+//! - The function has ended when the head of the response is sent.
 //!
-//! These cases remain ambiguous:
+//! In these cases, the layer cannot recognize the handler, or may take another function for
+//! it:
 //!
-//! - Some handlers are counted by themselves: a handler whose only arguments are
-//!   `String`, `Bytes` or `Body`; a handler with an extractor that is implemented for one
-//!   type of state only, and without a `State` argument; and a handler behind middleware
-//!   that keeps a copy of the request. Write `#[instrumented(handler)]`.
-//! - A handler that is cancelled by a time-out inside the layer is counted by itself, as
-//!   `cancelled`, unless `handler` or its names say that it is the handler.
-//! - If a handler is *not* annotated, an annotated function may join in its place: a
-//!   function without arguments, or with extractors only, that the handler calls first,
-//!   or that middleware calls after a handler that completed without waiting. Write
+//! - Some handlers are counted separately: a handler that takes a `String`, `Bytes` or
+//!   `Body`, and nothing else except a `HeaderMap`, `Method`, `Uri` or `Version`; a handler
+//!   that has an extractor for only one type of state, but no `State` argument; and a
+//!   handler behind middleware that keeps a copy of the request. Write
+//!   `#[instrumented(handler)]`.
+//! - A handler that a timeout inside the layer cancels is counted separately, as
+//!   `cancelled`, unless it is marked with `handler`, or its method and endpoint are those
+//!   of the request.
+//! - If a handler is *not* annotated, an annotated function that takes no arguments or only
+//!   extractors may join instead. This happens if the handler calls the function first, or
+//!   if middleware calls the function after the handler completed without waiting. Write
 //!   `#[instrumented(handler = false)]` on that function, or annotate the handler.
 //!
 //! Middleware that moves the handler to another task (`tokio::spawn(next.run(request))`)
-//! needs a second [`layer()`] inside it. The inner layer finds the request again through
-//! the request's extensions, and the request is still counted once. Without the inner
-//! layer, an annotated handler on the other task is counted by itself.
+//! needs a second [`layer()`] inside that middleware. The inner layer recognizes the
+//! request by its extensions, and the request is still counted once. Without the inner
+//! layer, an annotated handler on the other task is counted separately.
 //!
 //! If an extractor rejects the request, the handler does not run. The request is then
 //! counted under its route, without the handler's own labels.
@@ -71,12 +74,13 @@ mod statuses;
 
 /// Returns the layer that counts requests, for [`Router::layer`](axum::Router::layer).
 ///
-/// Add it last, so that it is the outermost layer: it then also counts requests that
-/// other layers answer in the handler's place. It recognizes the routes of axum 0.8 only.
+/// Add this layer last, so that it is the outermost layer. It then also counts requests to
+/// which other layers respond instead of the handler. The layer recognizes only routes of
+/// axum 0.8.
 ///
 /// Each request is counted once, as described in [`tower`](crate::tower). The label
-/// `endpoint` is the explicit endpoint of the handler's attribute, else the route that
-/// axum matched, else `unmatched` (requests that reach the fallback).
+/// `endpoint` is the explicit endpoint of the handler's attribute. Without one, it is the
+/// route that axum matched, or `unmatched` if the request reached the fallback.
 #[must_use]
 pub fn layer() -> MetricsLayer {
     MetricsLayer {
@@ -97,12 +101,12 @@ pub(crate) fn matched(extensions: &Extensions) -> Option<Route> {
 
 /// Serves the page on a route of the application's own.
 ///
-/// The response is compressed if the request accepts gzip. Its status is 503 before
-/// [`init`](crate::init) or if the rendering thread cannot be started, and 500 if a panic
-/// interrupted the rendering.
+/// The response is compressed if the request accepts gzip. The status is 503 if
+/// [`init`](crate::init) has not been called or if the rendering thread cannot be started,
+/// and 500 if rendering the page panicked.
 ///
-/// The page is rendered on a separate thread, one page at a time; requests that wait at
-/// the same time share a page.
+/// A separate thread renders one page at a time. Requests that wait at the same time share
+/// one page.
 pub async fn metrics(headers: HeaderMap) -> Response {
     let page = match in_app::asked_for(&headers).await {
         Ok(page) => page,

@@ -24,8 +24,8 @@ impl HttpStatus for NoContent {
     }
 }
 
-/// Returns 200. If the value cannot be serialized, axum responds with 500, which only the
-/// layer sees.
+/// Returns 200. If the value cannot be serialized, axum responds with 500, but only the
+/// layer counts that status.
 impl<T> HttpStatus for Json<T> {
     fn http_status(&self) -> u16 {
         StatusCode::OK.as_u16()
@@ -62,7 +62,7 @@ rejections! {
     QueryRejection RawFormRejection RawPathParamsRejection StringRejection
 }
 
-/// Tuples of response parts that start with a status.
+/// Implements [`HttpStatus`] for tuples whose first element is a status.
 macro_rules! tuples {
     ($($($part:ident)+;)*) => {
         $(

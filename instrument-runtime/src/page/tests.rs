@@ -56,17 +56,17 @@ fn the_page_is_what_the_format_asks_for() {
     assert_eq!(
         page.bare(),
         "\
-# HELP request_latency_seconds Time from a call's start (its first poll) to its end, in seconds.
+# HELP request_latency_seconds Latency of calls in seconds, from the first poll to the end.
 # TYPE request_latency_seconds histogram
 request_latency_seconds_bucket{app_name=\"shop\",region=\"eu\",endpoint=\"/a\",le=\"0.5\"} 1
 request_latency_seconds_bucket{app_name=\"shop\",region=\"eu\",endpoint=\"/a\",le=\"1\"} 2
 request_latency_seconds_bucket{app_name=\"shop\",region=\"eu\",endpoint=\"/a\",le=\"+Inf\"} 3
 request_latency_seconds_sum{app_name=\"shop\",region=\"eu\",endpoint=\"/a\"} 8.25
 request_latency_seconds_count{app_name=\"shop\",region=\"eu\",endpoint=\"/a\"} 3
-# HELP requests_in_progress Calls that have started and not ended yet.
+# HELP requests_in_progress Number of calls that have started but not ended.
 # TYPE requests_in_progress gauge
 requests_in_progress{app_name=\"shop\",region=\"eu\",endpoint=\"/a\"} 1
-# HELP requests_total Calls that started and have ended, by how they ended.
+# HELP requests_total Total number of calls that have ended, by outcome.
 # TYPE requests_total counter
 requests_total{app_name=\"shop\",region=\"eu\"} 1
 requests_total{app_name=\"shop\",region=\"eu\",endpoint=\"/a\",outcome=\"ok\"} 2
@@ -114,7 +114,7 @@ fn the_applications_own_metrics_stand_among_ours() {
         lines(&text, "# "),
         [
             "# TYPE aaa_seconds histogram",
-            "# HELP requests_total Calls that started and have ended, by how they ended.",
+            "# HELP requests_total Total number of calls that have ended, by outcome.",
             "# TYPE requests_total counter",
             "# HELP zoo_total Animals.",
             "# TYPE zoo_total counter",

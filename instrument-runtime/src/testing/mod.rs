@@ -1,4 +1,4 @@
-//! Records metrics in unit tests, and asserts what was counted.
+//! Records metrics in unit tests, and checks the recorded values.
 //!
 //! Requires the feature `testing`, which belongs in the `[dev-dependencies]`:
 //!
@@ -7,7 +7,7 @@
 //! instrument-runtime = { version = "0.1", features = ["testing"] }
 //! ```
 //!
-//! A [`Recording`] records the code that runs inside it, and nothing else. Tests that run
+//! A [`Recording`] records only the metrics of the code that runs inside it. Tests that run
 //! in parallel do not see each other's metrics.
 //!
 //! ```test_harness
@@ -34,13 +34,14 @@
 //! }
 //! ```
 //!
-//! The labels in a query are those that a series must have; it may have others. The
-//! result is the sum over all matching series, and 0 if there is none. A failing
-//! assertion prints every series that was recorded:
+//! A query such as `assert_requests` takes a list of labels. It matches every series that
+//! has these labels; a matching series may have more labels. The result is the sum over all
+//! matching series, or 0 if no series matches. A failing assertion prints every series that
+//! was recorded:
 //!
 //! ```text
 //! requests_total{endpoint="/users/{id}",outcome="ok"} is 0, not 1
-//! no requests_total has outcome="ok"; recorded values: "error"
+//! no requests_total series has outcome="ok"; recorded values: "error"
 //! recorded:
 //!   request_latency_seconds{endpoint="/users/{id}",method="GET",outcome="error"} count 1, sum 0.000004211
 //!   requests_in_progress{endpoint="/users/{id}",method="GET"} 0
@@ -59,7 +60,7 @@
 //! | spawns tasks itself, on a multi-thread runtime | [`Recording::record_thread`] on each of its threads |
 //! | starts threads or runtimes that the test cannot reach | [`Recording::global`] |
 //!
-//! On the thread of the test, with a call that is cancelled:
+//! This test records a cancelled call on its own thread:
 //!
 //! ```
 //! use instrument_runtime::instrumented;
@@ -81,7 +82,7 @@
 //! recording.assert_requests(&[("tenant", "acme"), ("outcome", "cancelled")], 1);
 //! ```
 //!
-//! With tasks on several threads, each wrapped by the test:
+//! This test records tasks on several threads. It wraps each task in a scope:
 //!
 //! ```test_harness
 //! # use instrument_runtime::instrumented;
@@ -103,15 +104,16 @@
 //!
 //! # What is recorded
 //!
-//! Everything that goes through the [`metrics`] facade: annotated functions, the requests
-//! of the layers, and the application's own metrics ([`counter`](Recording::counter),
-//! [`gauge`](Recording::gauge), [`histogram`](Recording::histogram)).
+//! A recording contains everything that goes through the [`metrics`] facade: calls of
+//! annotated functions, requests that a layer counts, and the application's own metrics
+//! ([`counter`](Recording::counter), [`gauge`](Recording::gauge),
+//! [`histogram`](Recording::histogram)).
 //!
-//! There are no global labels such as `app_name`, no limit on the number of series, and
-//! no zeros for handlers that were not called.
+//! A recording has no global labels such as `app_name`, no limit on the number of series,
+//! and no zero-valued series for handlers that were not called.
 //!
-//! An installed recorder does not see what happens inside a recording. It still records
-//! everything else.
+//! Metrics inside a recording do not reach a globally installed recorder. That recorder
+//! still receives all other metrics.
 //!
 //! Latencies are measured with the real clock, even if tokio's clock is paused.
 //!
@@ -134,7 +136,7 @@ use crate::error::InitError;
 
 /// Records the metrics of the code that runs inside it; see the [module](self).
 ///
-/// Clones are handles of the same recording, and may be used on any thread.
+/// Clones refer to the same recording, and can be used on any thread.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     recorder: Arc<LocalRecorder>,
@@ -149,16 +151,16 @@ impl Recording {
 
     /// Returns the recording of the whole process.
     ///
-    /// It records everything that happens outside all other recordings, on any thread.
-    /// The first call installs it as the global recorder; later calls return the same
-    /// recording.
+    /// The global recording contains all metrics from outside of other recordings, from any
+    /// thread. The first call installs the recording as the global recorder. Later calls
+    /// return the same recording.
     ///
-    /// Use it for code that starts threads and runtimes of its own. The tests of a
-    /// process share it, and most test runners run them in parallel. Therefore query what
-    /// was added [`since`](Snapshot::since) the start of the test, by labels that no
-    /// other test of the process uses, such as an endpoint of its own. If there are no
-    /// such labels, run the test in a process of its own (a file in `tests/`, or
-    /// `cargo nextest`).
+    /// Use the global recording for code that starts its own threads and runtimes. All
+    /// tests in a process share it, and most test runners run the tests in parallel.
+    /// Therefore query only the metrics that were added [`since`](Snapshot::since) the
+    /// start of the test, by labels that no other test in the process uses, such as a
+    /// unique endpoint. If there are no unique labels, run the test in a separate process:
+    /// in its own file in `tests/`, or with `cargo nextest`.
     ///
     /// # Examples
     ///
@@ -184,12 +186,13 @@ impl Recording {
     /// # Errors
     ///
     /// Returns [`InitError::AlreadyInstalled`] if the process already has a global
-    /// recorder, for example from [`init`](crate::init). Do not install one in the
-    /// process of the tests, or use [`scope`](Self::scope), [`run`](Self::run) or
-    /// [`record_thread`](Self::record_thread), which work beside another recorder.
+    /// recorder, for example from [`init`](crate::init). In that case, use
+    /// [`scope`](Self::scope), [`run`](Self::run) or
+    /// [`record_thread`](Self::record_thread), which work together with another global
+    /// recorder.
     ///
     /// After this call, [`init`](crate::init) returns [`InitError::AlreadyInstalled`],
-    /// because a process has one global recorder.
+    /// because a process can have only one global recorder.
     pub fn global() -> Result<Self, InitError> {
         static GLOBAL: Mutex<Option<Recording>> = Mutex::new(None);
         let mut global = GLOBAL.lock().unwrap_or_else(PoisonError::into_inner);
@@ -203,27 +206,31 @@ impl Recording {
         Ok(recording)
     }
 
-    /// Records what `f` does on this thread.
+    /// Runs `f`, and records the metrics of the code that runs on this thread meanwhile.
     ///
     /// Recordings may be nested; the innermost one records.
     ///
-    /// The end of a call is recorded where its future completes or is dropped. For a call
-    /// that starts inside `f` and ends outside, use [`scope`](Self::scope).
+    /// The end of a call goes to the recording in which its future completes or is dropped.
+    /// For a call that starts inside `f` and ends outside of `f`, use
+    /// [`scope`](Self::scope).
     pub fn run<T>(&self, f: impl FnOnce() -> T) -> T {
         metrics::with_local_recorder(&*self.recorder, f)
     }
 
-    /// Records what a future does, on every thread on which it is polled or dropped.
+    /// Returns a future that records the metrics of `future`, on every thread that polls or
+    /// drops it.
     ///
-    /// Does not record the tasks that the future spawns. Wrap each of them in a scope.
+    /// Tasks that the future spawns are not recorded. Wrap each spawned task in a scope of
+    /// its own.
     pub fn scope<F: IntoFuture>(&self, future: F) -> Scope<F::IntoFuture> {
         Scope::new(self.clone(), future.into_future())
     }
 
-    /// Records what this thread does from now on, until the thread ends.
+    /// Records the metrics of this thread from now on, until the thread ends.
     ///
-    /// For the threads of a runtime: all its tasks are then recorded, wherever they are
-    /// spawned.
+    /// Call this method on each thread of a runtime to record all tasks of the runtime, no
+    /// matter where the tasks are spawned. Each call leaks a handle of the recording, so
+    /// the recording is never freed.
     ///
     /// # Examples
     ///
@@ -249,13 +256,14 @@ impl Recording {
     /// recording.assert_requests(&[("outcome", "ok")], 1);
     /// ```
     pub fn record_thread(&self) {
-        // Leaked, because there is no hook that runs after the last use of the recorder
-        // by a thread (thread-locals may record while they are destroyed).
+        // The handle is leaked, because no hook runs after a thread has used the recorder
+        // for the last time: destructors of thread-locals may still record.
         let recorder: &'static Arc<LocalRecorder> = Box::leak(Box::new(self.recorder.clone()));
         std::mem::forget(metrics::set_default_local_recorder(&**recorder));
     }
 
-    /// Returns everything that was recorded up to now. Reading does not reset anything.
+    /// Returns a copy of everything that was recorded so far. The recording keeps its
+    /// values.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.recorder.snapshot()
@@ -301,7 +309,7 @@ impl Recording {
     ///
     /// # Panics
     ///
-    /// Panics if the number is not `expected`. The message lists every series.
+    /// Panics if the number is not `expected`. The message lists every recorded series.
     #[track_caller]
     pub fn assert_requests(&self, labels: &[(&str, &str)], expected: u64) {
         self.snapshot().assert_requests(labels, expected);
@@ -312,7 +320,7 @@ impl Recording {
     ///
     /// # Panics
     ///
-    /// Panics if the number is not `expected`. The message lists every series.
+    /// Panics if the number is not `expected`. The message lists every recorded series.
     #[track_caller]
     pub fn assert_in_progress(&self, labels: &[(&str, &str)], expected: i64) {
         self.snapshot().assert_in_progress(labels, expected);

@@ -1,4 +1,5 @@
-//! The recorder behind a recording: simple storage that can be read repeatedly.
+//! The recorder behind a recording. It stores its values in maps, and reading the values
+//! does not reset them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,7 +42,7 @@ impl<T: Default> Handles<T> {
     }
 }
 
-/// Locks a mutex. Ignores poisoning: a test may panic and still read the recording.
+/// Locks a mutex. Ignores poisoning, because a test may read the recording after a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -21,8 +21,8 @@ pin_project! {
     impl<F> PinnedDrop for Scope<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            // Dropping the future counts its unfinished calls, so it happens in the
-            // recording.
+            // Dropping the future counts its unfinished calls as cancelled. The recording
+            // must receive these counts too.
             this.recording.run(|| this.future.set(None));
         }
     }

@@ -1,4 +1,4 @@
-//! [`Snapshot`]: what was recorded up to one moment, with queries and assertions.
+//! [`Snapshot`]: a copy of the recorded values, with queries and assertions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,11 +8,13 @@ use metrics::Key;
 
 use crate::settings;
 
-/// What a [`Recording`](crate::testing::Recording) had recorded at one moment.
+/// A copy of the values that a [`Recording`](crate::testing::Recording) contains at one
+/// point in time.
 ///
-/// The labels in a query are those that a series must have; it may have others. `&[]`
-/// matches all series of the metric. If the process has installed other
-/// [`names`](crate::Builder::names), the queries use these names for the three metrics.
+/// A query matches every series that has the given labels; a matching series may have more
+/// labels. `&[]` matches all series of the metric. If the process has an installation with
+/// other [`names`](crate::Builder::names), the three metrics have these names in the
+/// recording, and the queries use them too.
 ///
 /// `Display` writes one line per series.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,7 +34,7 @@ pub struct Latency {
     pub sum: Duration,
 }
 
-/// The samples of one of the application's own histograms.
+/// The count and the sum of a histogram's samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Histogram {
@@ -66,21 +68,22 @@ impl Snapshot {
         }
     }
 
-    /// Returns the value of any counter, for example of the application's own.
+    /// Returns the value of any counter, including the application's own counters.
     #[must_use]
     pub fn counter(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         matching(&self.counters, name, labels).sum()
     }
 
-    /// Returns the value of any gauge, for example of the application's own.
+    /// Returns the value of any gauge, including the application's own gauges.
     #[must_use]
     pub fn gauge(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        // Not `sum()`, which returns -0.0 for an empty iterator; a failing assertion
-        // would print it.
+        // Not `sum()`, because `sum()` returns -0.0 for an empty iterator, and a failing
+        // assertion would print `-0`.
         matching(&self.gauges, name, labels).fold(0.0, |sum, value| sum + value)
     }
 
-    /// Returns the samples of any histogram, for example of the application's own.
+    /// Returns the count and sum of any histogram, including the application's own
+    /// histograms.
     #[must_use]
     pub fn histogram(&self, name: &str, labels: &[(&str, &str)]) -> Histogram {
         let Distribution { count, sum, .. } = self.distribution(name, labels);
@@ -101,7 +104,7 @@ impl Snapshot {
     ///
     /// # Panics
     ///
-    /// Panics if the number is not `expected`. The message lists every series.
+    /// Panics if the number is not `expected`. The message lists every recorded series.
     #[track_caller]
     pub fn assert_requests(&self, labels: &[(&str, &str)], expected: u64) {
         let found = self.requests(labels);
@@ -122,7 +125,7 @@ impl Snapshot {
     ///
     /// # Panics
     ///
-    /// Panics if the number is not `expected`. The message lists every series.
+    /// Panics if the number is not `expected`. The message lists every recorded series.
     #[track_caller]
     pub fn assert_in_progress(&self, labels: &[(&str, &str)], expected: i64) {
         let found = self.in_progress(labels);
@@ -163,7 +166,7 @@ impl Snapshot {
             let values: BTreeSet<&str> = series.iter().filter_map(|s| s.value(label)).collect();
             if !series.is_empty() && !values.contains(value) {
                 is_explained = true;
-                message += &format!("no {name} has {label}={value:?}");
+                message += &format!("no {name} series has {label}={value:?}");
                 if values.is_empty() {
                     let names: BTreeSet<&str> = series.iter().flat_map(|s| s.names()).collect();
                     let names: Vec<_> = names.into_iter().collect();
@@ -176,7 +179,7 @@ impl Snapshot {
             }
         }
         if is_explained {
-            // The message above already explains it.
+            // The lines above already explain the failure.
         } else if !series.iter().any(|series| series.matches(name, labels)) {
             message += "no single series has all of these labels\n";
         } else if is_fewer {
@@ -196,10 +199,11 @@ impl Snapshot {
         self.counters.is_empty() && self.gauges.is_empty() && self.histograms.is_empty()
     }
 
-    /// Returns what was added since an earlier snapshot of the same recording.
+    /// Returns the difference to an earlier snapshot of the same recording.
     ///
-    /// Counters and histograms have their increase, without the series that did not
-    /// change. Gauges keep their current values, because they describe a state.
+    /// For counters and histograms, the result contains the increase since `earlier`, and
+    /// omits the series that did not change. Gauges keep their current values, because a
+    /// gauge describes a state.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut added = self.clone();
@@ -303,12 +307,12 @@ impl fmt::Display for SeriesKey {
     }
 }
 
-/// The samples of one histogram's series.
+/// The count and the sum of one histogram series.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Distribution {
     count: u64,
     sum: f64,
-    /// The sum in nanoseconds, if the samples are seconds. Exact, unlike the float.
+    /// The sum in nanoseconds, if the samples are in seconds. Unlike `sum`, it is exact.
     nanos: i128,
 }
 
@@ -316,7 +320,8 @@ impl Distribution {
     pub(super) fn add(&mut self, value: f64, times: u64) {
         self.count += times;
         self.sum += value * times as f64;
-        // Meaningful for seconds only. Other samples may be of any size, so it saturates.
+        // This sum is used only for samples in seconds. Samples in other units may be very
+        // large, so the operations saturate.
         let nanos = ((value * 1e9).round() as i128).saturating_mul(i128::from(times));
         self.nanos = self.nanos.saturating_add(nanos);
     }

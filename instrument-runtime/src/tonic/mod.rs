@@ -22,24 +22,26 @@
 //! # drop(layer);
 //! ```
 //!
-//! # Which method is the call
+//! # Which method is the handler
 //!
-//! A method joins the gRPC call as its handler if it takes the very `tonic::Request` that
-//! the layer saw, by value, and returns a `tonic::Response` or a `tonic::Status`. It also
-//! joins by `#[instrumented(handler)]`, or by its names (see
-//! [`instrumented`](crate::instrumented)). Every other annotated method is counted by
-//! itself.
+//! A method joins the gRPC call as its handler if it takes by value the `tonic::Request`
+//! that passed through the layer, and returns a `tonic::Response` or a `tonic::Status`. A
+//! method also joins if it is marked with `#[instrumented(handler)]`, or if its method and
+//! endpoint are those of the call (see [`instrumented`](crate::instrumented)). Every other
+//! annotated method is counted separately.
 //!
-//! These cases remain ambiguous:
+//! In these cases, the layer does not recognize the handler, or takes another method for
+//! it:
 //!
 //! - A method that takes the message instead of the request, or whose argument is a
-//!   pattern, is counted by itself. Write `#[instrumented(handler)]`.
-//! - If a method is *not* annotated and passes its request on to an annotated one, the
-//!   annotated one joins. Write `#[instrumented(handler = false)]` on the latter.
+//!   pattern, is counted separately. Write `#[instrumented(handler)]`.
+//! - If a method is *not* annotated and passes its request on to an annotated method, the
+//!   annotated method joins. If it should not join, write
+//!   `#[instrumented(handler = false)]` on it.
 //!
-//! A service that moves the call to another task needs a second [`layer()`] inside it.
-//! The inner layer finds the call again through the request's extensions, and the call is
-//! still counted once.
+//! A service that moves the call to another task needs a second [`layer()`] inside that
+//! service. The inner layer recognizes the call by the extensions of its request, and the
+//! call is still counted once.
 //!
 //! A call that an interceptor rejects, or whose message cannot be decoded, does not have
 //! the method's own labels.
@@ -72,26 +74,28 @@ use web::WebTrailers;
 /// Each call is counted once, when its status goes out. For a streaming response, that is
 /// at the end of the stream.
 ///
-/// - The label `grpc_status` is the name of the gRPC status code. The outcome follows
-///   from it (see [`Outcome::GrpcStatus`]). A call that its client gives up is
-///   `cancelled` (`CANCELLED`); a call that panicked is `panicked` (`INTERNAL`).
-/// - The label `endpoint` is the explicit endpoint of the method's attribute, else the
-///   path of the call (`/package.Service/Method`) once a call of this path has succeeded,
-///   else `unmatched`. A client can send any path, so a path is trusted only after a
-///   success.
+/// - The label `grpc_status` is the name of the gRPC status code, which also determines
+///   the outcome (see [`Outcome::GrpcStatus`]). A call that the client cancels is
+///   `cancelled`, with `grpc_status="CANCELLED"`. A call that panics is `panicked`, with
+///   `grpc_status="INTERNAL"`.
+/// - The label `endpoint` is the explicit endpoint of the method's attribute. Without one,
+///   it is the path of the call (`/package.Service/Method`). A client can send any path, so
+///   the path is used only if this call or an earlier call of the same path succeeded, or
+///   if an annotated method joined. Otherwise the label is `unmatched`.
 ///
 /// # gRPC-Web
 ///
-/// Works with `tonic_web::GrpcWebLayer` inside this layer. The status is read from the
-/// end of the response's body.
+/// The layer also counts gRPC-Web calls. Add `tonic_web::GrpcWebLayer` inside this layer.
+/// The status of a gRPC-Web call is read from the end of the response body.
 ///
 /// # Other requests
 ///
-/// A request that is not gRPC, according to the `content-type` of both the request and
-/// the response, is counted as HTTP: when the head of the response goes out, with
-/// `http_status` instead of `grpc_status`. Its endpoint is `unmatched`, unless its
-/// handler or its router names the route. If an axum router contains plain routes beside
-/// the services, give the plain routes a layer of their own (feature `axum`):
+/// If neither the request nor the response has a gRPC `content-type`, the request is
+/// counted as an HTTP request: when the head of the response is sent, and with
+/// `http_status` instead of `grpc_status`. The endpoint is `unmatched`, unless the
+/// handler's attribute or a layer inside the router provides the route. If an axum router
+/// contains plain HTTP routes in addition to gRPC services, add the axum layer to the plain
+/// routes (feature `axum`):
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -183,7 +187,7 @@ const PLAIN_HTTP: Framework = Framework::Axum;
 #[cfg(not(feature = "axum"))]
 const PLAIN_HTTP: Framework = Framework::Tower;
 
-/// Returns the route of a request that is not gRPC, if axum has already matched one.
+/// Returns the route of a request that is not gRPC, if axum has already matched a route.
 #[cfg(feature = "axum")]
 use crate::axum::matched as http_route;
 
@@ -192,10 +196,10 @@ fn http_route(_extensions: &http::Extensions) -> Option<Route> {
     None
 }
 
-/// The paths of gRPC calls that have succeeded, which therefore exist.
+/// The paths of gRPC calls that have succeeded. A success proves that the path exists.
 static ANSWERED: RwLock<Option<HashSet<String>>> = RwLock::new(None);
-/// The maximum number of paths: more than a server has methods. The paths beyond it are
-/// not remembered, so each of their calls is `unmatched` until it succeeds.
+/// The maximum number of remembered paths, which is more than a server has methods. If
+/// there are more paths, each call of a further path is `unmatched` until it succeeds.
 const MAX_ANSWERED: usize = 4096;
 
 fn is_answered(path: &str) -> bool {
@@ -256,7 +260,7 @@ where
         } else if response.status() != StatusCode::OK {
             call.ended(code_of(response.status()));
         } else if response.body().is_end_stream() {
-            // hyper does not poll an empty body, so this is the end of the call.
+            // hyper does not poll an empty body, so the call ends here.
             call.ended(UNKNOWN);
         } else {
             call.web_trailers = WebTrailers::of(response.headers());
@@ -353,8 +357,8 @@ impl CallEnd {
     }
 }
 
-/// Counts the call as panicked if it is dropped, that is if the poll of the body unwinds.
-/// Forgotten otherwise.
+/// A drop guard that counts the call as panicked if the poll of the body unwinds. If the
+/// poll returns, the guard is passed to `mem::forget`.
 struct Unwinding<'a>(&'a mut CallEnd);
 
 impl Drop for Unwinding<'_> {
@@ -375,8 +379,8 @@ fn parse_code(status: &str) -> u8 {
     status.parse().unwrap_or(UNKNOWN)
 }
 
-/// Returns the part after `application/grpc` in the `content-type` of gRPC: nothing,
-/// `+proto`, `-web-text`… `None` if the `content-type` is not gRPC.
+/// Returns the part of the `content-type` that follows `application/grpc`, for example an
+/// empty string, `+proto` or `-web-text`. Returns `None` if the `content-type` is not gRPC.
 fn grpc_subtype(headers: &HeaderMap) -> Option<&str> {
     let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let rest = strip_prefix_of_any_case(content_type, "application/grpc")?;
@@ -388,7 +392,8 @@ fn strip_prefix_of_any_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> 
     start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
-/// Returns the gRPC code for an HTTP status, for a response without a gRPC status.
+/// Returns the gRPC code that corresponds to the HTTP status of a response without a gRPC
+/// status.
 ///
 /// See [HTTP to gRPC status code mapping][mapping].
 ///

@@ -10,11 +10,11 @@
 //!   flags                           flags
 //! ```
 //!
-//! `application/grpc-web-text` is the same in base64: a sequence of pieces, each with its
-//! own padding.
+//! `application/grpc-web-text` is the same body in base64. It is a sequence of base64
+//! strings, each with its own padding.
 //!
-//! The reader only looks at the bytes. The body goes out unchanged, and nothing is
-//! buffered except the start of one line.
+//! The reader does not change the body. It buffers only the head of a frame and the start
+//! of one line.
 //!
 //! [protocol]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md
 
@@ -29,7 +29,7 @@ use super::{UNKNOWN, grpc_subtype, parse_code, strip_prefix_of_any_case};
 const TRAILERS: u8 = 0x80;
 /// The flag of a frame whose payload is compressed.
 const COMPRESSED: u8 = 0x01;
-/// The maximum number of slices in one buffer that the reader looks at.
+/// The maximum number of slices of one buffer that the reader reads.
 const MAX_SLICES: usize = 16;
 
 /// An incremental reader of a response's body.
@@ -39,7 +39,7 @@ pub(super) struct WebTrailers {
     part: FramePart,
 }
 
-/// The part of a frame that the next byte belongs to.
+/// The part of a frame to which the next byte belongs.
 #[derive(Debug)]
 enum FramePart {
     Head {
@@ -94,7 +94,8 @@ impl WebTrailers {
         if self.base64.is_none() || matches!(self.part, FramePart::Over) {
             return self.read_frames(slice);
         }
-        // 64 characters decode to 48 bytes, plus one byte from bits left by earlier ones.
+        // 64 characters decode to 48 bytes. The bits that earlier characters left over can
+        // add one byte.
         let mut decoded = [0; 49];
         for text in slice.chunks(64) {
             let mut length = 0;
@@ -185,7 +186,7 @@ fn take<'a>(bytes: &mut &'a [u8], length: usize) -> &'a [u8] {
 
 fn take_u32<'a>(bytes: &mut &'a [u8], length: u32) -> (&'a [u8], u32) {
     let taken = take(bytes, usize::try_from(length).unwrap_or(usize::MAX));
-    // `taken` is at most `length` bytes long, so it fits.
+    // `taken` is at most `length` bytes long, so its length fits into a `u32`.
     (taken, u32::try_from(taken.len()).unwrap_or(length))
 }
 
@@ -232,7 +233,7 @@ impl Base64 {
             b'0'..=b'9' => character - b'0' + 52,
             b'+' => 62,
             b'/' => 63,
-            // The end of a piece; the remaining bits are padding.
+            // Padding ends a base64 string. The remaining bits are not part of a byte.
             b'=' => {
                 *self = Self::default();
                 return Ok(None);
