@@ -1,12 +1,14 @@
 //! Messages on stderr about mistakes that keep an application from seeing its metrics.
 //!
-//! A library that annotates its functions must not make the programs that use it write
-//! to stderr: without `init`, its calls count nothing, silently. A message therefore
-//! needs evidence that the application itself wants metrics: a layer counts requests,
-//! or the page is requested. Messages without that evidence are written only with
+//! A library may annotate its functions and be used by a program that does not call
+//! `init`. The calls are then not counted, and the program must not get messages about
+//! metrics that it never asked for. A message therefore needs evidence that the
+//! application itself wants metrics: a layer counts requests, or the page is requested.
+//! Messages without that evidence are written only with
 //! `INSTRUMENT_DIAGNOSTICS=verbose`.
 //!
-//! All callers are on cold paths: a series is new, or no recorder is installed.
+//! All callers are on cold paths: a series or a metric is new, or metrics are not
+//! installed.
 
 use std::fmt;
 use std::io::Write;
@@ -25,7 +27,8 @@ enum Level {
     Verbose,
 }
 
-/// Set by the builder once the installation has succeeded.
+/// Whether [`silence`] was called. The builder calls it after a successful installation
+/// whose settings turn messages off.
 static SILENCED: AtomicBool = AtomicBool::new(false);
 
 /// Turns all messages off for the rest of the process.
@@ -90,7 +93,7 @@ impl Message {
         !self.is_written.load(Ordering::Relaxed) && (level == Level::Verbose || level == self.level)
     }
 
-    /// Writes the message, unless it has been written or its level is off.
+    /// Writes the message, unless it was written before or its level is not enabled.
     pub(crate) fn write(&self, message: fmt::Arguments<'_>) {
         if self.is_due() && !self.is_written.swap(true, Ordering::Relaxed) {
             say(message);

@@ -1,5 +1,5 @@
-//! The metrics of the process (feature `process`), under the names of Prometheus's client
-//! libraries: `process_cpu_seconds_total`, `process_resident_memory_bytes`,
+//! The metrics of the process (feature `process`), with the same names as in Prometheus's
+//! client libraries: `process_cpu_seconds_total`, `process_resident_memory_bytes`,
 //! `process_open_fds` and so on.
 //!
 //! They bypass the `metrics` facade, because its counters are integers and the CPU time

@@ -16,11 +16,11 @@ use crate::exporter::Exporter;
 )]
 pub trait Enabled {}
 
-/// The type in the bound that cannot be satisfied.
+/// The type that the bound [`Enabled`] is required of.
 ///
 /// It has a lifetime parameter, because the compiler checks a bound without parameters
-/// where the method is declared, and a higher-ranked bound (`for<'a>`) where the method
-/// is called.
+/// where the method is declared, but a higher-ranked bound (`for<'a>`) only where the
+/// method is called.
 #[derive(Debug)]
 pub struct PushFeature<'a>(PhantomData<&'a ()>);
 

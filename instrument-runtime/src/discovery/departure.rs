@@ -24,9 +24,10 @@ static DEPARTURE: Mutex<Departure> = Mutex::new(Departure {
     last_scrape: Duration::ZERO,
 });
 
-/// Whether the shutdown has begun: scrapes that begin from now on are complete.
+/// Whether the shutdown has begun. Scrapes that begin after that are complete.
 static LEAVING: AtomicBool = AtomicBool::new(false);
-/// The number of complete scrapes that have arrived, as far as is known.
+/// The number of complete scrapes that were delivered. A scrape is subtracted again if
+/// its connection fails later.
 static DELIVERED: AtomicUsize = AtomicUsize::new(0);
 static NEWLY_DELIVERED: Notify = Notify::const_new();
 
@@ -76,8 +77,8 @@ pub(crate) async fn take_leave(told: watch::Receiver<bool>, stop: watch::Sender<
     stop.send_replace(true);
 }
 
-/// Waits until a complete scrape has been answered and has arrived, or until `deadline`
-/// without an answer.
+/// Waits until a complete scrape has been delivered, or until `deadline`. If a scrape is
+/// answered shortly before `deadline`, the wait for [`TAKE_IN`] may end after it.
 async fn last_scrape(deadline: Instant) {
     while timeout_at(deadline, NEWLY_DELIVERED.notified())
         .await
@@ -94,8 +95,8 @@ async fn last_scrape(deadline: Instant) {
     }
 }
 
-/// A scrape (a `GET`) in progress. It is complete (it shows every call) if it began
-/// after the shutdown did.
+/// A scrape (a `GET`) in progress. The scrape is complete, which means that it shows every
+/// call, if it began after the shutdown began.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Scrape {

@@ -1,4 +1,4 @@
-//! Prometheus' HTTP service discovery, answered from a folder of target files.
+//! Prometheus's HTTP service discovery, answered from a folder of target files.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,22 +6,22 @@ use std::path::Path;
 
 use crate::discovery::{lock, target_file};
 
-/// Returns the JSON answer for Prometheus' [HTTP service discovery]: the targets of all
-/// live instances that wrote themselves into `folder` with
+/// Returns the JSON answer for Prometheus's [HTTP service discovery]: the targets of all
+/// live instances that wrote a target file into `folder` with
 /// [`file_sd`](crate::Builder::file_sd).
 ///
-/// Use it where Prometheus cannot read the folder itself. Serve the JSON as
+/// Use this function where Prometheus cannot read the folder itself. Serve the JSON as
 /// `application/json` on a route of your own, in an instance or in a small registry.
 /// An instance that was killed is left out at once, although its file stays in the
 /// folder until the next instance starts.
 ///
-/// It reads files, so it may block. Unix only.
+/// This function reads files, so it may block. Unix only.
 ///
 /// [HTTP service discovery]: https://prometheus.io/docs/prometheus/latest/http_sd/
 ///
 /// # Errors
 ///
-/// If the folder cannot be read.
+/// Returns an error if the folder cannot be read.
 ///
 /// # Examples
 ///
@@ -35,7 +35,7 @@ use crate::discovery::{lock, target_file};
 /// async fn targets() -> Response {
 ///     match instrument_runtime::http_sd("targets/") {
 ///         Ok(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
-///         // After an error, Prometheus keeps the targets that it has.
+///         // After an error, Prometheus keeps its previous targets.
 ///         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
 ///     }
 /// }

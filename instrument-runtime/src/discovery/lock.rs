@@ -4,7 +4,7 @@
 //! however the process ends. A process id would not work: in containers that share a
 //! folder, every instance is process 1.
 //!
-//! None of these calls waits for a lock.
+//! The functions of this module never wait for a lock.
 
 use std::fs::File;
 use std::io;
@@ -15,15 +15,15 @@ use rustix::fs::{FlockOperation, flock};
 ///
 /// # Errors
 ///
-/// `WouldBlock` if another process holds a lock on the file.
+/// Returns `WouldBlock` if another process holds a lock on the file.
 pub(crate) fn hold(file: &File) -> io::Result<()> {
     Ok(flock(file, FlockOperation::NonBlockingLockExclusive)?)
 }
 
 /// Returns whether the process that wrote this file has ended.
 ///
-/// It asks with a shared lock, so readers that ask at the same time do not exclude each
-/// other. If locking fails for another reason, the file does not count as abandoned.
+/// Tries to take a shared lock, so that concurrent readers do not exclude each other. If
+/// locking fails for any reason, the file does not count as abandoned.
 pub(crate) fn is_abandoned(file: &File) -> bool {
     flock(file, FlockOperation::NonBlockingLockShared).is_ok()
 }

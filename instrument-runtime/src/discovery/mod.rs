@@ -1,4 +1,5 @@
-//! Service discovery: how Prometheus finds this instance, and how the instance leaves.
+//! Service discovery: how Prometheus finds this instance, and what happens when the
+//! instance shuts down.
 //!
 //! - `mod`: [`Discovery`], the builder's settings.
 //! - `target`: the advertised address and the JSON of one target.
@@ -7,9 +8,9 @@
 //! - [`http_sd()`]: the live targets of a folder as the answer to HTTP discovery.
 //! - [`departure`]: the graceful shutdown, which waits for a last scrape.
 //!
-//! What may block: everything that reads or writes the folder, which happens on the
-//! thread that installs or that calls `http_sd`. Removing the target file blocks the
-//! exporter's thread. `departure` waits asynchronously.
+//! What may block: `install` writes the target file on the calling thread, and `http_sd`
+//! reads the folder on the calling thread. Removing the target file blocks the exporter's
+//! thread. `departure` waits asynchronously.
 
 pub(crate) mod departure;
 #[cfg(unix)]

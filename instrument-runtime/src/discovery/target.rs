@@ -1,4 +1,4 @@
-//! One target in the format of Prometheus' file-based service discovery.
+//! One target in the format of Prometheus's file-based service discovery.
 
 use std::fmt::Write;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -41,7 +41,7 @@ pub(crate) fn check(advertise: &str) -> Result<(), InitError> {
     if is_host {
         Ok(())
     } else {
-        refuse("has no host name or IP address before the port")
+        refuse("has no valid host name or IP address before the port: give `host:port`")
     }
 }
 
@@ -49,8 +49,8 @@ pub(crate) fn check(advertise: &str) -> Result<(), InitError> {
 ///
 /// # Errors
 ///
-/// If the listener is bound to the unspecified address (`0.0.0.0` or `::`), or if there
-/// is no TCP listener.
+/// Returns an error if the listener is bound to the unspecified address (`0.0.0.0` or
+/// `::`), or if there is no TCP listener.
 pub(crate) fn of_listener(
     local_addr: Option<SocketAddr>,
     folder: &Path,
@@ -69,9 +69,10 @@ pub(crate) fn json(address: &str, app_name: &str, version: Option<&str>) -> Stri
     let mut labels = vec![("app_name", app_name), ("instance", address)];
     labels.extend(version.map(|version| ("version", version)));
     let process = std::process::id().to_string();
-    // A `__meta_` label, which only relabelling and the page of targets see. As a
-    // series label, it would create new series at each restart, and a counter reset
-    // would no longer be seen as one.
+    // The process id is a `__meta_` label: it is visible to relabelling and on
+    // Prometheus's page `/targets`, but is not a label of the series. As a series
+    // label, it would create new series at each restart, and Prometheus could not
+    // detect counter resets.
     labels.push(("__meta_pid", &process));
     let mut json = String::from("[{\"targets\": [");
     write_string(&mut json, address);
@@ -119,9 +120,9 @@ mod tests {
             ("web:", "has no valid port"),
             ("web:0", "has no valid port"),
             ("web:65536", "has no valid port"),
-            (":9464", "no host"),
-            ("a b:1", "no host"),
-            ("[web]:1", "no host"),
+            (":9464", "no valid host"),
+            ("a b:1", "no valid host"),
+            ("[web]:1", "no valid host"),
             ("::1:9464", "brackets"),
             ("http://web:9464", "without `http://`"),
             ("web:9464/metrics", "`/`"),

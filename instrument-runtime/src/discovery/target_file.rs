@@ -33,8 +33,8 @@ impl TargetFile {
         let folder = folder.canonicalize()?;
         sweep(&folder)?;
         loop {
-            // `None`: another instance swept the folder before the lock was held, and
-            // took the unfinished file for one of a dead instance.
+            // `None` means that another instance swept the folder before this instance
+            // held the lock, and mistook the unfinished file for a dead instance's file.
             if let Some(written) = Self::try_write(&folder, app_name, contents)? {
                 return Ok(written);
             }
@@ -105,8 +105,8 @@ fn file_name(app_name: &str) -> String {
     format!("{PREFIX}{readable}-{process}-{random:016x}{SUFFIX}")
 }
 
-/// Returns whether [`file_name`] could have made this name. The folder may hold files of
-/// others, and a file that only has the same prefix must not be removed.
+/// Returns whether [`file_name`] could have made this name. The folder may contain files
+/// of other programs, and a file that only has the same prefix must not be removed.
 fn is_file_name(name: &str) -> bool {
     let parts = || {
         let name = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
@@ -143,7 +143,7 @@ fn ours(folder: &Path, is_ours: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf
     Ok(found)
 }
 
-/// Removes the files that killed instances have left.
+/// Removes the files that killed instances have left behind.
 fn sweep(folder: &Path) -> io::Result<()> {
     let left = ours(folder, |name| {
         is_file_name(name.strip_suffix(UNFINISHED).unwrap_or(name))
@@ -200,8 +200,8 @@ mod tests {
     fn only_the_dead_are_swept() {
         let folder = folder("swept");
         let live = TargetFile::write(&folder, "live", "[]\n").expect("written");
-        // What a killed process leaves: a file, complete or not, that nobody locks. Its
-        // process id may have been reused.
+        // A killed process leaves a file behind that may be incomplete and is not locked.
+        // The process id may have been reused.
         let own = std::process::id();
         for (dead, contents) in [
             ("instrumented-x-4000000000-0123456789abcdef.json", "[]\n"),

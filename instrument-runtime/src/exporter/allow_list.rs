@@ -86,7 +86,10 @@ mod tests {
         ] {
             assert_eq!(list.allows(peer.parse().ok()), allowed, "{peer}");
         }
-        assert!(list.allows(None), "a Unix socket has rights of its own");
+        assert!(
+            list.allows(None),
+            "the permissions of the file protect a Unix socket"
+        );
     }
 
     #[test]

@@ -36,8 +36,8 @@ pub(crate) struct Connection {
     /// `None` in unit tests.
     stream: RefCell<Option<Stream>>,
     state: RefCell<State>,
-    /// The scrape that was answered last, until the peer sends another request, which
-    /// proves that it has received the answer.
+    /// The scrape that was answered last. Cleared when the peer sends another request,
+    /// because that proves that the peer has received the answer.
     delivery: RefCell<Option<Delivery>>,
     /// Notified when this connection must close to make room.
     closed: Notify,
@@ -88,7 +88,7 @@ impl Connections {
     }
 
     /// Closes the oldest idle connection that has been open for at least `least_age`.
-    /// Returns `false` if there is none.
+    /// Returns `false` if no connection qualifies.
     pub(crate) fn close_idle(&self, least_age: Duration) -> bool {
         let mut all = self.0.borrow_mut();
         let oldest = all
@@ -99,8 +99,8 @@ impl Connections {
             .is_some()
     }
 
-    /// Closes the oldest connection whose peer has closed its side: most such peers
-    /// have hung up. Returns `false` if there is none.
+    /// Closes the oldest connection whose peer has closed its side, because most of these
+    /// peers have hung up. Returns `false` if no connection qualifies.
     fn close_half_closed(&self) -> bool {
         let mut all = self.0.borrow_mut();
         let oldest = all.iter().position(|other| other.is_half_closed());
@@ -117,8 +117,9 @@ impl Connections {
         }
     }
 
-    /// Closes the connections that still read the oldest pages, if the pages take more
-    /// than [`MAX_HELD_BYTES`].
+    /// Limits the memory of the pages that are being sent. If they take more than
+    /// [`MAX_HELD_BYTES`], without the newest page, closes the connections to which the
+    /// oldest pages are being sent.
     pub(crate) fn bound_pages(&self) {
         let mut all = self.0.borrow_mut();
         let mut pages: Vec<Rc<Rendered>> = all.iter().filter_map(|other| other.page()).collect();
@@ -172,7 +173,7 @@ impl Connection {
             return;
         };
         // A peer that has closed its side may still read the answer, or may have hung
-        // up: the two look the same.
+        // up. The two cases look the same, so such a scrape does not count as delivered.
         if let Some(scrape) = answer.scrape
             && !self.is_half_closed()
         {
@@ -182,9 +183,9 @@ impl Connection {
 
     /// Records that the connection has ended.
     ///
-    /// A peer that hung up before the answer was sent has reset the connection by now.
-    /// Reading returned only the end of stream that came before the reset, so the
-    /// reset is taken from `SO_ERROR`.
+    /// If the peer hung up before the answer was sent, its system has reset the connection
+    /// by now. A read does not report the reset, because it has already returned the end
+    /// of the stream. So the reset is read from `SO_ERROR`.
     pub(crate) fn ended(&self) {
         let stream = self.stream.borrow();
         let error = stream.as_ref().map(Stream::take_error);
@@ -215,8 +216,9 @@ impl Connection {
     }
 }
 
-/// Wraps the stream of a connection and tells the connection when an answer has been
-/// sent: hyper flushes the stream only after its own write buffer is empty.
+/// Wraps the stream of a connection and notifies the connection when an answer has been
+/// sent. A flush shows that, because hyper flushes the stream only after its own write
+/// buffer is empty.
 pub(crate) struct Watched(pub(crate) Rc<Connection>);
 
 impl Watched {
@@ -349,7 +351,7 @@ mod tests {
         assert!(connection.is_idle());
     }
 
-    /// The runtime has not yet polled for the event that reports the hang-up.
+    /// Even if the runtime has not yet polled for the event that reports the hang-up.
     #[tokio::test]
     async fn a_scrape_that_is_reset_is_not_delivered() {
         use crate::discovery::departure;

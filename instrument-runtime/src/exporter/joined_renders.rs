@@ -52,8 +52,8 @@ impl Rendered {
     }
 }
 
-/// The scrapers that wait for the next page, and the loop that renders it. It never
-/// leaves the exporter's thread.
+/// The scrapers that wait for the next page, and the loop that renders the page. Used only
+/// on the exporter's thread.
 pub(crate) struct JoinedRenders {
     page: Page,
     health: RefCell<Health>,
@@ -137,7 +137,8 @@ impl JoinedRenders {
     /// Each render is followed by a pause (see [`rest_after`]). Rendering and
     /// compression block the exporter's thread.
     pub(crate) async fn run(&self) {
-        /// Fails the waiting scrapers when the loop is dropped or unwinds.
+        /// Answers the waiting scrapers with [`NoPage::Ended`] when the loop is dropped or
+        /// unwinds.
         struct End<'a>(&'a JoinedRenders);
         impl Drop for End<'_> {
             fn drop(&mut self) {
@@ -150,7 +151,7 @@ impl JoinedRenders {
         let mut rested = Instant::now();
         for number in 0_u64.. {
             self.asked.notified().await;
-            // Requests that have arrived in the meantime join this render.
+            // Requests that arrive during the pause share this render.
             sleep_until(rested).await;
             tokio::task::yield_now().await;
             let waiting = self.waiting.take();
@@ -196,7 +197,7 @@ mod tests {
     use crate::recorder::Recorder;
     use crate::settings::Settings;
 
-    /// Much longer than rendering the page takes.
+    /// The simulated compression time, much longer than rendering the page takes.
     const COMPRESSION: Duration = Duration::from_millis(200);
 
     #[tokio::test]

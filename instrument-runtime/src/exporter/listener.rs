@@ -1,7 +1,7 @@
 //! The listening socket: TCP, Unix domain, or none.
 //!
-//! The builder binds it before it sets up anything else, so an `install` that finds
-//! the port taken leaves nothing behind.
+//! The builder binds the socket before it sets up anything else. So an `install` that
+//! fails because the port is in use leaves nothing behind.
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
@@ -192,8 +192,9 @@ impl AsyncListener {
         let sockets = ClosedOnDrop(sockets);
         // The safe constructors of `AsyncFd` are deprecated because the descriptor must
         // stay open while it is registered (https://github.com/tokio-rs/tokio/pull/8587).
-        // It does: the field order above closes it later. A forked child closes its
-        // copy earlier, but never polls the runtime.
+        // Here it stays open: by the field order above, it is closed only after it is
+        // deregistered. A forked child closes its copy earlier, but never polls the
+        // runtime.
         #[allow(
             deprecated,
             reason = "every other constructor is unsafe or also deprecated"
@@ -320,7 +321,7 @@ impl Stream {
     }
 }
 
-/// Calls the same method on whichever transport `$self` is.
+/// Evaluates `$call` with `$stream` bound to the TCP or Unix stream inside `$self`.
 macro_rules! delegate {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {

@@ -10,11 +10,15 @@
 //! - `respond`: the response to each request.
 //! - [`joined_renders`]: one render of the page for all waiting scrapers.
 //!
-//! What may block: binding a Unix socket waits up to one second for a lock on its
-//! folder, and so does removing its file. `Exporter::start` waits until the exporter's
-//! thread runs, `Exporter::abort` until it has ended.
-//! [`Exporter::blocking_shutdown`] blocks its caller. Rendering blocks the exporter's
-//! thread. [`Exporter::render`] renders on the caller's thread.
+//! What may block:
+//!
+//! - Binding a Unix socket and removing its file each wait up to one second for a lock on
+//!   the folder.
+//! - `Exporter::start` waits until the exporter's thread accepts connections.
+//! - `Exporter::abort` waits until the exporter's thread has ended.
+//! - [`Exporter::blocking_shutdown`] blocks the calling thread.
+//! - [`Exporter::render`] renders on the calling thread. All other renders block the
+//!   exporter's thread.
 
 pub(crate) mod allow_list;
 mod connections;
@@ -55,7 +59,7 @@ use crate::push;
 ///
 /// | request | answer |
 /// |---|---|
-/// | `GET /metrics` | 200 and the page, compressed if the request accepts gzip; 500 if rendering the page panicked; 503 once the exporter shuts down |
+/// | `GET /metrics` | 200 and the page, compressed if the request accepts gzip; 500 if rendering the page panicked; 503 if the exporter is shutting down |
 /// | `GET /health` | 200, or 503 if the last page could not be rendered |
 /// | `HEAD` of either | the same response without a body |
 /// | another method | 405 with `Allow: GET, HEAD` |
@@ -69,11 +73,11 @@ use crate::push;
 /// # After a fork
 ///
 /// If the process forks, call [`init`](crate::init) after the fork. A child that is
-/// forked later inherits the listening socket but not the thread that serves it: it
-/// keeps the port in use for as long as it lives, and answers nothing. To close its
-/// copy of the socket, call [`shutdown`](Self::shutdown) in the child. It returns at
-/// once, and the parent keeps serving. A program started with `fork` and `exec`, as
-/// [`std::process::Command`] does, does not inherit the socket.
+/// forked after `init` inherits the listening socket, but not the exporter's thread. The
+/// child then keeps the port in use for as long as it lives, and answers no request. To
+/// close the child's copy of the socket, call [`shutdown`](Self::shutdown) in the child.
+/// The call returns at once, and the parent keeps serving. A program started with `fork`
+/// and `exec`, as [`std::process::Command`] does, does not inherit the socket.
 ///
 /// # Examples
 ///
@@ -91,7 +95,7 @@ pub struct Exporter {
     page: Page,
     local_addr: Option<SocketAddr>,
     stop: watch::Sender<bool>,
-    /// Closed when the thread has ended and nothing is bound any more.
+    /// Closed when the thread has ended and its sockets are closed.
     running: watch::Receiver<()>,
     #[cfg(unix)]
     sockets: Sockets,
@@ -100,8 +104,8 @@ pub struct Exporter {
 }
 
 // Implemented by hand: tokio's channels lose these auto traits with tokio's feature
-// `parking_lot`, which any crate in the dependency graph may enable. They are safe to
-// use after a panic: a channel holds a flag or nothing, so it is never half changed.
+// `parking_lot`, which any crate in the dependency graph may enable. The channels are
+// unwind safe: a channel holds a flag or nothing, so a panic cannot leave it half changed.
 impl UnwindSafe for Exporter {}
 impl RefUnwindSafe for Exporter {}
 
@@ -146,8 +150,8 @@ impl Exporter {
         Ok(exporter)
     }
 
-    /// Returns the address on which the page is served. If port 0 was asked for, this
-    /// is the port that the operating system chose.
+    /// Returns the address on which the page is served. If port 0 was requested, the
+    /// address has the port that the operating system chose.
     ///
     /// Returns `None` on a Unix socket and without a listener.
     #[must_use]
@@ -155,7 +159,7 @@ impl Exporter {
         self.local_addr
     }
 
-    /// Renders the page in Prometheus' text format 0.0.4: the metrics of this crate and
+    /// Renders the page in Prometheus's text format 0.0.4: the metrics of this crate and
     /// everything else that the application recorded through the `metrics` facade.
     ///
     /// The exporter's own scrape metrics appear only on the page it serves.
@@ -179,8 +183,9 @@ impl Exporter {
     /// seconds for a push already in progress).
     ///
     /// Calls are still counted after the shutdown, and [`render`](Self::render) shows
-    /// them. The future works in any async runtime. A second call waits for the first.
-    /// In a forked child it returns at once, see [After a fork](Self#after-a-fork).
+    /// them. The future works in any async runtime. A second call waits for the same
+    /// shutdown. In a forked child, the call returns at once; see
+    /// [After a fork](Self#after-a-fork).
     pub async fn shutdown(&self) {
         if std::process::id() != self.process {
             self.leave_to_parent();
@@ -242,8 +247,8 @@ impl Exporter {
         departure::leave_to_parent();
     }
 
-    /// Undoes [`start`](Self::start) and waits for the thread to end. Only for an
-    /// installation that fails before anyone has seen its handle.
+    /// Undoes [`start`](Self::start) and waits for the thread to end. Used when the
+    /// installation fails, so the application has not received the handle.
     pub(crate) fn abort(&self) {
         self.stop.send_replace(true);
         while self.running.has_changed().is_ok() {
@@ -279,8 +284,8 @@ fn serve(
             let pushing = runtime.spawn(push::run(installed, page.clone(), stop.clone()));
             runtime.spawn(departure::take_leave(stop, left));
             runtime.block_on(server::run(listener, allow, page, stop_server));
-            // The task catches panics of the render. If it failed anyway, there would be
-            // nothing left to push.
+            // The task catches panics of the render. Any other failure of the task only
+            // means that the final push is lost.
             let _ = runtime.block_on(pushing);
             // A DNS lookup of the gateway's name may still block a thread of the
             // runtime's pool: do not wait for it.

@@ -18,7 +18,8 @@ use crate::page::panics::PANICKED;
 
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
-/// Returns the response, and the page and the scrape to keep until it is sent.
+/// Returns the response, together with the page and the scrape to keep until the response
+/// is sent.
 pub(crate) async fn respond(
     request: &Request<Incoming>,
     peer: Option<IpAddr>,
@@ -51,8 +52,8 @@ pub(crate) async fn respond(
         } else {
             text(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "503: the last page could not be rendered; the cause is where the process logs \
-                 panics\n",
+                "503: the last page could not be rendered; see the process's log for a panic \
+                 message\n",
             )
         }
     } else {

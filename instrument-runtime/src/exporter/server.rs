@@ -40,9 +40,9 @@ const MAX_HEADER: usize = 16 * 1024;
 const LAST_REQUEST: Duration = Duration::from_millis(100);
 /// The number of descriptors held in reserve for `EMFILE`.
 const RESERVES: usize = 2;
-/// The pause after a failed accept that leaves nothing to close. Also the minimum age of
-/// an idle connection that is closed to free a descriptor: a new connection gets this
-/// time to send its request.
+/// The pause after a failed accept, if no reserve and no idle connection can be closed.
+/// Also the minimum age of an idle connection that is closed to free a descriptor: a new
+/// connection gets this time to send its request.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// The number of pauses (one second in total) before the oldest connection is closed
 /// although its response is in progress.
@@ -50,7 +50,7 @@ const MOST_PAUSES: u32 = 100;
 /// The interval at which the recorder's upkeep runs.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Serves until `stop` changes.
+/// Serves until `stop` becomes `true`.
 pub(crate) async fn run(
     listener: AsyncListener,
     allow: AllowList,
@@ -90,13 +90,14 @@ async fn keep_up(renders: &JoinedRenders) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        // A panic here costs no page, so it is not counted. Rendering the next page does
-        // the same work, and counts a panic.
+        // A panic here loses no page, so it is not counted. The next render does the same
+        // work, and counts a panic in it.
         let _ = catch_unwind(AssertUnwindSafe(|| renders.page().run_upkeep()));
     }
 }
 
-/// Accepts connections until `stop` changes, then waits for the open ones.
+/// Accepts connections until `stop` becomes `true`, then waits at most [`GRACE`] for the
+/// open connections.
 async fn serve(
     listener: AsyncListener,
     allow: &Rc<AllowList>,
@@ -235,7 +236,8 @@ async fn connection(
     });
     let mut last = false;
     poll_fn(|context| {
-        // `Watched` has already passed an I/O error to the connection.
+        // The result is not needed: `Watched` has already reported an I/O error to the
+        // connection.
         if served.as_mut().poll(context).is_ready() || closed.as_mut().poll(context).is_ready() {
             return Poll::Ready(());
         }
@@ -328,7 +330,7 @@ mod tests {
             renders.panics.set(false);
             let page = ask(addr, "GET", "/metrics").await;
             assert!(page.starts_with("HTTP/1.1 200"), "{page}");
-            // Other tests of this process may count too.
+            // Other tests in this process may cause panics too.
             assert!(panics_on(&page) >= before + 3, "{page}");
             assert!(
                 ask(addr, "GET", "/health")
@@ -346,7 +348,7 @@ mod tests {
         let renders = renders();
         let (listener, addr) = listener();
         let (stop, stopped) = watch::channel(false);
-        // It is polled, asked for a page, and dropped.
+        // The render loop is polled, gets a request for a page, and is dropped.
         let mut rendering = Box::pin(renders.run());
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(rendering.as_mut().poll(&mut context).is_pending());

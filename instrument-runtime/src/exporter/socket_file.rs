@@ -13,12 +13,13 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use crate::discovery::lock;
 
-/// How long to wait for other processes that bind a socket in the same folder. Each
+/// How long to wait for other processes that bind a socket in the same folder. One bind
 /// takes well under a millisecond.
 const OTHERS: Duration = Duration::from_secs(1);
 
-/// The file of a bound socket. Dropping it removes the file, unless another file has
-/// the path by now, or the drop happens in a forked child: the parent still listens.
+/// The file of a bound socket. Dropping it removes the file, with two exceptions: another
+/// file has the path by now, or the drop happens in a forked child, whose parent still
+/// listens.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
@@ -65,8 +66,8 @@ impl Drop for SocketFile {
 ///
 /// # Errors
 ///
-/// If another process listens on `path`, if the file there is not a socket, or if the
-/// socket cannot be bound.
+/// Returns an error if another process listens on `path`, if the file there is not a
+/// socket, or if the socket cannot be bound.
 pub(crate) fn bind(path: &Path) -> io::Result<(SocketFile, UnixListener)> {
     let _alone = lock_folder(path);
     let listener = match UnixListener::bind(path) {
@@ -107,8 +108,8 @@ fn remove_dead(path: &Path) -> io::Result<()> {
             Ok(())
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        // `EAGAIN`: the backlog is full.
         Ok(()) => in_use("another process listens on it; choose another path".to_owned()),
+        // `EAGAIN`: the backlog is full.
         Err(error) if error.kind() == ErrorKind::WouldBlock => in_use(
             "another process listens on it, and its backlog is full; choose another path"
                 .to_owned(),
@@ -119,7 +120,7 @@ fn remove_dead(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Connects without blocking, also if the backlog is full.
+/// Connects without blocking, even if the backlog is full.
 fn connect(path: &Path) -> io::Result<()> {
     let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     rustix::io::ioctl_fionbio(&socket, true)?;
@@ -127,8 +128,8 @@ fn connect(path: &Path) -> io::Result<()> {
 }
 
 /// Locks the folder of `path`, so that other instances do not bind a socket in it at the
-/// same time: between `bind` and `listen`, a socket looks like one that nobody listens
-/// on. If the lock cannot be had within [`OTHERS`], the caller goes on without it.
+/// same time. Between `bind` and `listen`, a socket looks as if nobody listens on it. Returns
+/// `None` if the lock cannot be taken within [`OTHERS`]; the caller continues without it.
 fn lock_folder(path: &Path) -> Option<File> {
     let folder = match path.parent()? {
         folder if folder.as_os_str().is_empty() => Path::new("."),
@@ -173,7 +174,8 @@ mod tests {
         }
     }
 
-    /// All of them find a stale socket, and none may mistake another's for it.
+    /// All threads find a stale socket. No thread may mistake the new socket of another
+    /// thread for the stale socket.
     #[test]
     fn one_of_many_has_the_path() {
         let folder = Folder::new("many");

@@ -6,8 +6,9 @@
 //! sync   the atomics and locks that both are built from
 //! ```
 //!
-//! `tests/models` compiles these files with [loom](https://docs.rs/loom)'s types in
-//! place of `sync`, and explores their interleavings.
+//! `tests/models` compiles `list` and `trie` with the types of
+//! [loom](https://docs.rs/loom) in place of those in `sync`, and explores their
+//! interleavings.
 
 pub(crate) mod list;
 pub(crate) mod sync;

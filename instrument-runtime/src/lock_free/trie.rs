@@ -26,9 +26,9 @@ use crate::lock_free::sync::{AtomicUsize, OnceLock, Ordering};
 ///
 /// A node has two parts, each a [`OnceLock`] that is set once and never changes: the
 /// entry, and the array of its 16 children, which is allocated when a second key
-/// reaches the node. A reader therefore sees either a complete part or none, and a
-/// `&V` stays valid for as long as the trie. Threads that add keys concurrently race
-/// to set the same empty node, and the losers continue below it.
+/// reaches the node. A reader therefore never sees an incomplete part, and a `&V` stays
+/// valid for as long as the trie exists. Threads that add keys concurrently race to set
+/// the same empty node, and the losers continue below it.
 ///
 /// The digits repeat after 16 levels, so keys with the same hash share one path and
 /// form a chain on it.

@@ -19,8 +19,8 @@ pub(crate) fn gzip(page: &[u8]) -> Option<Bytes> {
     encoder.finish().ok().map(Bytes::from)
 }
 
-/// Whether the request accepts gzip, by [RFC 9110, section 12.5.3]: `*` counts only if
-/// `gzip` is not listed, and a weight of 0 refuses a coding.
+/// Returns whether the request accepts gzip, by [RFC 9110, section 12.5.3]: `*` counts
+/// only if `gzip` is not listed, and a weight of 0 refuses a coding.
 ///
 /// [RFC 9110, section 12.5.3]: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
 pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::names::own::{DURATION, DURATION_COUNT, DURATION_SUM, PANICS, PUSHES, SCRAPES, SERIES};
 use crate::page::{panics, pushes};
 
-/// Returns the name of the first of these metrics on a sorted page.
+/// Returns the name of the exporter's own metric that comes first on a sorted page.
 pub(crate) fn first() -> &'static str {
     if pushes::is_pushing() { PUSHES } else { PANICS }
 }
@@ -20,7 +20,7 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// Counts one render, which took `elapsed` and is the answer to `scrapes` scrapes.
+    /// Counts one render, which took `elapsed` and answers `scrapes` scrapes.
     pub(crate) fn count(&mut self, scrapes: usize, elapsed: Duration) {
         self.scrapes += scrapes as u64;
         self.renders += 1;
@@ -53,15 +53,15 @@ impl Health {
     }
 }
 
-/// Returns the text for a page that was not scraped, but requested by the application or
-/// pushed. It has no metrics of scrapes.
+/// Returns the text for a page that the application renders or that is pushed. The text
+/// has no scrape metrics.
 pub(crate) fn unscraped_text(series: usize) -> String {
     let mut text = first_text();
     write_series(&mut text, series);
     text
 }
 
-/// Returns the text that every page starts with, scraped or not: pushes and panics.
+/// Returns the metrics that both kinds of pages have, scraped or not: pushes and panics.
 fn first_text() -> String {
     let mut text = String::new();
     pushes::write(&mut text);

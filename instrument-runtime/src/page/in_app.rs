@@ -27,11 +27,11 @@ static PAGE: OnceLock<Arc<Pages>> = OnceLock::new();
 const NOT_INSTALLED: &str =
     "503: metrics are not installed; call `instrument_runtime::init` early in `main`\n";
 const NO_THREAD: &str =
-    "503: could not start a thread to render the page; check the limit on threads\n";
+    "503: could not start a thread to render the page; check the process's thread limit\n";
 
 /// Sets the page of the process's installation.
 pub(crate) fn set(page: Page) {
-    // A process has one installation.
+    // `set` cannot fail: a process has one installation.
     let _ = PAGE.set(Pages::new(move |with_gzip| {
         let plain = Bytes::from(page.render());
         Encodings {
@@ -41,7 +41,8 @@ pub(crate) fn set(page: Page) {
     }));
 }
 
-/// One page, also compressed if a request that waited for it accepts gzip.
+/// A rendered page. The gzip encoding exists only if one of the requests that waited for
+/// the page accepts gzip.
 #[derive(Clone, Debug)]
 struct Encodings {
     plain: Bytes,
@@ -102,7 +103,7 @@ pub(crate) async fn asked_for(headers: &HeaderMap) -> Result<Encoded, Unavailabl
     })
 }
 
-/// The result of a render, or `None` until there is one.
+/// The result of a render, or `None` before the render has finished.
 type Made = Option<Result<Encodings, Panicked>>;
 
 /// Renders pages for requests, on a thread that runs while requests wait.
@@ -114,7 +115,7 @@ struct Pages {
 struct State {
     /// Sends the next page. Its receivers are the requests that wait for that page.
     next: watch::Sender<Made>,
-    /// Whether one of those requests accepts gzip.
+    /// Whether one of the requests that wait for the next page accepts gzip.
     next_has_gzip: bool,
     has_thread: bool,
 }
@@ -205,7 +206,7 @@ mod tests {
         }
     }
 
-    /// Pages with their number as text. Each render waits until the test releases it.
+    /// Pages whose text is their number. Each render waits until the test releases it.
     struct Held {
         pages: Arc<Pages>,
         made: Arc<AtomicUsize>,
@@ -223,7 +224,7 @@ mod tests {
             let pages = Pages::new(move |with_gzip| {
                 let guarded = guarded.lock().expect("one at a time");
                 let (begin, released) = &*guarded;
-                begin.send(()).expect("the test looks on");
+                begin.send(()).expect("the test is still running");
                 released.recv_timeout(DEADLINE).expect("is released");
                 numbered(number.fetch_add(1, Ordering::Relaxed) + 1, with_gzip)
             });
@@ -240,7 +241,9 @@ mod tests {
         }
 
         fn release(&self) {
-            self.release.send(()).expect("it waits");
+            self.release
+                .send(())
+                .expect("a render waits to be released");
         }
     }
 
@@ -271,8 +274,11 @@ mod tests {
         held.release();
         for one in rest {
             let page = one.await.expect("no panic").expect("a page");
-            assert_eq!(page.plain, "2", "not the page that was under way");
-            assert!(page.gzip.is_some(), "one of them asked for it");
+            assert_eq!(
+                page.plain, "2",
+                "not the page that was already being rendered"
+            );
+            assert!(page.gzip.is_some(), "one of the requests accepts gzip");
         }
         wait_for_end(&held.pages);
         assert_eq!(held.made.load(Ordering::Relaxed), 2);
@@ -294,8 +300,8 @@ mod tests {
         held.release();
         wait_for_end(&held.pages);
         assert_eq!(held.made.load(Ordering::Relaxed), 1);
-        // The next request is served like the first one: the gzip that the dropped
-        // requests accepted is forgotten.
+        // The next request is served like the first request. It gets no gzip encoding,
+        // although the dropped requests accepted gzip.
         let mut one = pin!(held.pages.next(false));
         assert!(one.as_mut().poll(&mut context).is_pending());
         held.begun();

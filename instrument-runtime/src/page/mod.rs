@@ -1,7 +1,7 @@
 //! The page: everything that was recorded, in Prometheus's text format.
 //!
 //! ```text
-//! mod        renders the page from our families, the process's and the stock recorder's
+//! mod        renders the page: call metrics, process metrics and the stock recorder's
 //! stock      parses and sorts the stock recorder's page
 //! health     the exporter's own metrics
 //! pushes     counts pushes and shows them among the exporter's own metrics
@@ -65,8 +65,7 @@ impl Page {
         }
     }
 
-    /// Returns the text of a page that is not scraped, but requested by the application
-    /// or pushed.
+    /// Renders a page for the application or for a push. It has no scrape metrics.
     pub(crate) fn render(&self) -> String {
         self.render_with(health::first(), || health::unscraped_text(self.series()))
     }
@@ -74,7 +73,7 @@ impl Page {
     /// Returns the text of the page, with families sorted by name and series by labels.
     ///
     /// `own` returns the text of the exporter's own metrics. It runs last, because it
-    /// times the render; its text goes where a family named `place` would sort.
+    /// times the render. The text is inserted where a family named `place` would sort.
     pub(crate) fn render_with(&self, place: &str, own: impl FnOnce() -> String) -> String {
         enum Part<'a> {
             Ours(&'a dyn WriteFamily),
@@ -100,9 +99,9 @@ impl Page {
             parts.extend(crate::process::families().map(Part::Process));
         }
         parts.extend(stock::families(&stock).into_iter().map(Part::Stock));
-        // The text format allows a family only once, and a parser may reject the whole
-        // page otherwise. The sort is stable, so of families with the same name ours come
-        // first, and `dedup_by` drops the one from the stock recorder.
+        // The text format allows a family only once, and a parser may reject a page that
+        // repeats a family. The sort is stable, so our family comes first among families
+        // with the same name, and `dedup_by` drops the stock recorder's family.
         parts.sort_by(|one, other| one.name().cmp(other.name()));
         parts.dedup_by(|next, kept| next.name() == kept.name());
 

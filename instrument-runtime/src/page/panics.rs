@@ -1,17 +1,18 @@
 //! Catches and counts panics during a render.
 //!
-//! A panic costs the page that was being rendered and nothing else: the thread that
-//! renders pages continues, and the next page shows the count.
+//! A panic loses only the page that was being rendered. The thread that renders pages
+//! continues, and the next page shows the count.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A static, because a process has one installation.
+/// The number of renders that panicked. It is a static, because a process has one
+/// installation.
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
 /// The body of the response when the render has panicked.
 pub(crate) const PANICKED: &str =
-    "500: a panic kept the page from being rendered; see the process's log for its message\n";
+    "500: rendering the page panicked; see the process's log for the panic message\n";
 
 /// Returns the number of renders that panicked.
 pub(crate) fn count() -> u64 {

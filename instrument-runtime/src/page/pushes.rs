@@ -49,7 +49,7 @@ pub(crate) fn last_error() -> Option<PushError> {
     with(|outcomes| outcomes.last_error.clone())
 }
 
-/// Whether the page shows the metrics of pushes.
+/// Returns whether the page shows the metrics of pushes.
 pub(super) fn is_pushing() -> bool {
     with(|outcomes| outcomes.pushing)
 }

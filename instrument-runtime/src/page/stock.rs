@@ -37,9 +37,9 @@ pub(super) fn families(page: &str) -> Vec<StockFamily<'_>> {
     families
 }
 
-/// Returns the comments that a family starts with, and the name in them. They end after
-/// the first TYPE line: the next comment belongs to the next family, even if this family
-/// has no samples.
+/// Returns the name of a family and its leading comments. The comments end after the
+/// first TYPE line: the next comment belongs to the next family, even if this family has
+/// no samples.
 fn head(text: &str) -> (Option<&str>, &str) {
     let mut name = None;
     let mut length = 0;
@@ -113,8 +113,8 @@ impl StockFamily<'_> {
     }
 }
 
-/// Whether the line has a label `le` or `quantile`. A label value cannot contain these
-/// patterns, because the double quotes in it are escaped.
+/// Returns whether the line has a label `le` or `quantile`. A label value cannot contain
+/// these patterns, because double quotes in label values are escaped.
 fn has_bound(line: &str) -> bool {
     ["{le=\"", ",le=\"", "{quantile=\"", ",quantile=\""]
         .iter()

@@ -9,7 +9,7 @@ use http::uri::{Authority, Uri};
 /// The parts of the gateway's URL that a push needs.
 #[derive(Clone)]
 pub(crate) struct Gateway {
-    /// Without the brackets of an IPv6 address.
+    /// The host name or IP address. An IPv6 address has no brackets here.
     pub(crate) host: String,
     pub(crate) port: u16,
     /// The value of the `Host` header.
@@ -39,7 +39,7 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// Says what is wrong with the URL and how to correct it.
+    /// Returns what is wrong with the URL and how to correct it.
     pub(crate) fn parse(url: &str) -> Result<Self, &'static str> {
         const INVALID: &str = "is not a valid URL; give a URL such as http://pushgateway:9091";
         let (scheme, _) = url
@@ -54,7 +54,7 @@ impl Gateway {
         if !scheme.eq_ignore_ascii_case("http") {
             return Err("has a scheme that a push does not support; give an `http://` URL");
         }
-        // `Uri` would drop a fragment silently.
+        // The string is checked, because `Uri` drops a fragment silently.
         if url.contains(['?', '#']) {
             return Err("has a query or a fragment, which a gateway does not use; remove it");
         }
@@ -135,7 +135,8 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
 pub(crate) fn without_password(url: &str) -> String {
     let begin = url.find("://").map_or(0, |scheme| scheme + 3);
     let (scheme, rest) = url.split_at(begin);
-    // An unencoded `/` in the password makes the URL invalid, but is not shown either.
+    // Everything before the last `@` is hidden. That includes a password with an
+    // unencoded `/`, although such a URL is invalid.
     match rest.rsplit_once('@') {
         Some((_, address)) => format!("{scheme}…@{address}"),
         None => url.to_owned(),

@@ -26,7 +26,8 @@ use crate::page::{Page, pushes};
 use crate::push::gateway::Gateway;
 use crate::stop::stopped;
 
-/// The scrape interval in Prometheus's example configuration.
+/// The default pause between two pushes: the scrape interval in Prometheus's example
+/// configuration.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The push settings of the builder, before validation.
@@ -63,9 +64,9 @@ impl fmt::Debug for PushSettings {
 impl PushSettings {
     /// Validates the settings. Returns `None` if no URL is set.
     ///
-    /// `reserved` returns why the gateway must not set a label of this name. The other
-    /// settings are checked even without a URL: an application may set the URL in some
-    /// environments only, and a mistake should show in all of them.
+    /// `reserved` returns the reason if a label of this name must not be in the group. The
+    /// other settings are checked even without a URL: an application may set the URL only
+    /// in some environments, and a mistake should be reported in every environment.
     pub(crate) fn check(
         self,
         app_name: &str,
@@ -86,13 +87,13 @@ impl PushSettings {
         if interval.is_zero() {
             return refuse(
                 format!(".push_interval({interval:?})"),
-                "leaves no time between two pushes; give a second or more",
+                "is zero; set the interval to a second or more",
             );
         }
         if job.as_deref() == Some("") {
             return refuse(
                 ".push_job(\"\")".to_owned(),
-                "is empty, but the gateway requires a job name; give one",
+                "is empty, but the gateway requires a job name; set a name",
             );
         }
         for (index, (name, value)) in group.iter().enumerate() {
@@ -141,8 +142,8 @@ pub(crate) struct Push {
     interval: Duration,
 }
 
-/// Signals to the exporter's thread that the installation has taken effect. Dropping it
-/// signals that nothing is to be pushed.
+/// Signals to the exporter's thread that the installation has taken effect. If it is
+/// dropped instead, the thread pushes nothing.
 #[derive(Debug)]
 pub(crate) struct Begin(oneshot::Sender<Push>);
 
@@ -166,15 +167,16 @@ impl Begin {
     }
 }
 
-/// Pushes at the interval until `stop` changes, then once more.
+/// Pushes until `stop` becomes `true`, with a pause of one interval before each push. Then
+/// pushes once more.
 ///
-/// Waits for [`Begin`] first, and returns without a push if it was dropped.
+/// Waits for [`Begin`]'s signal first. Returns without a push if `Begin` was dropped.
 pub(crate) async fn run(installed: Installed, page: Page, stop: watch::Receiver<bool>) {
     let Ok(push) = installed.0.await else {
         return;
     };
     let mut stopped = pin!(stopped(stop));
-    // One push at a time, so that a slow gateway does not get several at once.
+    // Pushes run one after the other, so that a slow gateway never has several at once.
     while timeout(push.interval, stopped.as_mut()).await.is_err() {
         push.once(&page).await;
     }
@@ -187,7 +189,7 @@ impl Push {
             Ok(page) => request::put(&self.gateway, &self.path, page).await,
             Err(Panicked) => Err(PushError::new(
                 format!("{}{}", self.gateway, self.path),
-                "a panic kept the page from being made",
+                "rendering the page panicked",
                 None,
             )),
         };

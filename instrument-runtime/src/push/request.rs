@@ -1,4 +1,4 @@
-//! One push: it connects, sends the request, and reads the response.
+//! Sends one push: connects, sends the request, and reads the response.
 
 use std::error::Error;
 use std::time::Duration;
@@ -19,15 +19,15 @@ use crate::push::gateway::Gateway;
 
 /// The time limit for one push, from the DNS lookup to the end of the response.
 pub(crate) const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest part, in bytes, of a refusal's body that is reported. A gateway may quote
-/// whole series in it.
+/// The maximum number of bytes of an error response's body that are reported. The gateway
+/// may quote whole series in the body.
 const MOST_REASON: usize = 1024;
 
-/// Replaces the group at `path` with this page.
+/// Replaces the metrics of the group at `path` with this page.
 ///
 /// # Errors
 ///
-/// Names the gateway and the group, and says what failed.
+/// Returns an error that names the gateway and the group, and says what failed.
 pub(crate) async fn put(gateway: &Gateway, path: &str, page: String) -> Result<(), PushError> {
     let answer = timeout(PUSH_TIMEOUT, answered(gateway, path, page)).await;
     answer
@@ -72,9 +72,9 @@ async fn answered(gateway: &Gateway, path: &str, page: String) -> Result<(), Fai
         stream.map_err(|error| Failed::without_answer(format!("cannot connect: {error}")))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
-        // Dropping the set aborts the task, so the connection is closed when this push ends,
-        // also when it is cancelled by the timeout.
         .map_err(|error| Failed::without_answer(chain(&error)))?;
+    // Dropping the set aborts the task. So the connection is closed when this push ends, even
+    // if the timeout cancels the push.
     let mut driver = JoinSet::new();
     driver.spawn(connection);
     let response = sender.send_request(request).await;
@@ -89,7 +89,7 @@ async fn answered(gateway: &Gateway, path: &str, page: String) -> Result<(), Fai
     }
 }
 
-/// Returns the status of a refusal, and the reason in its body.
+/// Returns the status of an error response, and the reason in the response's body.
 async fn refusal(response: Response<Incoming>) -> String {
     let status = response.status();
     let mut body = response.into_body();

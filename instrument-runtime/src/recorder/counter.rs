@@ -54,11 +54,11 @@ impl CounterFn for Cell<Counter> {
         self.instrument.add(Thread::current(), value);
     }
 
-    /// Raises the counter to `value`, and never lowers it. May be slow, because our own
-    /// call sites only increment.
+    /// Raises the counter to `value`, and never lowers it. Takes a lock, which is
+    /// acceptable because our own call sites only increment.
     #[cold]
     fn absolute(&self, value: u64) {
-        // Two concurrent calls would both add the difference.
+        // Without the lock, two concurrent calls could both add the difference.
         static ABSOLUTE: Mutex<()> = Mutex::new(());
         let _one_at_a_time = ABSOLUTE.lock().unwrap_or_else(PoisonError::into_inner);
         let missing = value.saturating_sub(self.instrument.value());

@@ -1,8 +1,8 @@
 //! Direct handles to the series of the three metrics, for call sites.
 //!
-//! They update the same series as the handles of the `metrics` facade, without its
-//! virtual calls and its conversions to `f64`, and with one lookup of the current
-//! thread's number for all three metrics.
+//! Direct handles update the same series as the handles of the `metrics` facade, but
+//! without the facade's virtual calls and conversions to `f64`. A call looks up the
+//! current thread's number once for all three metrics.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -16,33 +16,35 @@ use crate::recorder::histogram::LatencyHistogram;
 use crate::recorder::registry::Cell;
 pub(crate) use crate::recorder::threads::Thread;
 
-/// The families of our own recorder, once that is the global recorder.
+/// The families of our own recorder, once the recorder is installed globally.
 static INSTALLED: OnceLock<Arc<Families>> = OnceLock::new();
 
-/// Returns the families of our own recorder, once that is the global recorder.
+/// Returns the families of our own recorder, once the recorder is installed globally.
 pub(crate) fn installed() -> Option<&'static Families> {
     INSTALLED.get().map(Arc::as_ref)
 }
 
 /// Sets the families of the global recorder.
 pub(crate) fn set_installed(families: Arc<Families>) {
-    // A process has one global recorder.
+    // `set` cannot fail: a process has one global recorder.
     let _ = INSTALLED.set(families);
 }
 
-/// The address of our own recorder, once a call has reached it through the facade.
+/// The address of our own recorder, or 0 until the facade has registered a handle with
+/// it.
 ///
 /// The address identifies our recorder: the global recorder is never freed, so no other
 /// recorder can get the same address.
 static REACHED: AtomicUsize = AtomicUsize::new(0);
 
-/// Remembers that a call has reached `recorder`, which must be our own, installed
-/// globally.
+/// Records that the facade has registered a handle with `recorder`, which must be our
+/// own recorder, installed globally.
 pub(super) fn set_reached(recorder: &dyn metrics::Recorder) {
     REACHED.store(address(recorder), Ordering::Relaxed);
 }
 
-/// Returns the address of our own recorder, or 0 until a call has reached it.
+/// Returns the address of our own recorder, or 0 until the facade has registered a
+/// handle with it.
 #[inline]
 pub(crate) fn reached() -> usize {
     REACHED.load(Ordering::Relaxed)
@@ -50,7 +52,7 @@ pub(crate) fn reached() -> usize {
 
 /// Returns the address of a recorder, or 0 if the recorder is zero-sized. Zero-sized
 /// values have no unique address. The facade's no-op recorder, which is current while
-/// no recorder is installed, is one of them.
+/// no recorder is installed, is zero-sized.
 pub(crate) fn address(recorder: &dyn metrics::Recorder) -> usize {
     if size_of_val(recorder) == 0 {
         0

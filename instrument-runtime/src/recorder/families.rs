@@ -1,4 +1,4 @@
-//! The three metrics of a recorder.
+//! The three call metrics of a recorder.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use crate::recorder::registry::Registry;
 use crate::recorder::shards::shard_count;
 use crate::settings::Settings;
 
-/// The three metrics. A metric that the application records is one of them if its name
-/// and its kind match.
+/// The three call metrics. If the application registers a metric with the name and the
+/// kind of one of these, it gets a series of that call metric.
 #[derive(Debug)]
 pub(crate) struct Families {
     pub(super) requests: Family<Counter>,

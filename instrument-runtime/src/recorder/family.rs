@@ -33,7 +33,7 @@ impl<I: Instrument> Family<I> {
         *self.help.write().unwrap_or_else(PoisonError::into_inner) = help;
     }
 
-    /// Returns the series for the labels of `key`, which is created if necessary.
+    /// Returns the series for the labels of `key`, and creates it if necessary.
     pub(super) fn series(&self, key: &Key) -> Arc<Cell<I>> {
         self.registry.series(LabelSet::of(key, &self.globals))
     }
@@ -44,7 +44,7 @@ impl<I: Instrument> Family<I> {
     }
 }
 
-/// A family of any instrument.
+/// The part of a [`Family`] that does not depend on its instrument, for trait objects.
 pub(crate) trait WriteFamily {
     /// Returns the name of the metric.
     fn name(&self) -> &str;
@@ -78,9 +78,10 @@ impl<I: Instrument> WriteFamily for Family<I> {
                 .instrument
                 .write(&mut Samples::new(page, &self.name, &labels));
             if index == 0 {
-                // Growing a page of several megabytes step by step would copy it
-                // repeatedly and hold two copies at a time. The estimate may be too
-                // high: memory that is reserved but never written is not resident.
+                // Reserves memory for all series at once. Otherwise the page would be
+                // reallocated as it grows, and each reallocation of several megabytes
+                // holds two copies at a time. The estimate may be too high: memory that
+                // is reserved but never written is not resident.
                 let sample = page.len() - start;
                 page.reserve_exact(all.len() * (sample + sample / 8));
             }

@@ -5,9 +5,9 @@
 //! ups minus the sum of all downs.
 //!
 //! A reader cannot load all words at one instant, so it loads all downs before it loads
-//! any up. The up of a call happens before its down. If the reader sees the down, which
-//! is a release store read by an acquire load, it therefore also sees the up, and the
-//! value never falls below zero:
+//! any up. The up of a call happens before its down. The down is a release store, and
+//! the reader loads it with acquire. So a reader that sees the down of a call also sees
+//! its up, and the value never falls below zero:
 //!
 //! ```text
 //!  thread 1     thread 2     reader
@@ -69,14 +69,15 @@ impl Gauge {
         sum(UP).wrapping_sub(down) as i64
     }
 
-    /// Raises the gauge. Relaxed, because the call's later `down` is the release store.
+    /// Raises the gauge by `by`. A relaxed store is enough, because the later `down` of
+    /// the same call is a release store.
     #[inline]
     pub(super) fn up(&self, thread: Thread, by: u64) {
         let step = move |shard: Shard<'_>| shard.add(UP, by, Ordering::Relaxed);
         self.words.write(thread, step);
     }
 
-    /// Lowers the gauge. The release store publishes the call's `up`.
+    /// Lowers the gauge by `by`. The release store publishes the call's `up`.
     #[inline]
     pub(super) fn down(&self, thread: Thread, by: u64) {
         let step = move |shard: Shard<'_>| shard.add(DOWN, by, Ordering::Release);

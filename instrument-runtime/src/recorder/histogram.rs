@@ -25,11 +25,11 @@ use crate::recorder::threads::Thread;
 ///                              [              SUM                ]
 /// ```
 ///
-/// The value is the smallest number that is at least `UNITS` and agrees with `SUM` in
-/// its low 64 bits. That is exact under two conditions:
+/// The sum is the smallest number that is at least `UNITS` × 2^56 and agrees with `SUM`
+/// in its low 64 bits. It is exact under two conditions:
 ///
-/// - `UNITS` is never ahead of the sum: writers add to `SUM` first, with a release store
-///   to `UNITS` after it, and readers load `UNITS` first, with acquire.
+/// - `UNITS` is never ahead of the sum: writers add to `SUM` first, then to `UNITS` with
+///   a release store. Readers load `UNITS` first, with acquire.
 /// - `UNITS` lags by at most 255 units: less than about 580 years of latency are added
 ///   between a reader's two loads.
 const SUM: usize = 0;
@@ -53,7 +53,8 @@ pub(super) struct LatencyHistogram {
 /// The bounds of the buckets, which all series of the metric share.
 #[derive(Debug)]
 pub(super) struct Buckets {
-    /// The upper bounds in seconds, strictly rising. The bucket `+Inf` comes after them.
+    /// The upper bounds in seconds, strictly increasing. The bucket `+Inf` comes after
+    /// them.
     bounds: Box<[f64]>,
     /// The same bounds in whole nanoseconds, rounded down.
     nanos: Box<[i64]>,
@@ -100,7 +101,7 @@ fn whole_nanos(bound: f64) -> i64 {
 }
 
 impl LatencyHistogram {
-    /// Records a duration in nanoseconds on the current thread, which `thread` must be.
+    /// Records a duration in nanoseconds. `thread` must be the current thread.
     #[inline(always)]
     pub(super) fn record_nanos(&self, thread: Thread, nanos: u64) {
         // Saturates at 292 years. Bounds in nanoseconds saturate there, too.
@@ -134,7 +135,8 @@ impl LatencyHistogram {
             if wraps != 0 {
                 shard.add(UNITS, wraps << (64 - UNIT), Ordering::Release);
             }
-            // In two halves, so that the high word does not lag too far behind.
+            // Added in two halves. In one step, `UNITS` could lag by 256 units, one more
+            // than a reader can make up for.
             let rest = nanos as u64;
             add_to_sum(shard, rest / 2);
             add_to_sum(shard, rest - rest / 2);
@@ -157,8 +159,8 @@ impl LatencyHistogram {
     }
 }
 
-/// Adds to the low word, then to the high word if the sum has passed a multiple of a
-/// unit.
+/// Adds to the low word, then to the high word if the sum has crossed a multiple of
+/// 2^56 ns.
 #[inline(always)]
 fn add_to_sum(shard: Shard<'_>, nanos: u64) {
     let before = shard.add(SUM, nanos, Ordering::Relaxed);
@@ -176,7 +178,7 @@ fn units(nanos: u128) -> u64 {
 
 /// Returns the sum of one shard in nanoseconds.
 fn sum(shard: Shard<'_>) -> u128 {
-    // Loaded first, with acquire, so that `SUM` is at least as new as `UNITS`.
+    // `UNITS` is loaded first, with acquire, so that `SUM` is at least as new.
     let least = u128::from(shard.load(UNITS, Ordering::Acquire)) << UNIT;
     let sum = shard.load(SUM, Ordering::Relaxed);
     least + u128::from(sum.wrapping_sub(least as u64))

@@ -10,9 +10,9 @@ use metrics::Key;
 
 use crate::recorder::text;
 
-/// The maximum length of a label value in bytes. A longer value is truncated and gets a
-/// hash of the whole value as its suffix. This limits the size of the page and of memory,
-/// and keeps different values distinct (up to collisions of a 64-bit hash).
+/// The maximum length of a label value in bytes. A longer value is truncated, and a hash
+/// of the whole value is appended. The limit bounds the size of the page and the memory
+/// use. The hash keeps different values distinct (up to collisions of a 64-bit hash).
 const LONGEST_VALUE: usize = 256;
 
 /// The label of the overflow series. No key can have it: see [`is_allowed`].
@@ -57,8 +57,8 @@ impl GlobalLabels {
         found.map(|(_, value)| &**value)
     }
 
-    /// Returns the text without the labels that `own` overrides, or `None` if `own`
-    /// overrides none.
+    /// Returns the text of the global labels that `own` does not override, or `None` if
+    /// `own` overrides no global label.
     fn without(&self, own: &[(&str, Cow<'_, str>)]) -> Option<Box<str>> {
         let is_own = |name: &str| own.iter().any(|(own, _)| *own == name);
         if !self.labels.iter().any(|(name, _)| is_own(name)) {
@@ -108,9 +108,11 @@ impl LabelSet {
     }
 }
 
-/// Whether a key may have a label of this name. Refuses names that do not match
-/// Prometheus's grammar for label names, names with `__` in front, which Prometheus
-/// reserves, and the names that the page itself writes.
+/// Returns whether a key may have a label of this name. Refuses:
+///
+/// - names that do not match Prometheus's grammar for label names,
+/// - names that start with `__`, which Prometheus reserves,
+/// - the label names that the page itself writes.
 fn is_allowed(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes
@@ -136,8 +138,9 @@ fn write<'a>(labels: impl Iterator<Item = (&'a str, Cow<'a, str>)>) -> String {
     written
 }
 
-/// Truncates a label value that is longer than [`LONGEST_VALUE`]. The hash makes every
-/// truncated value longer than `LONGEST_VALUE`, so it never equals another value as is.
+/// Truncates a label value that is longer than [`LONGEST_VALUE`]. With the hash, the
+/// result is again longer than `LONGEST_VALUE`, so it never equals a value that was not
+/// truncated.
 fn cut(value: &str) -> Cow<'_, str> {
     if value.len() <= LONGEST_VALUE {
         return value.into();
@@ -254,7 +257,7 @@ mod tests {
         let megabyte = "é".repeat(500_000);
         let other_end = format!("{megabyte}!");
         let values = [
-            // To Prometheus, the same as no label.
+            // Prometheus treats an empty value as an absent label.
             "",
             "a\"b",
             "a\\\"b",

@@ -1,11 +1,13 @@
-//! The recorder: stores the three metrics itself, and passes every other metric of the
-//! application on to the stock recorder, `metrics_exporter_prometheus`.
+//! The recorder: stores the three call metrics itself (`requests_total`,
+//! `request_latency_seconds` and `requests_in_progress`, unless they are renamed), and
+//! passes every other metric of the application on to the stock recorder,
+//! `metrics_exporter_prometheus`.
 //!
 //! ```text
-//! place      which recorder a metric belongs to: ours, the stock one, or neither
+//! place      which recorder a metric belongs to: ours, the stock recorder, or neither
 //! direct     handles that call sites use instead of the `metrics` facade
 //!
-//! families   the three metrics
+//! families   the three call metrics
 //! family     one metric: HELP, TYPE and the samples of its series
 //! registry   the series of a metric, by label set, up to a limit
 //! labels     label sets, and their text on the page
@@ -13,7 +15,7 @@
 //! counter    a sharded counter
 //! gauge      a sharded gauge
 //! histogram  a sharded histogram of durations
-//! shards     the storage of these three: 64-bit words, sharded by thread
+//! shards     the storage of the instruments: 64-bit words, sharded by thread
 //! threads    thread numbers, which select the shard that a thread writes to
 //!
 //! samples    writes the sample lines of a series
@@ -89,7 +91,7 @@ impl Recorder {
 }
 
 impl Recorder {
-    /// Remembers that a call has reached this recorder through the `metrics` facade. If
+    /// Records that the `metrics` facade has registered a handle with this recorder. If
     /// this is the global recorder, call sites use its families directly from now on.
     fn is_reached(&self) {
         if direct::installed().is_some_and(|ours| std::ptr::eq(ours, &*self.ours)) {

@@ -32,7 +32,7 @@ pub(super) enum Place {
 }
 
 impl MetricKind {
-    /// Returns the suffixes that the names of the samples have.
+    /// Returns the suffixes of the sample names of a metric of this kind.
     fn suffixes(self) -> &'static [&'static str] {
         match self {
             Self::Histogram => &["_bucket", "_sum", "_count"],
@@ -85,13 +85,13 @@ impl Families {
     }
 }
 
-/// Whether the page writes `name` as `written`.
+/// Returns whether the page writes `name` as `written`.
 pub(crate) fn is_written_as(name: &str, written: &str) -> bool {
     is_written_in_two(name, written, "")
 }
 
-/// Whether the page writes `name` as `first` followed by `rest`. Does not allocate,
-/// because it runs whenever the application registers a metric.
+/// Returns whether the page writes `name` as `first` followed by `rest`. Does not
+/// allocate, because it runs whenever the application registers a metric.
 fn is_written_in_two(name: &str, first: &str, rest: &str) -> bool {
     let mut signs = name.chars().enumerate().map(|(index, sign)| {
         let is_allowed = sign.is_ascii_alphabetic()
@@ -106,15 +106,16 @@ fn is_written_in_two(name: &str, first: &str, rest: &str) -> bool {
 /// Reports on stderr that a metric of the application is not on the page, once per name.
 #[cold]
 pub(super) fn report_missing(name: &str, kind: MetricKind) {
-    /// A limit, because an application can generate any number of names.
+    /// The maximum number of messages. Without a limit, an application that generates
+    /// names would fill the log.
     const MOST: usize = 100;
     static REPORTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
     if reported.len() < MOST && reported.insert(name.to_owned()) {
         diagnostics::say(format_args!(
-            "the {kind} {name:?} of this application is not on the page, because another metric \
-             there uses that name. Rename the {kind}, or rename the call metrics with \
-             `Builder::names`"
+            "the {kind} {name:?} of this application is not on the page, because its name or one \
+             of its sample names is already used there. Rename the {kind}; if it collides with a \
+             call metric, you can rename that metric with `Builder::names` instead"
         ));
     }
 }

@@ -30,13 +30,13 @@ pub(super) struct Registry<I: Instrument> {
 struct State<I> {
     series: BTreeSet<ByLabels<I>>,
     allocator: Allocator,
-    /// The series of all label sets past the limit. Created for the first of them.
+    /// The overflow series, which all label sets past the limit share. It is created when
+    /// the first such label set arrives.
     overflow: Option<Arc<Cell<I>>>,
 }
 
 impl<I> State<I> {
-    /// Returns the series for `labels`, which is the overflow series if that exists and
-    /// the labels have no series of their own.
+    /// Returns the series for `labels`. Falls back to the overflow series, if it exists.
     fn find(&self, labels: &LabelSet) -> Option<&Arc<Cell<I>>> {
         let found = self.series.get(labels).map(|found| &found.0);
         found.or(self.overflow.as_ref())
@@ -57,8 +57,8 @@ impl<I: Instrument> Registry<I> {
         }
     }
 
-    /// Returns the series of this label set, which is created if necessary. Past the
-    /// limit, returns the overflow series.
+    /// Returns the series for `labels`, and creates it if necessary. Past the limit,
+    /// returns the overflow series.
     pub(super) fn series(&self, labels: LabelSet) -> Arc<Cell<I>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = state.find(&labels) {

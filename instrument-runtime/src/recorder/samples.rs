@@ -49,7 +49,7 @@ impl Samples<'_> {
         Value(self.page)
     }
 
-    /// Starts lines with `suffix` that each have one label more than the series.
+    /// Starts lines with `suffix` that each have one more label than the series.
     pub(super) fn lines_with(&mut self, suffix: &str) -> LabelledLines<'_> {
         let start = self.page.len();
         self.page.push_str(self.name);
@@ -66,12 +66,12 @@ impl Samples<'_> {
     }
 }
 
-/// Lines that differ in their last label only.
+/// Lines of one series that differ only in their last label and their value.
 #[derive(Debug)]
 pub(super) struct LabelledLines<'a> {
     page: &'a mut String,
-    /// The text that all lines start with, as a range of the page: the start of the first
-    /// line, from which it is copied for the others.
+    /// The range of the page that holds the common start of all lines. It is part of the
+    /// first line, and is copied for every later line.
     prefix: Range<usize>,
 }
 

@@ -63,9 +63,10 @@ const SERIES_PER_BLOCK: usize = WORDS_PER_LINE;
 /// are spread over them by their numbers.
 const SHARED: usize = 4;
 
-/// Returns the number of shards of a series: the shared ones, and two for each core (at
-/// least 8 and at most 64), because a runtime has one thread per core and the process
-/// has its main thread and a few others. Shards without a writer take no memory.
+/// Returns the number of shards of a series: the shared shards, and two own shards for
+/// each core (at least 8 and at most 64). An async runtime has one thread per core, and
+/// the process has its main thread and a few others. Assumes 16 cores if their number is
+/// unknown. Shards without a writer take no memory.
 pub(super) fn shard_count() -> usize {
     let cores = thread::available_parallelism().map_or(16, usize::from);
     SHARED + (2 * cores).clamp(8, 64)
@@ -75,7 +76,8 @@ pub(super) fn shard_count() -> usize {
 #[derive(Debug)]
 pub(super) struct Words {
     block: Block,
-    /// The index of the series' first word, from the first line of a part.
+    /// The index of the series' first word, counted from the start of a part's first
+    /// line.
     first: usize,
     /// The number of words in a part, without spare words.
     of_part: usize,
@@ -126,8 +128,9 @@ impl Words {
         }
     }
 
-    /// Writes to the thread's own shard if its part must be allocated first, or to a
-    /// shared shard if the thread has no shard of its own.
+    /// Handles the rare cases of [`write`](Self::write): allocates the part of the
+    /// thread's own shard, or writes to a shared shard if the thread has no shard of its
+    /// own.
     #[cold]
     #[inline(never)]
     fn write_elsewhere<T>(&self, index: usize, to: impl FnOnce(Shard<'_>) -> T) -> T {
@@ -150,7 +153,8 @@ impl Words {
         }
     }
 
-    /// Returns every shard that was written to. For reading only.
+    /// Returns every shard that was written to. The caller must not write to these
+    /// shards, because own shards belong to other threads.
     pub(super) fn shards(&self) -> impl Iterator<Item = Shard<'_>> {
         let parts = self.block.iter().filter_map(OnceLock::get);
         parts.map(|part| self.shard(part, false))
@@ -199,10 +203,10 @@ pub(super) struct Allocator {
 
 impl Allocator {
     /// The number of series that get all shards. The first series are those of the
-    /// program's handlers. Beyond this number, series come from labels of high
-    /// cardinality, each of which is seldom written to.
+    /// program's handlers. Later series come from labels of high cardinality, and each of
+    /// these series is seldom written to.
     const FULLY_SHARDED: usize = 4096;
-    /// The number of shards of all other series. These shards are shared.
+    /// The number of shards of each later series. All threads share these shards.
     const SHARDS_PAST_THAT: usize = 2;
 
     /// Creates an allocator for series of `words` words each.
@@ -243,7 +247,8 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Few enough that the threads of a test have to share some of them.
+    /// The number of shards in tests. It is so small that the threads of a test must
+    /// share some of the shards.
     pub(in crate::recorder) const SHARDS: usize = SHARED + 3;
 
     #[test]
@@ -260,7 +265,7 @@ pub(super) mod tests {
                     for index in 0..words {
                         let address = series
                             .write(thread, |shard| std::ptr::from_ref(shard.word(index)).addr());
-                        assert!(addresses.insert(address), "a word was given twice");
+                        assert!(addresses.insert(address), "a word was allocated twice");
                         let of_line = shards.entry(address / LINE).or_insert(number);
                         assert_eq!(*of_line, number, "a line is shared by shards");
                     }
@@ -294,8 +299,8 @@ pub(super) mod tests {
     fn nothing_is_lost_by_threads_that_come_and_go() {
         const GENERATIONS: usize = if cfg!(miri) { 4 } else { 300 };
         const ADDED: u64 = if cfg!(miri) { 20 } else { 2_000 };
-        // More threads than own shards, so some threads share; and numbers pass from
-        // one thread to the next.
+        // There are more threads than own shards, so some threads share a shard. Thread
+        // numbers are reused by later threads.
         const THREADS: usize = 6;
         for shards in [SHARDS, SHARED + 1, Allocator::SHARDS_PAST_THAT] {
             let words = Allocator::new(1, shards).allocate();

@@ -19,12 +19,12 @@
 //!  ending         ENDING     (dropped)     no access: uses a shared shard
 //! ```
 //!
-//! With no free number, a lease takes `next` and increments it. `ENDING` is not a number
-//! of any thread: it is so high that it never has a shard of its own. Threads under
-//! `ENDING` therefore use shared shards, where they add with a read-modify-write.
+//! If no number is free, a lease takes `next` and increments it. `ENDING` is never
+//! leased, and is so high that it never has a shard of its own. A thread whose `NUMBER`
+//! is `ENDING` therefore uses a shared shard, where it adds with a read-modify-write.
 //!
-//! Returning a number and leasing it again both lock `NUMBERS`. So what the last thread
-//! wrote under a number happens before what the next thread reads.
+//! Returning a number and leasing it again both lock `NUMBERS`. So the writes of a
+//! number's previous thread happen before the reads of its next thread.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -40,8 +40,8 @@ pub(crate) struct Thread(usize, PhantomData<*const ()>);
 
 /// The value of `NUMBER` until the thread first records.
 const UNKNOWN: usize = usize::MAX;
-/// For a thread that records while its thread-locals are being destroyed: its lease
-/// has already been returned.
+/// The value of `NUMBER` for a thread that records while its thread-locals are being
+/// destroyed. Its lease has already been returned.
 const ENDING: usize = usize::MAX / 2;
 
 thread_local! {
@@ -69,8 +69,8 @@ impl Thread {
         Self(number, PhantomData)
     }
 
-    /// Returns the number, which is the lowest that was free. No two live threads have
-    /// the same number, except for [`ENDING`].
+    /// Returns the number. It was the lowest free number when the thread leased it. No
+    /// two live threads have the same number, except for [`ENDING`].
     #[inline]
     pub(super) fn number(self) -> usize {
         self.0
@@ -103,7 +103,7 @@ global! {
 
 impl Lease {
     /// Leases the lowest free number. The lock establishes the happens-before relation
-    /// between the stores of its previous thread and the loads of this thread.
+    /// between the stores of the number's previous thread and the loads of this thread.
     fn take() -> Self {
         let mut numbers = NUMBERS.lock().unwrap_or_else(PoisonError::into_inner);
         let number = numbers.free.pop_first().unwrap_or_else(|| {
@@ -179,7 +179,8 @@ mod tests {
         }
         let (late, seen) = channel();
         thread::spawn(move || {
-            // One of them outlives the lease, in either order of destruction.
+            // One of the two thread-locals outlives the lease, whichever order of
+            // destruction the platform has.
             FIRST.set(Some(Late(late.clone())));
             Thread::current();
             LAST.set(Some(Late(late)));
