@@ -37,7 +37,8 @@ impl Cells {
     }
 }
 
-/// More shards than the benchmark has threads, so that no two threads share one.
+/// The number of shards. It is larger than the benchmark's number of threads, so no two
+/// threads share a shard.
 const SHARDS: usize = 16;
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 

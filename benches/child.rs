@@ -76,8 +76,8 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // A child exits when its standard input is closed. Kill the child all the same, in
-        // case it is busy.
+        // A child exits when its standard input is closed. Kill the child anyway, in case it
+        // is busy.
         drop(self.questions.take());
         let _ = self.process.kill();
         let _ = self.process.wait();

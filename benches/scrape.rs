@@ -86,8 +86,8 @@ fn main() -> Result<()> {
 /// and the peak memory of rendering it, the memory that the metrics hold, and the nanoseconds
 /// that creating them took.
 fn measure(name: &str, sets: usize) -> Result<()> {
-    /// The number of pages to render. The first one is not measured, because it also sorts in
-    /// what has been recorded so far.
+    /// The number of pages to render. The first render is not measured, because the stock
+    /// exporter also moves the recorded samples into their buckets in it.
     const RENDERS: usize = 4;
     let candidate = CANDIDATES.iter().find(|candidate| candidate.name == name);
     let candidate = candidate.context("there is no candidate of that name")?;

@@ -100,7 +100,8 @@ fn threads() -> usize {
 }
 
 /// Polls 400 requests once and drops them, as when a client hangs up, while pages are
-/// rendered. Only one thread renders pages, and a waiting request gets its page.
+/// rendered. Checks that at most one thread renders pages, and that the next request gets
+/// a page.
 async fn hang_ups_cost_nothing() {
     for tenant in 0..1_500 {
         large(tenant).await;
@@ -118,7 +119,7 @@ async fn hang_ups_cost_nothing() {
     #[cfg(target_os = "linux")]
     {
         let more = threads().saturating_sub(before);
-        assert!(more <= 1, "{more} threads more");
+        assert!(more <= 1, "{more} more threads");
     }
     let asked = std::time::Instant::now();
     let (status, .., body) = ask_axum(None).await;

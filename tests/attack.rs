@@ -20,12 +20,13 @@ use instrument_tests::{DEADLINE, runs_long, wait_for};
 /// The time limit for an ordinary scrape during an attack. Prometheus' default
 /// `scrape_timeout` is 10 seconds.
 const BOUND: Duration = Duration::from_secs(5);
-/// The memory that the allocator may keep for later.
+/// The freed memory, in kilobytes, that the allocator may keep.
 const SLACK_KB: u64 = 24 * 1024;
 const PLAIN: &str = "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 const HALF: &str = "GET /metrics HTTP/1.1\r\nhost: x\r\nx-half: ";
 
-/// Runs the attacks one after the other, because each loads the machine.
+/// Waits for the other attacks to end: they run one after the other, because each attack
+/// loads the machine.
 fn one_at_a_time() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -40,7 +41,7 @@ fn connect(addr: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Reads to the end of the stream, however it ends.
+/// Reads to the end of the stream, or until the stream fails.
 fn read_all(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     if let Err(error) = stream.read_to_end(&mut all) {
@@ -103,7 +104,7 @@ fn while_scraped(what: &str, victim: &Victim, attack: impl FnOnce(SocketAddr)) -
                 thread::sleep(Duration::from_millis(20));
             }
         });
-        // Ends the scrapes also if the attack panics.
+        // Ends the scrapes even if the attack panics.
         struct Over<'a>(&'a AtomicBool);
         impl Drop for Over<'_> {
             fn drop(&mut self) {
@@ -129,7 +130,8 @@ fn while_scraped(what: &str, victim: &Victim, attack: impl FnOnce(SocketAddr)) -
     report
 }
 
-/// Starts a victim and scrapes it, so that what it allocates for scrapes is allocated.
+/// Starts a victim and scrapes it, so that the memory for scrapes is allocated before the
+/// usage is measured.
 fn victim(series: u32) -> (Victim, Usage) {
     let mut victim = Victim::start();
     victim.ask(&format!("series {series}"));
@@ -150,7 +152,7 @@ fn settled(victim: &Victim) -> Usage {
     })
 }
 
-/// Waits long enough for scrapes during an attack.
+/// Prolongs an attack, so that several scrapes take place during it.
 fn go_on() {
     thread::sleep(Duration::from_millis(500));
 }
@@ -162,7 +164,7 @@ fn half_sent_requests() {
     while_scraped("500 half-sent requests", &victim, |addr| {
         let mut held: Vec<TcpStream> = (0..500).map(|_| connect(addr)).collect();
         for stream in &mut held {
-            // The oldest connections have been closed to make room.
+            // The write fails if the exporter has closed the connection to make room.
             let _ = stream.write_all(HALF.as_bytes());
         }
         for _ in 0..5 {
@@ -239,7 +241,7 @@ fn pipelined_requests_and_garbage() {
             let _ = stream.write_all(&garbage);
             assert_eq!(answers(&read_all(&mut stream), b"HTTP/1.1 200"), 0);
         }
-        // Ten thousand requests, whose answers are not read.
+        // Sends ten thousand requests and does not read the answers.
         let mut deaf = connect(addr);
         deaf.set_write_timeout(Some(Duration::from_millis(300)))
             .expect("a time-out");
@@ -295,8 +297,8 @@ fn a_hundred_scrapers_at_once() {
     victim.recovers(before, SLACK_KB);
 }
 
-/// All connections arrive during a render, so the exporter accepts them at once and must
-/// find the only one with a request.
+/// All connections arrive during a render, so the exporter accepts them all at once. It
+/// must not close the only connection with a request.
 #[test]
 fn a_scrape_amid_a_flood() {
     let _turn = one_at_a_time();
@@ -317,7 +319,7 @@ fn a_scrape_amid_a_flood() {
     victim.recovers(before, SLACK_KB);
 }
 
-/// Clients that close their side of the connection, or all of it, right after the
+/// Clients close their side of the connection, or the whole connection, right after the
 /// request.
 #[test]
 fn askers_that_hang_up() {
@@ -387,7 +389,7 @@ fn readers_of_one_byte_a_second() {
             thread::sleep(Duration::from_secs(1));
         }
     });
-    // Fewer than one page, or one copy of a page, per reader.
+    // The limit is far less than one page per reader.
     let most = before.rss_kb + 32 * 1024 + 4 * page_kb + SLACK_KB;
     assert!(report.peak_kb < most, "more than {most} kB");
     victim.recovers(before, 2 * page_kb + SLACK_KB);
@@ -516,7 +518,7 @@ fn no_descriptor_at_all() {
         began.elapsed()
     );
     assert!(cpu < Duration::from_millis(300), "{cpu:?}");
-    // The exporter closes them eventually.
+    // The exporter eventually closes the connections whose answers are not read.
     let asked = Instant::now();
     scrape(victim.addr);
     println!("a scrape behind them took {:.1?}", asked.elapsed());

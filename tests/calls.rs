@@ -137,7 +137,7 @@ mod ends {
         });
     }
 
-    /// The panic occurs outside the call. The call is only dropped by the unwinding.
+    /// The panic occurs outside the call. Unwinding only drops the call's future.
     #[test]
     fn a_future_dropped_by_another_panic_is_cancelled() {
         Recorded::during(|recorded| {

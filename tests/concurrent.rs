@@ -48,7 +48,7 @@ fn ten_thousand_calls_are_counted_exactly() {
         while !started() {
             assert!(
                 std::time::Instant::now() < deadline,
-                "not all calls came through"
+                "not all calls have ended or are in progress"
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -74,8 +74,8 @@ async fn handler() -> http::Response<()> {
 }
 
 /// A request under a layer allocates three times once its series are known: for the
-/// request, for the token by which it is found again, and for its path, which is needed
-/// as long as it has no route.
+/// request's state, for the token in its extensions that inner layers look up, and for
+/// its path, which is needed until the route is known.
 #[test]
 fn a_layer_allocates_three_times_for_a_request() {
     install();
@@ -121,11 +121,11 @@ const INSTRUCTIONS: [Candidate; 3] = [
 /// The environment variable that tells a child under callgrind which call to run.
 const CHILD: &str = "INSTRUMENT_COST_OF";
 
-/// Enough calls that the cost of the first calls does not matter.
+/// The number of calls. It is large enough to make the cost of the first calls negligible.
 const CALLS: u64 = 100_000;
 
-/// The only function in which callgrind counts. What the program does before differs from
-/// run to run, because the clock is calibrated.
+/// The only function in which callgrind counts. The setup before it varies from run to run,
+/// because it calibrates the clock.
 #[inline(never)]
 fn counted_calls(call: fn(u64) -> u64, calls: u64) -> u64 {
     (0..calls).map(call).fold(0, u64::wrapping_add)
@@ -170,7 +170,7 @@ fn a_call_takes_no_more_instructions_than_it_did() {
             .unwrap_or_else(|| panic!("no count: {said}"));
         let per_call = counted / CALLS;
         assert!(per_call > 0, "nothing was counted: {said}");
-        println!("{name}: {per_call} instructions a call, {known} before");
+        println!("{name}: {per_call} instructions per call, {known} before");
         if per_call > known + known / 10 {
             grown.push(name);
         }

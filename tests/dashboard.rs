@@ -218,7 +218,7 @@ fn rules(prometheus: &Prometheus) {
             .collect();
         (firing.len() >= 2).then_some(firing)
     })
-    .expect("alerts that wait for nothing");
+    .expect("the alerts without a `for` duration fire");
     assert!(firing.iter().eq(["Panics", "SeriesOverflow"]), "{firing:?}");
     println!("{} rules are evaluated", rules.len());
 }

@@ -36,7 +36,8 @@ fn the_page_tells_of_its_own_making() {
     metrics::describe_gauge!("z", "The last.");
     counter!("a_total").increment(1);
     gauge!("z").set(1.0);
-    // Names that the exporter uses itself, of the same kind and of another kind.
+    // The application uses names of the exporter's own metrics, with the same kind and with
+    // another kind.
     counter!("instrument_scrapes_total").increment(1_000);
     counter!("instrument_render_panics_total").increment(1_000);
     histogram!("instrument_series").record(1.0);
@@ -84,7 +85,10 @@ fn the_page_tells_of_its_own_making() {
         assert!(families.is_sorted(), "{families:?}");
         assert_eq!(exporter_promtool::remarks(&text).unwrap_or_default(), "");
     }
-    assert_eq!(series, 63.0, "20 of each metric, and one for the rest");
+    assert_eq!(
+        series, 63.0,
+        "20 series and the overflow series, for each metric"
+    );
 
     // A page that the application renders is not a scrape.
     let made = Page::parse(&exporter.render());

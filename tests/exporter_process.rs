@@ -14,7 +14,8 @@ use instrument_tests::DEADLINE;
 
 /// The prefix of each line for the test. The test harness prints other lines.
 const ANSWER: &str = "answer: ";
-/// The unit of the times in `/proc/<pid>/stat`, the same on every Linux since 2.6.
+/// The number of clock ticks per second in the times of `/proc/<pid>/stat`. It is 100 on
+/// every Linux since 2.6.
 const TICKS_PER_SECOND: u64 = 100;
 
 #[derive(Debug)]
@@ -130,7 +131,7 @@ impl Victim {
             }
             assert!(
                 started.elapsed() < DEADLINE,
-                "{last:?} does not go back to {before:?} and {more_kb} kB"
+                "{last:?} did not return to {before:?} plus {more_kb} kB"
             );
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -179,7 +180,7 @@ async fn busy(tenant: u32) {
     std::hint::black_box(tenant);
 }
 
-/// Runs the child. It ends when its standard input is closed.
+/// Runs the child process until its standard input is closed.
 pub(crate) fn obey() {
     let at = std::env::var("EXPORTER_AT").unwrap_or_else(|_| "127.0.0.1:0".to_owned());
     let at: SocketAddr = at.parse().expect("an address");

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use instrument_tests::program::is_installed;
 
-/// Returns promtool's messages, or `None` if promtool is not installed, which CI does not
-/// allow.
+/// Returns promtool's messages, or `None` if promtool is not installed. In CI, panics if
+/// promtool is not installed.
 pub(crate) fn remarks(page: &str) -> Option<String> {
     if !is_installed("promtool") {
         return None;

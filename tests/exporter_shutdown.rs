@@ -165,18 +165,21 @@ fn only_a_scrape_that_arrives_ends_the_wait() {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     };
     victim.order("shutdown");
-    // Until the victim notices the order, it gets requests that do not end the wait.
+    // While the victim waits for a last scrape, it gets requests that must not end the wait.
     let kinds: [(&str, &dyn Fn()); 5] = [
         ("no scrape", &|| is_answered(ask(HEALTH))),
         ("HEAD", &|| is_answered(ask(HEAD))),
         ("a scraper that hangs up before the answer", &|| {
             drop(ask(GET))
         }),
-        ("one that hangs up with the answer on its way", &|| {
-            let stream = ask(GET);
-            stream.peek(&mut [0]).expect("an answer");
-        }),
-        ("one that closes its side", &|| {
+        (
+            "a scraper that hangs up while the answer is in transit",
+            &|| {
+                let stream = ask(GET);
+                stream.peek(&mut [0]).expect("an answer");
+            },
+        ),
+        ("a scraper that closes its side", &|| {
             let stream = ask(GET);
             stream.shutdown(Shutdown::Write).expect("half closes");
             is_answered(stream);
@@ -186,7 +189,10 @@ fn only_a_scrape_that_arrives_ends_the_wait() {
         (0..20).for_each(|_| scrape());
         let asked = Instant::now();
         while asked.elapsed() < 2 * ENDS_A_WAIT {
-            assert!(TcpStream::connect(addr).is_ok(), "it waits on after {kind}");
+            assert!(
+                TcpStream::connect(addr).is_ok(),
+                "the wait ended after {kind}"
+            );
             is_answered(ask(HEALTH));
         }
     }
@@ -198,7 +204,7 @@ fn only_a_scrape_that_arrives_ends_the_wait() {
     println!("{took:?} after a scrape");
     assert!(
         took > Duration::from_millis(400),
-        "it is given time: {took:?}"
+        "the scraper got too little time to read: {took:?}"
     );
 }
 

@@ -32,8 +32,8 @@ fn rss_kb() -> u64 {
     word.and_then(|word| word.parse().ok()).expect("VmRSS")
 }
 
-/// Makes `calls` calls on two threads. Two in ten have a label value of their own, so
-/// they soon exceed `max_series`.
+/// Makes `calls` calls on two threads. Two of ten calls have a new label value, so the
+/// label sets soon exceed `max_series`.
 fn observe(from: u64, calls: u64) {
     thread::scope(|scope| {
         for thread in 0..2 {

@@ -67,7 +67,8 @@ fn a_folder_without_instances_is_an_empty_list() {
     for (name, contents) in [
         ("static.json", r#"[{"targets": ["static:1"]}]"#),
         ("instrumented-static.json", r#"[{"targets": ["static:2"]}]"#),
-        // A dead instance's file, an unfinished one, and a file that is not JSON.
+        // The folder also has a dead instance's file, an unfinished file, and a file that is
+        // not JSON.
         (
             "instrumented-x-1-0123456789abcdef.json",
             r#"[{"targets": ["dead:1"]}]"#,
@@ -81,7 +82,8 @@ fn a_folder_without_instances_is_an_empty_list() {
     assert_eq!(
         fs::read_dir(folder.path()).expect("a folder").count(),
         5,
-        "who asks removes nothing"
+        "`http_sd` removes no file"
     );
-    http_sd(folder.path().join("missing")).expect_err("no folder is no empty list");
+    http_sd(folder.path().join("missing"))
+        .expect_err("a missing folder is an error, not an empty list");
 }

@@ -70,15 +70,19 @@ fn prometheus_adds_up_a_fleet_that_changes() {
     let exported = prometheus.query(r#"{exported_app_name!=""}"#);
     assert_eq!(exported.expect("an answer"), []);
 
-    // A killed instance: its file stays, is not served over HTTP, and is removed by the
-    // next start.
+    // The file of a killed instance stays. It is not served over HTTP, and is removed when
+    // the next instance starts.
     let mut killed = instances.remove(0);
     killed.kill().expect("killed");
     assert_eq!(files(&targets), 4, "it had no time to remove its file");
     assert_eq!(served(registry), addresses(&instances));
     instances.extend([start(0), start(0)]);
     let replaced = Instant::now();
-    assert_eq!(files(&targets), 5, "the dead one's is gone, two are new");
+    assert_eq!(
+        files(&targets),
+        5,
+        "the dead instance's file is gone, and there are two new files"
+    );
     assert_eq!(served(registry), addresses(&instances));
     proxy.set_instances(&instances).expect("nginx reloads");
     prometheus
@@ -110,7 +114,7 @@ fn prometheus_adds_up_a_fleet_that_changes() {
         let told = Instant::now();
         leaving.terminate().expect("told");
         assert!(leaving.wait().expect("ends").success());
-        assert_eq!(files(&targets), 4, "it has taken its file away");
+        assert_eq!(files(&targets), 4, "the instance has removed its file");
         prometheus
             .wait_for_targets(&instances, NOTICED.saturating_sub(told.elapsed()))
             .expect("one target less");
@@ -366,9 +370,9 @@ fn stops(program: &str, end: End) {
             break;
         }
     }
-    let folder = folder.expect("it tells its folder");
+    let folder = folder.expect("the example prints its folder");
     assert!(folder.exists());
-    // Four instances, nginx and its worker, Prometheus.
+    // The example starts four instances, nginx with its worker, and Prometheus.
     let started = descendants(fleet.id());
     let is = |name: &str| started.iter().filter(|found| found.name == name).count();
     assert_eq!((is("webapp"), is("prometheus")), (4, 1), "{started:?}");

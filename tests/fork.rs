@@ -105,7 +105,7 @@ fn child_forks() {
     child.has_shut_down();
     scrape(addr).expect("the parent serves on");
     assert_eq!(files(), 1, "the target is the parent's");
-    // Only the parent holds the lock on it.
+    // Only the parent holds the lock on the target file.
     assert!(
         instrument_runtime::http_sd(&folder)
             .expect("a list")

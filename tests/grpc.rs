@@ -138,7 +138,7 @@ impl Echo {
         }
     }
 
-    /// Like a call of another service, with its own request.
+    /// Behaves like a call to another service, because it has its own `Request`.
     #[instrumented(labels(kind = "forward"))]
     async fn forward(&self, request: Request<String>) -> Result<Response<String>, Status> {
         Ok(Response::new(request.into_inner()))
@@ -529,7 +529,7 @@ async fn grpc_web(calls: &mut Calls) {
             calls.counted(&[line]).await;
         }
     }
-    // A path that no plain gRPC call has made known.
+    // No plain gRPC call has used this path before.
     web_call(addr, "/test.Echo/Late", "", true).await;
     calls
         .counted(&["POST /test.Echo/Late - ok grpc_status=OK"])
@@ -584,7 +584,7 @@ async fn web_call(addr: SocketAddr, path: &str, message: &str, is_text: bool) ->
     if !is_text {
         return body;
     }
-    // The text consists of pieces that are each padded.
+    // The body is a sequence of base64 texts, each with its own padding.
     let mut decoded = Vec::new();
     for four in body.chunks(4) {
         decoded.extend(BASE64_STANDARD.decode(four).expect("base64"));
@@ -655,14 +655,14 @@ async fn without_grpc(calls: &mut Calls) {
         assert_eq!(get_status(with_route, path).await, expected);
         calls.counted(&[&format!("GET {path} {end}")]).await;
     }
-    // Bodies that end without a status: at once, and after a frame.
+    // These bodies end without a gRPC status, one at once and one after a frame.
     for path in ["/empty/grpc", "/cut/off"] {
         assert_eq!(get_status(without_route, path).await, 200);
         calls
             .counted(&["GET unmatched - error grpc_status=UNKNOWN"])
             .await;
     }
-    // An annotated handler, with the route from the layer and with its own endpoint.
+    // The annotated handlers get the route from the layer, or have their own endpoint.
     for id in [1, 2] {
         let path = format!("/users/{id}");
         assert_eq!(get_status(with_route, &path).await, 200);

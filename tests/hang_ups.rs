@@ -159,6 +159,6 @@ fn assert_same_afterwards(exporter: &Exporter, page: &Page) {
     assert_eq!(
         of_requests(&after, "requests_total"),
         of_requests(page, "requests_total"),
-        "nothing came on top"
+        "no request was counted afterwards"
     );
 }

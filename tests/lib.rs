@@ -18,14 +18,15 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 ///
 /// # Panics
 ///
-/// If it returns none within [`DEADLINE`]. `what` names the condition in the message.
+/// Panics if `ask` returns no value within [`DEADLINE`]. `what` names the condition in the
+/// message.
 pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(started.elapsed() < DEADLINE, "waited in vain for {what}");
+        assert!(started.elapsed() < DEADLINE, "timed out waiting for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -50,18 +51,18 @@ pub fn runs_long() -> bool {
     runs
 }
 
-/// Says on stderr that a test is skipped, also where libtest captures `eprintln!`.
+/// Writes to stderr that a test is skipped, even while libtest captures `eprintln!`.
 pub(crate) fn skipped(why: &str) {
-    // A closed stderr is no reason to fail.
+    // A test must not fail because stderr is closed.
     let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }
 
-/// Runs the test `name` in a separate process. Returns what that process wrote to stderr,
-/// or `None` in the process itself.
+/// Runs the test `name` in a separate process and returns what that process wrote to
+/// stderr. In the separate process, runs `test` and returns `None`.
 ///
 /// # Panics
 ///
-/// If the test fails.
+/// Panics if the test fails.
 pub fn alone(name: &str, test: impl FnOnce()) -> Option<String> {
     const ALONE: &str = "INSTRUMENT_TEST_ALONE";
     if std::env::var(ALONE).as_deref() == Ok(name) {

@@ -13,7 +13,7 @@ type Labels = BTreeMap<String, String>;
 ///
 /// # Errors
 ///
-/// If there is no answer, or if its status is not 200.
+/// Returns an error if there is no answer, or if its status is not 200.
 pub fn scrape(addr: SocketAddr) -> anyhow::Result<Page> {
     let text = ureq::get(&format!("http://{addr}/metrics"))
         .call()?
@@ -27,7 +27,7 @@ impl Page {
     ///
     /// # Panics
     ///
-    /// If a line is not a sample, or if a sample occurs twice.
+    /// Panics if a line is not a sample, or if a sample occurs twice.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut samples = BTreeMap::new();
@@ -38,7 +38,7 @@ impl Page {
             let (name, labels, value) =
                 sample(line).unwrap_or_else(|| panic!("not a sample: {line}"));
             let before = samples.insert((name, labels), value);
-            assert_eq!(before, None, "a second time: {line}");
+            assert_eq!(before, None, "the sample occurs twice: {line}");
         }
         Self(samples)
     }
@@ -47,7 +47,7 @@ impl Page {
     ///
     /// # Panics
     ///
-    /// If several series match.
+    /// Panics if several series match.
     #[must_use]
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let mut matching = self.matching(name, labels);
@@ -60,7 +60,7 @@ impl Page {
     ///
     /// # Panics
     ///
-    /// If there is no such series.
+    /// Panics if there is no such series.
     #[must_use]
     pub fn exactly(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let labels = labels
@@ -142,7 +142,7 @@ fn labels(mut text: &str) -> Option<(Labels, &str)> {
             }
         };
         let before = labels.insert(name.trim_start_matches(',').to_owned(), value);
-        assert_eq!(before, None, "the label {name} stands twice");
+        assert_eq!(before, None, "the label {name} occurs twice");
         text = rest[end + 1..].trim_start_matches(',');
     }
 }

@@ -84,7 +84,7 @@ fn value() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Returns a value and others that are easily confused with it.
+/// Returns `value` and other values that are easily confused with it.
 fn alike(value: &str) -> [String; 6] {
     [
         value.to_owned(),

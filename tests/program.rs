@@ -16,7 +16,7 @@ impl Program {
     ///
     /// # Panics
     ///
-    /// If it cannot be started.
+    /// Panics if the program cannot be started.
     #[must_use]
     pub fn start(command: &mut Command) -> Self {
         let child = command
@@ -36,7 +36,7 @@ impl Program {
     ///
     /// # Panics
     ///
-    /// If the standard output is not piped.
+    /// Panics if the standard output is not piped.
     pub fn lines(&mut self) -> impl Iterator<Item = String> + use<> {
         let stdout = self.child.stdout.take().expect("a piped stdout");
         BufReader::new(stdout).lines().map_while(Result::ok)
@@ -46,7 +46,7 @@ impl Program {
     ///
     /// # Panics
     ///
-    /// If the program does not end within the deadline.
+    /// Panics if the program does not end within the deadline.
     pub fn terminate(&mut self) -> ExitStatus {
         self.end("TERM")
     }
@@ -55,7 +55,7 @@ impl Program {
     ///
     /// # Panics
     ///
-    /// If the program does not end within the deadline.
+    /// Panics if the program does not end within the deadline.
     pub fn end(&mut self, signal: &str) -> ExitStatus {
         let killed = Command::new("kill")
             .args(["-s", signal, &self.id().to_string()])
@@ -77,7 +77,7 @@ impl Drop for Program {
 ///
 /// # Panics
 ///
-/// If it does not build.
+/// Panics if the package does not build.
 #[must_use]
 pub fn build(package: &str) -> String {
     let output = Command::new(env!("CARGO"))
@@ -100,7 +100,7 @@ pub fn build(package: &str) -> String {
 ///
 /// # Panics
 ///
-/// In CI, where no test may be skipped, if the program is missing.
+/// Panics in CI if the program is missing, because no test may be skipped there.
 #[must_use]
 pub fn is_installed(program: &str) -> bool {
     let found = Command::new(program)

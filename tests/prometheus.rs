@@ -1,4 +1,4 @@
-//! A real Prometheus scrapes the application and answers the article's queries.
+//! A real Prometheus scrapes the application and answers queries like those in the README.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};

@@ -158,8 +158,8 @@ impl Drop for Job {
     }
 }
 
-/// Otherwise a test would see the groups of another test, or of another gateway on this
-/// machine.
+/// The gateway must not persist its groups. Otherwise a test would see the groups of
+/// another test, or of another gateway on this machine.
 #[test]
 fn a_gateway_keeps_nothing_on_disk() {
     let Some(gateway) = Gateway::start() else {

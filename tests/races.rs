@@ -42,11 +42,11 @@ fn whoever_comes_first_every_call_is_counted_once() {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 for set in 0..SETS {
-                    // All threads use a label set that is new.
+                    // All threads use the same new label set.
                     together.wait();
                     ready(many_sets(set));
                     ready(many_ends(200 + set % ENDS));
-                    // And one that another thread may be creating.
+                    // Then each thread uses a label set that another thread may be creating.
                     ready(many_sets(set.saturating_sub(1)));
                 }
             });

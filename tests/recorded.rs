@@ -20,7 +20,7 @@ impl Recorded {
     ///
     /// # Panics
     ///
-    /// If the runtime cannot be created.
+    /// Panics if the runtime cannot be created.
     pub fn during_async<T>(test: impl AsyncFnOnce(&Self) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -86,7 +86,7 @@ pub async fn work() {
 ///
 /// # Panics
 ///
-/// If something else was recorded.
+/// Panics if something else was recorded.
 pub fn measured<T>(labels: &str, end: &str, call: impl AsyncFnOnce() -> T) -> T {
     Recorded::during_async(async |recorded| {
         let started = Instant::now();

@@ -1,6 +1,6 @@
 //! The messages that the library writes to stderr if an application would see no metrics,
-//! or not the metrics it expects, and that it writes nothing else. Each case runs in a
-//! separate process.
+//! or not the metrics it expects. In all other cases, the library must not write anything.
+//! Each case runs in a separate process.
 
 use std::process::{Command, Stdio};
 
@@ -214,7 +214,7 @@ fn a_library_never_talks() {
     for variable in [None, Some("off"), Some("on")] {
         assert_eq!(said("a library's calls", variable), [""; 0]);
     }
-    // Except at the level `verbose`.
+    // At the level `verbose`, the library does write a message.
     let verbose = said("a library's calls", Some("verbose"));
     assert_eq!(verbose.len(), 1, "{verbose:?}");
     assert!(verbose[0].contains("`library`"), "{verbose:?}");

@@ -307,7 +307,8 @@ mod on_tonic {
         std::future::pending().await
     }
 
-    /// gRPC calls have the HTTP method `POST`. Naming it does not make them plain HTTP.
+    /// gRPC calls have the HTTP method `POST`, so `method = "POST"` does not turn a gRPC call
+    /// into a plain HTTP request.
     #[test]
     fn a_cancelled_call_with_a_method_has_a_grpc_status() {
         Recorded::during_async(async |recorded| {
@@ -343,8 +344,8 @@ mod on_std {
     }
 }
 
-/// The same for calls whose method is known, which makes them requests. Features that are
-/// enabled for other functions change nothing.
+/// Errors from the standard library in calls whose method is known, which makes the calls
+/// requests. Framework features that are enabled for other functions change nothing.
 mod on_std_as_a_handler {
     use std::error::Error;
     use std::io;

@@ -30,7 +30,8 @@ async fn user(tenant: &str, fate: &str) -> Result<u8, u8> {
     }
 }
 
-/// Spawns a task, as code does that does not know about a test's recording.
+/// Spawns a task without the recording, like application code that does not know about the
+/// test.
 #[instrumented]
 async fn spawns() {
     let task = tokio::spawn(user("spawned", ""));
@@ -391,7 +392,7 @@ fn a_difference_has_what_was_added_and_gauges_as_they_are() {
     let mut counters = text.lines().filter(|l| l.starts_with("requests_total"));
     assert!(
         counters.all(|line| !line.contains("early")),
-        "what stayed is left out:\n{added}"
+        "unchanged counters are left out:\n{added}"
     );
     after.since(&after).assert_requests(&[], 0);
     assert_eq!(after.since(&Snapshot::default()), after);

@@ -140,7 +140,7 @@ async fn what_another_recording_takes_is_not_in_it() {
             .scope(async {
                 local().await;
                 local().await;
-                // Not even inside `global.scope`.
+                // The innermost scope takes the call, so this call is in `global`.
                 global.scope(local()).await;
             })
             .await;

@@ -54,7 +54,7 @@ fn printed(child: Child) -> String {
     )
 }
 
-/// Returns what a process prints that installs on this socket and ends.
+/// Runs a process that installs on this socket and ends. Returns what the process prints.
 fn install(socket: &Path) -> String {
     printed(
         child("child_installs", socket)
@@ -161,7 +161,7 @@ fn a_socket_without_permission_is_left_alone() {
     let _listener = UnixListener::bind(&socket).expect("a socket");
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o000)).expect("it is ours");
     let said = if UnixStream::connect(&socket).is_ok() {
-        // The superuser is always permitted, so the test runs as another user.
+        // root may connect to every socket, so the child process runs as another user.
         const NOBODY: u32 = 65534;
         let program = folder.path().join("program");
         fs::copy(std::env::current_exe().expect("this program"), &program).expect("a copy");
@@ -215,7 +215,8 @@ fn of_many_that_start_at_once_one_serves() {
         let children: Vec<Child> = (0..6)
             .map(|_| child("child_installs", &socket).spawn().expect("runs"))
             .collect();
-        // The refused processes end by themselves. The one that serves ends on an order.
+        // The refused processes end by themselves. The process that serves ends when its
+        // standard input is closed.
         let ends: Vec<_> = children
             .into_iter()
             .map(|mut child| (child.stdin.take(), child))

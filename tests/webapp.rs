@@ -1,5 +1,5 @@
 //! The example web application under traffic: its metrics match the requests that were
-//! sent, and it stops when it is told to.
+//! sent, and it stops on SIGTERM.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};

@@ -39,8 +39,8 @@ pub struct Options {
 ///
 /// # Errors
 ///
-/// If a file cannot be read, parsed or written, or the manifest has no place for the
-/// dependency.
+/// Returns an error if a file cannot be read, parsed or written, or if the manifest has no
+/// section `[package]`.
 pub fn annotate_package(folder: &Path, options: &Options) -> anyhow::Result<usize> {
     let manifest = folder.join("Cargo.toml");
     let text = fs::read_to_string(&manifest)
@@ -89,7 +89,7 @@ fn sources(folder: &Path, tests: bool) -> anyhow::Result<Vec<PathBuf>> {
 ///
 /// # Errors
 ///
-/// If the source cannot be parsed as Rust.
+/// Returns an error if the source cannot be parsed as Rust.
 pub fn annotate(source: &str, tests: bool) -> anyhow::Result<(String, usize)> {
     let file = syn::parse_file(source)?;
     // `syn` skips a byte order mark, so its offsets do not include it.
@@ -106,7 +106,7 @@ pub fn annotate(source: &str, tests: bool) -> anyhow::Result<(String, usize)> {
     for at in places.iter().rev() {
         ensure!(
             annotated.is_char_boundary(*at),
-            "a function begins at no character"
+            "the offset of a function is not at a character boundary"
         );
         annotated.insert_str(*at, ATTRIBUTE);
     }
@@ -129,8 +129,8 @@ impl Places {
         if is_annotated || (is_test && !self.tests) || !is_measurable(sig) {
             return;
         }
-        // Above all other attributes, because it reads route attributes below it, and
-        // because `#[tokio::main]` removes the `async`.
+        // `#[instrumented]` goes above all other attributes, because it reads the route
+        // attributes below it, and because `#[tokio::main]` removes the `async`.
         let first = attrs
             .iter()
             .find(|attr| !attr.path().is_ident("doc"))
@@ -273,7 +273,7 @@ fn with_dependency(manifest: &str, options: &Options) -> anyhow::Result<String> 
     }
     ensure!(
         manifest.contains("[package]"),
-        "the manifest has no package"
+        "the manifest has no section `[package]`"
     );
     let dependency = format!(
         "instrument-runtime = {{ path = {:?}, features = {:?} }}\n",

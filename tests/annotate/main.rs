@@ -25,7 +25,9 @@ fn main() -> anyhow::Result<()> {
                 .extend(value()?.split(',').map(str::to_owned)),
             "--runtime" => options.runtime = value()?.into(),
             "--tests" => options.tests = true,
-            unknown if unknown.starts_with('-') => bail!("`{unknown}` is not known: {USAGE}"),
+            unknown if unknown.starts_with('-') => {
+                bail!("unknown option `{unknown}`; usage: {USAGE}")
+            }
             folder => packages.push(folder.into()),
         }
     }

@@ -1,44 +1,44 @@
-// Functions in the most hostile scope: no prelude, the usual names taken by
-// something else, every lint an error. Included by a package of each edition,
-// which says where the runtime crate is with a module `runtime`.
+// Functions in the most hostile scope: there is no prelude, other items shadow the usual
+// names, and every lint is an error. One package per edition includes this file. Its module
+// `runtime` re-exports the runtime crate.
 
 use crate::runtime::instrumented;
 
-/// Shadows what expansions like to name.
+/// Shadows the names that macro expansions often use.
 pub mod shadows {
-    /// Not the standard one.
+    /// Shadows the standard library's `Result`.
     #[derive(Debug)]
     pub struct Result;
-    /// Not the standard one.
+    /// Shadows the standard library's `Option`.
     #[derive(Debug)]
     pub struct Option;
-    /// Not the standard one.
+    /// Shadows the standard library's `Box`.
     #[derive(Debug)]
     pub struct Box;
-    /// Not the standard one.
+    /// Shadows the standard library's `Pin`.
     #[derive(Debug)]
     pub struct Pin;
-    /// Not the standard one.
+    /// Shadows the standard library's `Future`.
     pub trait Future {}
-    /// Not the standard one.
+    /// Shadows the standard library's `Send`.
     pub trait Send {}
 }
 
-/// Not the crate.
+/// Shadows the crate `metrics`.
 pub mod metrics {}
-/// Not the crate.
+/// Shadows the crate `tracing`.
 pub mod tracing {}
-/// Not the crate.
+/// Shadows the crate `core`.
 pub mod core {}
-/// Not the crate.
+/// Shadows the crate `std`.
 pub mod std {}
-/// Not the crate.
+/// Shadows the crate `instrument_runtime`.
 pub mod instrument_runtime {}
 
 #[allow(unused_imports)]
 use self::shadows::{Box, Future, Option, Pin, Result, Send};
 
-/// Not the macro.
+/// Shadows the macro `module_path!`.
 #[allow(unused_macros)]
 macro_rules! module_path {
     () => {
@@ -46,21 +46,21 @@ macro_rules! module_path {
     };
 }
 
-/// Not the variant.
+/// Shadows the variant `Ok`.
 #[allow(non_snake_case, missing_docs)]
 pub const fn Ok() {}
-/// Not the variant.
+/// Shadows the variant `Err`.
 #[allow(non_snake_case, missing_docs)]
 pub const fn Err() {}
 
-/// Not the primitive type.
+/// Shadows the primitive type `u16`.
 #[allow(non_camel_case_types)]
 pub type u16 = ::core::primitive::u8;
-/// Not the primitive type.
+/// Shadows the primitive type `bool`.
 #[allow(non_camel_case_types)]
 #[derive(Debug)]
 pub struct bool;
-/// Not the primitive type.
+/// Shadows the primitive type `str`.
 #[allow(non_camel_case_types)]
 #[derive(Debug)]
 pub struct str;
@@ -71,7 +71,7 @@ async fn pause() {
 
 /// # Errors
 ///
-/// Never.
+/// Never returns an error.
 #[instrumented(crate = crate::runtime, endpoint = "/text", method = "GET")]
 pub async fn text(
     text: &'static ::core::primitive::str,
@@ -80,7 +80,7 @@ pub async fn text(
     ::core::result::Result::Ok(text)
 }
 
-/// Arguments in and out.
+/// Has several arguments and returns a value.
 #[instrumented(crate = crate::runtime, labels(first = first, kind = "several"))]
 #[must_use]
 pub async fn several(first: ::core::primitive::u8, second: ::std::string::String) -> usize {
@@ -119,22 +119,22 @@ pub struct Shop<T> {
 
 #[instrumented(crate = crate::runtime)]
 impl<T: ::core::clone::Clone + ::core::marker::Sync> Shop<T> {
-    /// What is in it.
+    /// Returns the content of the till.
     pub async fn till(&self) -> T {
         pause().await;
         self.till.clone()
     }
 
-    /// Nothing comes back.
+    /// Returns nothing.
     pub async fn close(self) {
         pause().await;
     }
 }
 
-/// A function of a macro, in a function.
+/// Defines an annotated function in a macro.
 macro_rules! made {
     ($name:ident($argument:ident: $ty:ty) $body:block) => {
-        /// Made.
+        /// A function that a macro defines.
         #[instrumented(crate = crate::runtime, labels(argument = $argument))]
         pub async fn $name($argument: $ty) -> $ty $body
     };
@@ -145,19 +145,19 @@ made!(made(number: usize) {
     number + 1
 });
 
-/// A status by derive.
+/// An error with a derived HTTP status.
 #[derive(Debug, crate::runtime::HttpStatus)]
 #[http_status(crate = crate::runtime)]
 pub enum Fault {
     /// 404
     #[http_status(NOT_FOUND)]
     Missing,
-    /// The inner one's.
+    /// The status of the inner error.
     #[http_status(transparent)]
     Inner(::std::boxed::Box<Self>),
 }
 
-/// Items first, an argument that is kept for later, and what can be awaited.
+/// Starts with an item, has an unused argument, and returns a future.
 #[instrumented(crate = crate::runtime)]
 pub async fn tidy(_later: usize, first: usize, second: usize) -> ::core::future::Ready<usize> {
     const ONE: usize = 1;
@@ -165,7 +165,7 @@ pub async fn tidy(_later: usize, first: usize, second: usize) -> ::core::future:
     ::core::future::ready(first + second + ONE)
 }
 
-/// Never comes back.
+/// Never returns.
 #[instrumented(crate = crate::runtime)]
 pub async fn forever() -> ! {
     loop {
@@ -175,7 +175,7 @@ pub async fn forever() -> ! {
 
 /// # Errors
 ///
-/// Always.
+/// Always returns an error.
 #[instrumented(crate = crate::runtime, outcome = |_| crate::runtime::Outcome::ClientError)]
 pub async fn judged() -> ::core::result::Result<(), Fault> {
     pause().await;

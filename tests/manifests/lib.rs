@@ -1,5 +1,5 @@
-//! The manifests of `deploy/kubernetes` against the schemas that Kubernetes and
-//! the Prometheus operator publish, as Rust types made from these.
+//! Checks the manifests of `deploy/kubernetes` against the schemas of Kubernetes and of the
+//! Prometheus operator. The schemas are Rust types, which other crates generate.
 
 #[cfg(test)]
 mod tests {
@@ -19,12 +19,12 @@ mod tests {
         serde_norway::from_str(&text).expect(file)
     }
 
-    /// What is wrong with a manifest: a field of another type or one that is
-    /// missing, or one that the schema does not have.
+    /// Returns the first mistake in a manifest: a field of the wrong type, a missing field,
+    /// or a field that is not in the schema.
     fn wrong<T: DeserializeOwned + Serialize>(manifest: &Value) -> Option<String> {
         match serde_json::from_value::<T>(manifest.clone()) {
             Err(error) => Some(error.to_string()),
-            // The types skip what they do not know.
+            // Deserialization ignores unknown fields. They are missing after a round trip.
             Ok(read) => lost(manifest, &serde_json::to_value(read).expect("JSON"), ""),
         }
     }
@@ -36,7 +36,7 @@ mod tests {
                     let path = format!("{path}.{name}");
                     match taken.get(name) {
                         Some(taken) => lost(value, taken, &path),
-                        None => Some(format!("{path} is in no schema")),
+                        None => Some(format!("{path} is not in the schema")),
                     }
                 })
             }
@@ -46,7 +46,7 @@ mod tests {
                 .enumerate()
                 .find_map(|(at, (given, taken))| lost(given, taken, &format!("{path}[{at}]"))),
             _ if given == taken => None,
-            _ => Some(format!("{path}: {given} is taken as {taken}")),
+            _ => Some(format!("{path}: {given} is read as {taken}")),
         }
     }
 
@@ -69,7 +69,7 @@ mod tests {
         }
     }
 
-    /// Each of these mistakes is found where it is.
+    /// The message about each of these mistakes names the wrong field or value.
     #[test]
     fn a_mistake_is_found() {
         let container = "/spec/template/spec/containers/0";

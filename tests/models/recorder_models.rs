@@ -1,4 +1,5 @@
-//! Models of what calls write to: thread numbers, shards, gauges and histograms.
+//! Models of the storage that calls write to: thread numbers, shards, gauges and
+//! histograms.
 
 use std::sync::Arc;
 
@@ -66,7 +67,7 @@ pub fn thread_leases() {
         };
         let (first, second) = (start(true), start(false));
         second.join().expect("no panic");
-        // It leases the number of a thread that has ended, or a new one.
+        // The third thread leases the number of a thread that has ended, or a new number.
         let third = start(false);
         first.join().expect("no panic");
         third.join().expect("no panic");
@@ -103,7 +104,8 @@ pub fn gauge_order() {
             let (gauge, has_started) = (Arc::clone(&gauge), Arc::clone(&has_started));
             spawn(move || {
                 gauge.up(Thread::current(), 1);
-                // A runtime that moves a task to another thread synchronizes likewise.
+                // An async runtime that moves a task to another thread synchronizes the two
+                // threads in the same way.
                 has_started.store(true, Ordering::Release);
             })
         };

@@ -44,16 +44,17 @@ fn the_listing_shows_the_interface_as_it_is() {
     let listed = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         listed == today,
-        "the public interface is not what {LISTING} lists:\n{}{}\n\
+        "the public interface differs from {LISTING}:\n{}{}\n\
          If you meant to change it, run `{UPDATE}=1 cargo test -p instrument-publishing` and \
-         commit the file. A line that is gone or different breaks someone's code: it needs a new \
-         major version (0.x: minor), and CHANGELOG.md says so.",
+         commit the file. Each removed or changed line is a breaking change: it needs a new \
+         major version (0.x: minor) and an entry in CHANGELOG.md.",
         missing('-', &listed, &today),
         missing('+', &today, &listed),
     );
 }
 
-/// Features are additive: one that another crate enables must not break a user's code.
+/// Features are additive: a feature that another crate enables must not break a user's
+/// code.
 #[test]
 fn features_only_add_to_the_interface() {
     let all = &INTERFACE.with_all_features;

@@ -66,7 +66,7 @@ fn the_dependencies_build_with_the_release_that_is_declared() {
         let (needed, package) = oldest(features);
         assert!(
             needed <= release(version),
-            "with {features}, {package} asks for Rust {needed:?}, past {version}"
+            "with {features}, {package} needs Rust {needed:?}, but rust-version is {version}"
         );
         assert!(readme.contains(version), "README.md does not say {version}");
     }

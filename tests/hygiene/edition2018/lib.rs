@@ -13,7 +13,7 @@
     clippy::nursery
 )]
 
-/// Where the runtime crate is.
+/// Re-exports the runtime crate.
 pub mod runtime {
     #[doc(hidden)]
     pub use ::handler_metrics::__private;

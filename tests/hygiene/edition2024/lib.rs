@@ -13,7 +13,7 @@
     clippy::nursery
 )]
 
-/// Where the runtime crate is.
+/// Re-exports the runtime crate.
 pub mod runtime {
     #[doc(hidden)]
     pub use ::instrument_runtime::__private;
@@ -22,7 +22,7 @@ pub mod runtime {
 
 ::core::include!("../everywhere.rs");
 
-/// Found by the crate's own name.
+/// Uses the attribute without `crate = …`, which finds the runtime crate by its name.
 #[::instrument_runtime::instrumented]
 pub async fn by_default() {
     pause().await;
