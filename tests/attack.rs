@@ -17,7 +17,7 @@ use exporter_process::{Usage, Victim};
 use instrument_tests::page::Page;
 use instrument_tests::{DEADLINE, runs_long, wait_for};
 
-/// The time limit for an ordinary scrape during an attack. Prometheus' default
+/// The time limit for an ordinary scrape during an attack. Prometheus's default
 /// `scrape_timeout` is 10 seconds.
 const BOUND: Duration = Duration::from_secs(5);
 /// The freed memory, in kilobytes, that the allocator may keep.

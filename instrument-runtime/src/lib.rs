@@ -24,7 +24,7 @@
 //! - [`HttpStatus`] (a trait and a derive macro) and [`Outcome`] determine from the return
 //!   value how a call ended.
 //! - [`init`] and [`Builder::install`] install the recorder, serve the metrics and return
-//!   an [`Exporter`]. [`builder`] returns a [`Builder`].
+//!   an [`Exporter`]. [`builder()`] returns a [`Builder`].
 //! - [`MetricNames`] sets the names of the metrics and labels.
 //! - [`Builder::file_sd`] and [`http_sd`] let Prometheus discover instances that start and
 //!   stop.

@@ -16,7 +16,7 @@ use crate::exporter::Exporter;
 )]
 pub trait Enabled {}
 
-/// The type that the bound [`Enabled`] is required of.
+/// The type that the bound requires to implement [`Enabled`].
 ///
 /// It has a lifetime parameter, because the compiler checks a bound without parameters
 /// where the method is declared, but a higher-ranked bound (`for<'a>`) only where the

@@ -117,9 +117,9 @@ impl Connections {
         }
     }
 
-    /// Limits the memory of the pages that are being sent. If they take more than
-    /// [`MAX_HELD_BYTES`], without the newest page, closes the connections to which the
-    /// oldest pages are being sent.
+    /// Limits the memory of the pages that are being sent. If all pages but the newest
+    /// take more than [`MAX_HELD_BYTES`], closes the connections to which the oldest pages
+    /// are being sent.
     pub(crate) fn bound_pages(&self) {
         let mut all = self.0.borrow_mut();
         let mut pages: Vec<Rc<Rendered>> = all.iter().filter_map(|other| other.page()).collect();
@@ -217,8 +217,8 @@ impl Connection {
 }
 
 /// Wraps the stream of a connection and notifies the connection when an answer has been
-/// sent. A flush shows that, because hyper flushes the stream only after its own write
-/// buffer is empty.
+/// sent. The signal is a completed flush, because hyper flushes the stream only after its
+/// own write buffer is empty.
 pub(crate) struct Watched(pub(crate) Rc<Connection>);
 
 impl Watched {
@@ -351,7 +351,8 @@ mod tests {
         assert!(connection.is_idle());
     }
 
-    /// Even if the runtime has not yet polled for the event that reports the hang-up.
+    /// A scrape whose connection is reset is not delivered, even if the runtime has not yet
+    /// polled for the event that reports the hang-up.
     #[tokio::test]
     async fn a_scrape_that_is_reset_is_not_delivered() {
         use crate::discovery::departure;

@@ -17,8 +17,8 @@
 //! - `Exporter::start` waits until the exporter's thread accepts connections.
 //! - `Exporter::abort` waits until the exporter's thread has ended.
 //! - [`Exporter::blocking_shutdown`] blocks the calling thread.
-//! - [`Exporter::render`] renders on the calling thread. All other renders block the
-//!   exporter's thread.
+//! - [`Exporter::render`] renders on the calling thread. Renders for scrapes and pushes
+//!   block the exporter's thread.
 
 pub(crate) mod allow_list;
 mod connections;

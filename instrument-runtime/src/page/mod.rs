@@ -1,7 +1,8 @@
 //! The page: everything that was recorded, in Prometheus's text format.
 //!
 //! ```text
-//! mod        renders the page: call metrics, process metrics and the stock recorder's
+//! mod        renders the page from our families, the process metrics and the page of the
+//!            stock recorder
 //! stock      parses and sorts the stock recorder's page
 //! health     the exporter's own metrics
 //! pushes     counts pushes and shows them among the exporter's own metrics
