@@ -7,7 +7,8 @@
 //! 1. Parse the arguments (`args`) and the item (`item`).
 //! 2. Decide how to expand each function (`plan`): its labels, how it is async, and
 //!    whether it can be the handler of a request.
-//! 3. Generate the code (`expand`).
+//! 3. Generate the code (`expand`; `expand/returned.rs` for functions that return a
+//!    future).
 //!
 //! `#[derive(HttpStatus)]` takes the same steps in one file (`derive`).
 

@@ -1,5 +1,5 @@
-//! Decides how to expand one function. A plan has passed all checks: its expansion cannot
-//! fail.
+//! Checks one function and finds its labels, its `Shape` and whether it can be a handler.
+//! A plan has passed all checks: its expansion (`expand`) cannot fail.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;

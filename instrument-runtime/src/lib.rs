@@ -76,8 +76,9 @@
 //!
 //! Outside every request, an annotated function that does not look like a handler never
 //! causes a message, because it may belong to a library whose users have not asked for
-//! metrics. The checks run only when a series or a metric is new, or when no recorder is
-//! installed. They never run on the hot path.
+//! metrics. The checks run when a series or a metric is new, when no recorder is
+//! installed, and in a call inside a request that may be the handler but is not proven to
+//! be.
 //!
 //! The environment variable `INSTRUMENT_DIAGNOSTICS` changes this: `off` turns all messages
 //! off, and `verbose` adds a message about the first annotated call that no recorder
@@ -106,11 +107,12 @@
 //   layers (axum, …) ─┘                              └──► push       sends it to a gateway
 //
 //   group           where it runs                        may it block?
-//   1. hot path     in every annotated call              no
+//   1. hot path     in every annotated call              no, but for a request's own mutex
 //   2. storage      in every annotated call, and for     only for a new series or a page
 //                   every page
 //   3. publishing   on the exporter's own thread         yes: sockets, files, rendering
-//   4. settings     once, on the caller of `install`     yes: DNS, files
+//   4. settings     on the caller of `install`; a call   `install` only: DNS, files
+//                   reads names when a series is new
 //   5. public API   layers: in every request             no
 //
 // The public API consists of the modules of group 5 and the re-exports below them. The

@@ -33,6 +33,9 @@ impl Builder {
     ///
     /// Returns an [`InitError`] that names the setting at fault. Nothing is left
     /// half-installed, and a corrected `install` in the same process succeeds.
+    ///
+    /// A second `install` fails with [`InitError::AlreadyInstalled`], also after
+    /// [`Exporter::shutdown`], and leaves the first installation as it is.
     pub fn install(self) -> Result<Exporter, InitError> {
         static INSTALLING: Mutex<()> = Mutex::new(());
         let _one_at_a_time = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
