@@ -318,14 +318,14 @@ fn histograms_of_the_application_have_buckets_of_their_own() {
             };
             assert_eq!(
                 bounds("payload_bytes_bucket"),
-                ["+Inf", "1024", "65536"].into()
+                ["+Inf", "1024.0", "65536.0"].into()
             );
             assert_eq!(bounds("other_seconds_bucket"), ["+Inf", "0.5"].into());
             assert_eq!(
                 bounds("request_latency_seconds_bucket"),
                 ["+Inf", "0.5"].into()
             );
-            let small = page.value("payload_bytes_bucket", &[("le", "1024")]);
+            let small = page.value("payload_bytes_bucket", &[("le", "1024.0")]);
             assert_eq!(small, Some(0.0));
         },
     );

@@ -77,7 +77,7 @@ fn page_headers(addr: SocketAddr) {
         &request("GET", "/metrics", "accept-encoding: gzip\r\n"),
     );
     assert!(head.contains("content-encoding: gzip"), "{head}");
-    assert!(head.contains("vary: accept-encoding"), "{head}");
+    assert!(head.contains("vary: accept, accept-encoding"), "{head}");
     let mut unpacked = String::new();
     flate2::read::GzDecoder::new(&body[..])
         .read_to_string(&mut unpacked)

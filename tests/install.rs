@@ -149,6 +149,62 @@ fn child_installs_from_the_environment() {
     }
 }
 
+/// Runs the child below with these variables, and returns what it prints.
+fn described(name: &str, attributes: &str) -> String {
+    let output = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args([
+            "--exact",
+            "child_describes_itself",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env("OTEL_SERVICE_NAME", name)
+        .env("OTEL_RESOURCE_ATTRIBUTES", attributes)
+        .output()
+        .expect("runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn target_info_describes_the_application() {
+    let page = described("", "deployment.environment.name=pro%20d,service.version=1");
+    assert!(
+        page.contains(
+            "# TYPE target_info gauge\n\
+             target_info{deployment_environment_name=\"pro d\",service_name=\"child\",\
+             service_version=\"2.0\"} 1\n"
+        ),
+        "{page}"
+    );
+    assert!(page.contains("requests_total{endpoint=\"/test\""), "{page}");
+    assert!(!page.contains("app_name"), "{page}");
+    let page = described("other", "");
+    assert!(
+        page.contains("target_info{service_name=\"other\",service_version=\"2.0\"} 1\n"),
+        "{page}"
+    );
+    let refused = described("", "a=%zz");
+    assert!(
+        refused.contains("OTEL_RESOURCE_ATTRIBUTES=\"a=%zz\" contains \"a=%zz\""),
+        "{refused}"
+    );
+}
+
+#[test]
+#[ignore = "run by target_info_describes_the_application in a process of its own"]
+fn child_describes_itself() {
+    let installed = builder("child")
+        .without_listener()
+        .version("2.0")
+        .app_name_label(false)
+        .install();
+    metrics::counter!("uploads").increment(1);
+    match installed {
+        Ok(exporter) => println!("{}", exporter.render()),
+        Err(error) => println!("{error}"),
+    }
+}
+
 /// The name of a case, the refused settings, and a check of the error.
 type Case = (&'static str, fn() -> Builder, fn(&InitError) -> bool);
 

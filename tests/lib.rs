@@ -52,7 +52,7 @@ pub fn runs_long() -> bool {
 }
 
 /// Writes to stderr that a test is skipped, even while libtest captures `eprintln!`.
-pub(crate) fn skipped(why: &str) {
+pub fn skipped(why: &str) {
     // A test must not fail because stderr is closed.
     let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }

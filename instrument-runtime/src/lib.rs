@@ -148,6 +148,7 @@ mod builder;
 mod diagnostics;
 mod error;
 mod names;
+mod percent;
 mod settings;
 
 // 5. Public API: one module per framework, and one for unit tests.

@@ -167,7 +167,9 @@ pub(crate) mod own {
     pub(crate) const SCRAPES: &str = "instrument_scrapes_total";
     pub(crate) const SERIES: &str = "instrument_series";
 
-    pub(crate) const ALL: [&str; 7] = [
+    pub(crate) const TARGET_INFO: &str = "target_info";
+
+    pub(crate) const ALL: [&str; 8] = [
         PUSHES,
         PANICS,
         DURATION,
@@ -175,6 +177,7 @@ pub(crate) mod own {
         DURATION_COUNT,
         SCRAPES,
         SERIES,
+        TARGET_INFO,
     ];
 
     /// Returns whether a metric of this name would collide with the exporter's own

@@ -9,6 +9,8 @@ use std::fmt::Write;
 
 use metrics_process::collector;
 
+use crate::recorder::text::{Head, HeadStyle};
+
 /// One metric of the process, with its current value.
 pub(crate) struct ProcessMetric {
     pub(crate) name: &'static str,
@@ -86,24 +88,20 @@ pub(crate) fn families() -> impl Iterator<Item = ProcessMetric> {
 impl ProcessMetric {
     /// Appends HELP, TYPE and the sample to `page`. `labels` is the text of the global
     /// labels.
-    pub(crate) fn write(&self, page: &mut String, labels: &str) {
+    pub(crate) fn write(&self, page: &mut String, style: HeadStyle<'_>, labels: &str) {
         let Self {
             name,
             help,
             kind,
             value,
-        } = self;
+        } = *self;
+        Head { name, help, kind }.write(page, style);
         let (open, close) = if labels.is_empty() {
             ("", "")
         } else {
             ("{", "}")
         };
-        // Writing to a `String` never fails.
-        let _ = write!(
-            page,
-            "# HELP {name} {help}\n\
-             # TYPE {name} {kind}\n\
-             {name}{open}{labels}{close} {value}\n"
-        );
+        // Writing to a string does not fail.
+        let _ = writeln!(page, "{name}{open}{labels}{close} {value}");
     }
 }

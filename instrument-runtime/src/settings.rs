@@ -25,8 +25,10 @@ pub(crate) struct Settings {
     /// The bounds of some of the application's own histograms, by metric name. The other
     /// histograms of the application use `buckets`.
     pub(crate) other_buckets: Vec<(String, Vec<f64>)>,
-    /// The labels of every series, `app_name` first.
+    /// The labels of every series, `app_name` first if it is among them.
     pub(crate) global_labels: Vec<(String, String)>,
+    /// The labels of `target_info`. There is no such metric if they are empty.
+    pub(crate) target_info: Vec<(String, String)>,
     /// The maximum number of series of each metric, not counting the overflow series.
     pub(crate) max_series: usize,
 }
@@ -39,6 +41,7 @@ impl Default for Settings {
             buckets: DEFAULT_BUCKETS.to_vec(),
             other_buckets: Vec::new(),
             global_labels: Vec::new(),
+            target_info: Vec::new(),
             max_series: DEFAULT_MAX_SERIES,
         }
     }

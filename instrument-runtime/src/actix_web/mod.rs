@@ -66,13 +66,13 @@ use std::task::{Context, Poll, ready as ready_or_return};
 
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
+use actix_web::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 use pin_project_lite::pin_project;
 
 use crate::call::request::{Framework, Route, Slot, Start};
 use crate::outcome::Outcome;
-use crate::page::encoding::PAGE_TYPE;
+use crate::page::encoding::VARIES_BY;
 use crate::page::in_app;
 
 pub(crate) mod statuses;
@@ -277,18 +277,23 @@ impl AddResponseMapper for Error {
 
 /// Serves the page on a route of the application's own.
 ///
-/// The response is compressed if the request accepts gzip. The status is 503 if
-/// [`init`](crate::init) has not been called or if the rendering thread cannot be started,
-/// and 500 if rendering the page panicked.
+/// The format is the one that the header `Accept` prefers. The response is compressed if
+/// the request accepts gzip. The status is 503 if [`init`](crate::init) has not been called
+/// or if the rendering thread cannot be started, and 500 if rendering the page panicked.
 ///
 /// A separate thread renders one page at a time. Requests that wait at the same time share
 /// one page.
 pub async fn metrics(request: HttpRequest) -> HttpResponse {
     // actix-web 4 uses `http` 0.2, whose header types differ from those of `http` 1.
     let mut headers = http::HeaderMap::new();
-    for value in request.headers().get_all(ACCEPT_ENCODING) {
-        if let Ok(value) = http::HeaderValue::from_bytes(value.as_bytes()) {
-            headers.append(http::header::ACCEPT_ENCODING, value);
+    for (theirs, ours) in [
+        (ACCEPT, http::header::ACCEPT),
+        (ACCEPT_ENCODING, http::header::ACCEPT_ENCODING),
+    ] {
+        for value in request.headers().get_all(theirs) {
+            if let Ok(value) = http::HeaderValue::from_bytes(value.as_bytes()) {
+                headers.append(&ours, value);
+            }
         }
     }
     let page = match in_app::asked_for(&headers).await {
@@ -301,8 +306,8 @@ pub async fn metrics(request: HttpRequest) -> HttpResponse {
     };
     let mut response = HttpResponse::Ok();
     response
-        .content_type(PAGE_TYPE)
-        .insert_header((VARY, "accept-encoding"));
+        .content_type(page.content_type)
+        .insert_header((VARY, VARIES_BY));
     if page.is_gzip {
         response.insert_header((CONTENT_ENCODING, "gzip"));
     }

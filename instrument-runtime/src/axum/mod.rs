@@ -66,7 +66,7 @@ use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::call::request::{Framework, Route};
-use crate::page::encoding::PAGE_TYPE;
+use crate::page::encoding::VARIES_BY;
 use crate::page::in_app;
 pub use crate::tower::MetricsLayer;
 
@@ -101,9 +101,9 @@ pub(crate) fn matched(extensions: &Extensions) -> Option<Route> {
 
 /// Serves the page on a route of the application's own.
 ///
-/// The response is compressed if the request accepts gzip. The status is 503 if
-/// [`init`](crate::init) has not been called or if the rendering thread cannot be started,
-/// and 500 if rendering the page panicked.
+/// The format is the one that the header `Accept` prefers. The response is compressed if
+/// the request accepts gzip. The status is 503 if [`init`](crate::init) has not been called
+/// or if the rendering thread cannot be started, and 500 if rendering the page panicked.
 ///
 /// A separate thread renders one page at a time. Requests that wait at the same time share
 /// one page.
@@ -117,7 +117,7 @@ pub async fn metrics(headers: HeaderMap) -> Response {
         }
     };
     let mut response = (
-        [(CONTENT_TYPE, PAGE_TYPE), (VARY, "accept-encoding")],
+        [(CONTENT_TYPE, page.content_type), (VARY, VARIES_BY)],
         page.body,
     )
         .into_response();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::builder::resource::{Resource, resource};
 use crate::builder::{Builder, environment};
 use crate::discovery::Discovery;
 use crate::error::InitError;
@@ -52,15 +53,23 @@ impl Builder {
             Some(target) => target,
             None => Target::Tcp(environment::listen_addrs()?),
         };
-        let mut global_labels = vec![("app_name".to_owned(), self.app_name.clone())];
+        let Resource {
+            service_name: app_name,
+            labels: target_info,
+        } = resource(self.app_name, self.version.as_deref())?;
+        let mut global_labels = Vec::new();
+        if self.app_name_label {
+            global_labels.push(("app_name".to_owned(), app_name.clone()));
+        }
         global_labels.extend(self.global_labels);
         Ok(Checked {
-            app_name: self.app_name,
+            app_name,
             settings: Arc::new(Settings {
                 names: self.names,
                 buckets: self.buckets,
                 other_buckets: self.other_buckets,
                 global_labels,
+                target_info,
                 max_series: self.max_series,
             }),
             last_scrape: match target {
@@ -70,7 +79,10 @@ impl Builder {
             },
             target,
             allow,
-            discovery: self.discovery,
+            discovery: Discovery {
+                version: self.version,
+                ..self.discovery
+            },
             push,
             diagnostics: self.diagnostics,
         })

@@ -9,11 +9,9 @@ const PORT: &str = "OTEL_EXPORTER_PROMETHEUS_PORT";
 const DEFAULT_HOST: &str = "127.0.0.1";
 const DEFAULT_PORT: u16 = 9464;
 
-/// Returns the addresses of the host that `OTEL_EXPORTER_PROMETHEUS_HOST` names, with the
-/// port from `OTEL_EXPORTER_PROMETHEUS_PORT`. An empty variable counts as unset. The
-/// listener uses the first address that can be bound.
-pub(super) fn listen_addrs() -> Result<Vec<SocketAddr>, InitError> {
-    let read = |variable: &'static str| match std::env::var(variable) {
+/// Reads a variable. `None` if it is not set, or empty.
+pub(super) fn read(variable: &'static str) -> Result<Option<String>, InitError> {
+    match std::env::var(variable) {
         Ok(value) if value.is_empty() => Ok(None),
         Ok(value) => Ok(Some(value)),
         Err(std::env::VarError::NotPresent) => Ok(None),
@@ -22,7 +20,13 @@ pub(super) fn listen_addrs() -> Result<Vec<SocketAddr>, InitError> {
             value: value.to_string_lossy().into_owned(),
             problem: "is not valid UTF-8; set a UTF-8 value, or unset the variable".to_owned(),
         }),
-    };
+    }
+}
+
+/// Returns the addresses of the host that `OTEL_EXPORTER_PROMETHEUS_HOST` names, with the
+/// port from `OTEL_EXPORTER_PROMETHEUS_PORT`. An empty variable counts as unset. The
+/// listener uses the first address that can be bound.
+pub(super) fn listen_addrs() -> Result<Vec<SocketAddr>, InitError> {
     let port = match read(PORT)? {
         None => DEFAULT_PORT,
         Some(value) => value.parse().map_err(|_| InitError::Environment {

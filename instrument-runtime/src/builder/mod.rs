@@ -3,6 +3,7 @@
 mod check;
 mod environment;
 mod install;
+mod resource;
 #[cfg(not(feature = "push"))]
 mod without_push;
 
@@ -72,6 +73,8 @@ pub fn builder(app_name: impl Into<String>) -> Builder {
         buckets: DEFAULT_BUCKETS.to_vec(),
         other_buckets: Vec::new(),
         global_labels: Vec::new(),
+        version: None,
+        app_name_label: true,
         names: MetricNames::default(),
         max_series: DEFAULT_MAX_SERIES,
         discovery: Discovery::default(),
@@ -95,6 +98,8 @@ pub struct Builder {
     buckets: Vec<f64>,
     other_buckets: Vec<(String, Vec<f64>)>,
     global_labels: Vec<(String, String)>,
+    version: Option<String>,
+    app_name_label: bool,
     names: MetricNames,
     max_series: usize,
     discovery: Discovery,
@@ -205,6 +210,28 @@ impl Builder {
         self
     }
 
+    /// Sets the version of the application, mostly `env!("CARGO_PKG_VERSION")`.
+    ///
+    /// The version is the label `service_version` of the metric `target_info`, and the
+    /// label `version` of the target that [`file_sd`](Self#method.file_sd) writes.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// Leaves out the label `app_name`, which every series has by default.
+    ///
+    /// The name of the application is the label `service_name` of the metric
+    /// `target_info` in any case. Prometheus joins it by `job` and `instance`:
+    ///
+    /// ```promql
+    /// requests_total * on (job, instance) group_left (service_name) target_info
+    /// ```
+    pub fn app_name_label(mut self, is_shown: bool) -> Self {
+        self.app_name_label = is_shown;
+        self
+    }
+
     /// Sets the names of the three metrics and of their labels.
     ///
     /// Defaults to [`MetricNames::default`].
@@ -281,18 +308,6 @@ impl Builder {
     #[cfg(unix)]
     pub fn advertise(mut self, address: impl Into<String>) -> Self {
         self.discovery.advertise = Some(address.into());
-        self
-    }
-
-    /// Sets the label `version` in the target file.
-    ///
-    /// Has an effect only with [`file_sd`](Self::file_sd). The usual value is
-    /// `env!("CARGO_PKG_VERSION")`. By default, the target has no label `version`.
-    ///
-    /// Unix only.
-    #[cfg(unix)]
-    pub fn version(mut self, version: impl Into<String>) -> Self {
-        self.discovery.version = Some(version.into());
         self
     }
 

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::page::encoding::gzip;
+use crate::page::format::Dialect;
 use crate::page::health::{self, Health};
 use crate::page::panics::{self, Panicked};
 use crate::page::{Page, rest_after};
@@ -68,6 +69,7 @@ pub(crate) struct JoinedRenders {
 
 struct Waiting {
     scraper: oneshot::Sender<Result<Rc<Rendered>, Panicked>>,
+    dialect: Dialect,
     accepts_gzip: bool,
 }
 
@@ -115,13 +117,18 @@ impl JoinedRenders {
     }
 
     /// Waits for a page whose render begins after this call.
-    pub(crate) async fn next(&self, accepts_gzip: bool) -> Result<Rc<Rendered>, NoPage> {
+    pub(crate) async fn next(
+        &self,
+        dialect: Dialect,
+        accepts_gzip: bool,
+    ) -> Result<Rc<Rendered>, NoPage> {
         if self.state.get() == State::Ended {
             return Err(NoPage::Ended);
         }
         let (scraper, receiver) = oneshot::channel();
         self.waiting.borrow_mut().push(Waiting {
             scraper,
+            dialect,
             accepts_gzip,
         });
         self.asked.notify_one();
@@ -149,35 +156,53 @@ impl JoinedRenders {
         let _end = End(self);
 
         let mut rested = Instant::now();
-        for number in 0_u64.. {
+        let mut numbers = 0_u64..;
+        loop {
             self.asked.notified().await;
             // Requests that arrive during the pause share this render.
             sleep_until(rested).await;
             tokio::task::yield_now().await;
-            let waiting = self.waiting.take();
-            let started = Instant::now();
-            let rendered = panics::caught(|| self.render(number, started, &waiting));
-            rested = Instant::now() + rest_after(started.elapsed());
-            self.state.set(match rendered {
-                Ok(_) => State::Good,
-                Err(Panicked) => State::LastPanicked,
-            });
-            let rendered = rendered.map(Rc::new);
-            for Waiting { scraper, .. } in waiting {
-                // Sending fails only if the scraper has hung up.
-                let _ = scraper.send(rendered.clone());
+            let mut waiting = self.waiting.take();
+            let first_started = Instant::now();
+            let mut state = State::Good;
+            // One render for each dialect that is asked for, mostly one.
+            while let Some(&Waiting { dialect, .. }) = waiting.first() {
+                let joined: Vec<Waiting> = waiting
+                    .extract_if(.., |one| one.dialect == dialect)
+                    .collect();
+                let started = Instant::now();
+                let number = numbers.next().unwrap_or_default();
+                let rendered = panics::caught(|| self.render(number, dialect, started, &joined));
+                if rendered.is_err() {
+                    state = State::LastPanicked;
+                }
+                let rendered = rendered.map(Rc::new);
+                for Waiting { scraper, .. } in joined {
+                    // Sending fails only if the scraper has hung up.
+                    let _ = scraper.send(rendered.clone());
+                }
             }
+            rested = Instant::now() + rest_after(first_started.elapsed());
+            self.state.set(state);
         }
     }
 
-    fn render(&self, number: u64, started: Instant, waiting: &[Waiting]) -> Rendered {
+    fn render(
+        &self,
+        number: u64,
+        dialect: Dialect,
+        started: Instant,
+        waiting: &[Waiting],
+    ) -> Rendered {
         #[cfg(test)]
         assert!(!self.panics.get(), "on purpose");
-        let text = self.page.render_with(health::first(), || {
-            let mut health = self.health.borrow_mut();
-            health.count(waiting.len(), started.elapsed());
-            health.text(self.page.series())
-        });
+        let text = self
+            .page
+            .render_with(dialect, health::first(), |page, style| {
+                let mut health = self.health.borrow_mut();
+                health.count(waiting.len(), started.elapsed());
+                health.write(page, style, self.page.series());
+            });
         let with_gzip = waiting
             .iter()
             .any(|one| one.accepts_gzip && !one.scraper.is_closed());
@@ -205,10 +230,16 @@ mod tests {
         let renders = JoinedRenders::new(Page::of(&Recorder::new(Arc::new(Settings::default()))));
         renders.compression_takes.set(COMPRESSION);
         let asking = async {
-            let first = renders.next(true).await.expect("a page");
+            let first = renders
+                .next(Dialect::default(), true)
+                .await
+                .expect("a page");
             assert!(first.gzip().is_some());
             let answered = Instant::now();
-            let second = renders.next(false).await.expect("a page");
+            let second = renders
+                .next(Dialect::default(), false)
+                .await
+                .expect("a page");
             assert!(second.gzip().is_none(), "nobody asked for it");
             answered.elapsed()
         };

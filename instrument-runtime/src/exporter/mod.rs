@@ -59,7 +59,7 @@ use crate::push;
 ///
 /// | request | answer |
 /// |---|---|
-/// | `GET /metrics` | 200 and the page, compressed if the request accepts gzip; 500 if rendering the page panicked; 503 if the exporter is shutting down |
+/// | `GET /metrics` | 200 and the page, in the format that `Accept` prefers (OpenMetrics 1.0.0 or 0.0.1, Prometheus's text format 1.0.0 or 0.0.4, which is the default), compressed if the request accepts gzip; 500 if rendering the page panicked; 503 if the exporter is shutting down |
 /// | `GET /health` | 200, or 503 if the last page could not be rendered |
 /// | `HEAD` of either | the same response without a body |
 /// | another method | 405 with `Allow: GET, HEAD` |

@@ -13,7 +13,8 @@ use crate::discovery::departure::Scrape;
 use crate::exporter::allow_list::AllowList;
 use crate::exporter::connections::Answer;
 use crate::exporter::joined_renders::{JoinedRenders, NoPage, Rendered};
-use crate::page::encoding::{PAGE_TYPE, accepts_gzip};
+use crate::page::encoding::{VARIES_BY, accepts_gzip};
+use crate::page::format::Format;
 use crate::page::panics::PANICKED;
 
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
@@ -68,7 +69,8 @@ async fn scraped(
 ) -> (Response<Full<Bytes>>, Answer) {
     let scrape = (request.method() == Method::GET).then(Scrape::begin);
     let accepts_gzip = accepts_gzip(request.headers());
-    let response = match renders.next(accepts_gzip).await {
+    let format = Format::negotiate(request.headers());
+    let response = match renders.next(format.dialect(), accepts_gzip).await {
         Ok(rendered) => {
             // Lets the runtime poll for I/O events, so that a peer that hung up during
             // the render is noticed.
@@ -77,7 +79,7 @@ async fn scraped(
                 page: Some(Rc::clone(&rendered)),
                 scrape,
             };
-            return (page(accepts_gzip, &rendered), answer);
+            return (page(format, accepts_gzip, &rendered), answer);
         }
         Err(NoPage::Panicked) => text(StatusCode::INTERNAL_SERVER_ERROR, PANICKED),
         Err(NoPage::Ended) => text(
@@ -88,13 +90,16 @@ async fn scraped(
     (response, Answer::default())
 }
 
-fn page(accepts_gzip: bool, rendered: &Rendered) -> Response<Full<Bytes>> {
+fn page(format: Format, accepts_gzip: bool, rendered: &Rendered) -> Response<Full<Bytes>> {
     let gzip = if accepts_gzip { rendered.gzip() } else { None };
     let is_gzip = gzip.is_some();
     let mut response = Response::new(Full::new(gzip.unwrap_or_else(|| rendered.plain())));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(PAGE_TYPE));
-    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(format.content_type()),
+    );
+    headers.insert(VARY, HeaderValue::from_static(VARIES_BY));
     if is_gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }

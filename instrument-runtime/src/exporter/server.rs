@@ -352,7 +352,7 @@ mod tests {
         let mut rendering = Box::pin(renders.run());
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(rendering.as_mut().poll(&mut context).is_pending());
-        let mut waiting = pin!(renders.next(false));
+        let mut waiting = pin!(renders.next(crate::page::format::Dialect::default(), false));
         assert!(waiting.as_mut().poll(&mut context).is_pending());
         drop(rendering);
         assert!(waiting.await.is_err());

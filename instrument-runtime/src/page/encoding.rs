@@ -1,4 +1,4 @@
-//! The encoding of the page in a response: its media type and gzip compression.
+//! The encoding of the page in a response: gzip compression.
 
 use std::io::Write;
 
@@ -8,8 +8,8 @@ use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
 use hyper::body::Bytes;
 
-/// The media type of Prometheus's text format, version 0.0.4.
-pub(crate) const PAGE_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The value of the header `Vary`: the request headers that a page depends on.
+pub(crate) const VARIES_BY: &str = "accept, accept-encoding";
 
 /// Returns the page compressed for `Content-Encoding: gzip`, or `None` if compression
 /// fails.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::names::own::{DURATION, DURATION_COUNT, DURATION_SUM, PANICS, PUSHES, SCRAPES, SERIES};
 use crate::page::{panics, pushes};
+use crate::recorder::text::{Head, HeadStyle};
 
 /// Returns the name of the exporter's own metric that comes first on a sorted page.
 pub(crate) fn first() -> &'static str {
@@ -28,61 +29,64 @@ impl Health {
     }
 
     /// Returns the text for a page that was scraped. `series` is the number of series of
-    /// the call metrics.
-    pub(crate) fn text(&self, series: usize) -> String {
+    /// Appends all metrics of the exporter.
+    pub(crate) fn write(&self, page: &mut String, style: HeadStyle<'_>, series: usize) {
         let Self {
             scrapes,
             renders,
             seconds,
         } = self;
-        let mut text = first_text();
-        // Writing to a `String` never fails.
+        write_first(page, style);
+        let duration = Head {
+            name: DURATION,
+            help: "Time to render the page, in seconds. Scrapes that wait at the same time share \
+                   one render.",
+            kind: "summary",
+        };
+        duration.write(page, style);
+        // Writing to a string does not fail.
         let _ = write!(
-            text,
-            "# HELP {DURATION} Time to render the page, in seconds. Scrapes that wait at the same \
-             time share one render.\n\
-             # TYPE {DURATION} summary\n\
-             {DURATION_SUM} {seconds}\n\
-             {DURATION_COUNT} {renders}\n\
-             # HELP {SCRAPES} Total number of scrapes of this page.\n\
-             # TYPE {SCRAPES} counter\n\
-             {SCRAPES} {scrapes}\n"
+            page,
+            "{DURATION_SUM} {seconds}\n{DURATION_COUNT} {renders}\n"
         );
-        write_series(&mut text, series);
-        text
+        let total = Head {
+            name: SCRAPES,
+            help: "Total number of scrapes of this page.",
+            kind: "counter",
+        };
+        total.write(page, style);
+        let _ = writeln!(page, "{SCRAPES} {scrapes}");
+        write_series(page, style, series);
     }
 }
 
-/// Returns the text for a page that the application renders or that is pushed. The text
-/// has no scrape metrics.
-pub(crate) fn unscraped_text(series: usize) -> String {
-    let mut text = first_text();
-    write_series(&mut text, series);
-    text
+/// Appends the metrics of a page that is not scraped.
+pub(crate) fn write_unscraped(page: &mut String, style: HeadStyle<'_>, series: usize) {
+    write_first(page, style);
+    write_series(page, style, series);
 }
 
-/// Returns the metrics that both kinds of pages have, scraped or not: pushes and panics.
-fn first_text() -> String {
-    let mut text = String::new();
-    pushes::write(&mut text);
-    let panics = panics::count();
-    // Writing to a `String` never fails.
-    let _ = write!(
-        text,
-        "# HELP {PANICS} Total number of page renders that panicked.\n\
-         # TYPE {PANICS} counter\n\
-         {PANICS} {panics}\n"
-    );
-    text
+/// Appends the metrics that every page shows and that sort first.
+fn write_first(page: &mut String, style: HeadStyle<'_>) {
+    pushes::write(page, style);
+    let lost = Head {
+        name: PANICS,
+        help: "Total number of page renders that panicked.",
+        kind: "counter",
+    };
+    lost.write(page, style);
+    // Writing to a string does not fail.
+    let _ = writeln!(page, "{PANICS} {}", panics::count());
 }
 
-fn write_series(text: &mut String, series: usize) {
-    // Writing to a `String` never fails.
-    let _ = write!(
-        text,
-        "# HELP {SERIES} Number of series in the three call metrics. The limit, max_series, \
-         applies to each metric separately.\n\
-         # TYPE {SERIES} gauge\n\
-         {SERIES} {series}\n"
-    );
+fn write_series(page: &mut String, style: HeadStyle<'_>, series: usize) {
+    let number = Head {
+        name: SERIES,
+        help: "Number of series in the three call metrics. The limit, max_series, applies to each \
+               metric separately.",
+        kind: "gauge",
+    };
+    number.write(page, style);
+    // Writing to a string does not fail.
+    let _ = writeln!(page, "{SERIES} {series}");
 }

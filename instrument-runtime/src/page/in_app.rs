@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::diagnostics::Message;
 use crate::page::encoding::{accepts_gzip, gzip};
+use crate::page::format::{Dialect, Format};
 use crate::page::panics::{self, PANICKED, Panicked};
 use crate::page::{Page, rest_after};
 
@@ -31,9 +32,9 @@ const NO_THREAD: &str =
 
 /// Sets the page of the process's installation.
 pub(crate) fn set(page: Page) {
-    // `set` cannot fail: a process has one installation.
-    let _ = PAGE.set(Pages::new(move |with_gzip| {
-        let plain = Bytes::from(page.render());
+    // A process has one installation.
+    let _ = PAGE.set(Pages::new(move |dialect, with_gzip| {
+        let plain = Bytes::from(page.render_in(dialect));
         Encodings {
             gzip: if with_gzip { gzip(&plain) } else { None },
             plain,
@@ -49,8 +50,9 @@ struct Encodings {
     gzip: Option<Bytes>,
 }
 
-/// A page in the encoding that a request accepts.
+/// A page in the format and the encoding that a request accepts.
 pub(crate) struct Encoded {
+    pub(crate) content_type: &'static str,
     pub(crate) body: Bytes,
     pub(crate) is_gzip: bool,
 }
@@ -90,43 +92,44 @@ pub(crate) async fn asked_for(headers: &HeaderMap) -> Result<Encoded, Unavailabl
         return Err(Unavailable::NotInstalled);
     };
     let accepts_gzip = accepts_gzip(headers);
-    let page = pages.next(accepts_gzip).await?;
-    Ok(match page.gzip {
-        Some(body) if accepts_gzip => Encoded {
-            body,
-            is_gzip: true,
-        },
-        _ => Encoded {
-            body: page.plain,
-            is_gzip: false,
-        },
+    let format = Format::negotiate(headers);
+    let page = pages.next(format.dialect(), accepts_gzip).await?;
+    let (body, is_gzip) = match page.gzip {
+        Some(body) if accepts_gzip => (body, true),
+        _ => (page.plain, false),
+    };
+    Ok(Encoded {
+        content_type: format.content_type(),
+        body,
+        is_gzip,
     })
 }
 
-/// The result of a render, or `None` before the render has finished.
-type Made = Option<Result<Encodings, Panicked>>;
+/// The result of the renders for one round of requests, or `None` until there is one.
+type Made = Option<Result<Vec<(Dialect, Encodings)>, Panicked>>;
 
 /// Renders pages for requests, on a thread that runs while requests wait.
 struct Pages {
-    make: Box<dyn Fn(bool) -> Encodings + Send + Sync>,
+    make: Box<dyn Fn(Dialect, bool) -> Encodings + Send + Sync>,
     state: Mutex<State>,
 }
 
 struct State {
     /// Sends the next page. Its receivers are the requests that wait for that page.
     next: watch::Sender<Made>,
-    /// Whether one of the requests that wait for the next page accepts gzip.
-    next_has_gzip: bool,
+    /// The dialects that those requests ask for, each with whether one of them accepts
+    /// gzip.
+    next_asked: Vec<(Dialect, bool)>,
     has_thread: bool,
 }
 
 impl Pages {
-    fn new(make: impl Fn(bool) -> Encodings + Send + Sync + 'static) -> Arc<Self> {
+    fn new(make: impl Fn(Dialect, bool) -> Encodings + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             make: Box::new(make),
             state: Mutex::new(State {
                 next: watch::Sender::new(None),
-                next_has_gzip: false,
+                next_asked: Vec::new(),
                 has_thread: false,
             }),
         })
@@ -137,10 +140,17 @@ impl Pages {
     }
 
     /// Waits for a page whose render starts after this call.
-    async fn next(self: &Arc<Self>, accepts_gzip: bool) -> Result<Encodings, Unavailable> {
+    async fn next(
+        self: &Arc<Self>,
+        dialect: Dialect,
+        accepts_gzip: bool,
+    ) -> Result<Encodings, Unavailable> {
         let mut made = {
             let mut state = self.state();
-            state.next_has_gzip |= accepts_gzip;
+            match state.next_asked.iter_mut().find(|(of, _)| *of == dialect) {
+                Some((_, with_gzip)) => *with_gzip |= accepts_gzip,
+                None => state.next_asked.push((dialect, accepts_gzip)),
+            }
             if !state.has_thread {
                 let pages = Arc::clone(self);
                 thread::Builder::new()
@@ -152,7 +162,12 @@ impl Pages {
             state.next.subscribe()
         };
         match made.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(Ok(page))) => Ok(page.clone()),
+            Ok(Some(Ok(pages))) => {
+                let page = pages.iter().find(|(of, _)| *of == dialect);
+                // The render was for all dialects that were asked for by then.
+                page.map(|(_, page)| page.clone())
+                    .ok_or(Unavailable::Panicked)
+            }
             // The render panicked. The other error, a sender that is dropped without a
             // value, does not occur.
             _ => Err(Unavailable::Panicked),
@@ -162,18 +177,21 @@ impl Pages {
     /// Renders pages until no request waits.
     fn make_while_wanted(&self) {
         loop {
-            let (next, with_gzip) = {
+            let (next, asked) = {
                 let mut state = self.state();
                 if state.next.receiver_count() == 0 {
-                    state.next_has_gzip = false;
+                    state.next_asked.clear();
                     state.has_thread = false;
                     return;
                 }
                 let next = std::mem::replace(&mut state.next, watch::Sender::new(None));
-                (next, std::mem::take(&mut state.next_has_gzip))
+                (next, std::mem::take(&mut state.next_asked))
             };
             let started = Instant::now();
-            let made = panics::caught(|| (self.make)(with_gzip));
+            let made = panics::caught(|| {
+                let make = |(dialect, with_gzip)| (dialect, (self.make)(dialect, with_gzip));
+                asked.into_iter().map(make).collect()
+            });
             next.send_replace(Some(made));
             drop(next);
             // Requests that arrive during the pause share the next render.
@@ -221,7 +239,7 @@ mod tests {
             let made = Arc::new(AtomicUsize::new(0));
             let number = Arc::clone(&made);
             let guarded = Mutex::new((begin, released));
-            let pages = Pages::new(move |with_gzip| {
+            let pages = Pages::new(move |_, with_gzip| {
                 let guarded = guarded.lock().expect("one at a time");
                 let (begin, released) = &*guarded;
                 begin.send(()).expect("the test is still running");
@@ -260,7 +278,7 @@ mod tests {
         let held = Held::new();
         let next = |accepts_gzip| {
             let pages = Arc::clone(&held.pages);
-            tokio::spawn(async move { pages.next(accepts_gzip).await })
+            tokio::spawn(async move { pages.next(Dialect::default(), accepts_gzip).await })
         };
         let first = next(false);
         tokio::task::yield_now().await;
@@ -289,20 +307,20 @@ mod tests {
         let held = Held::new();
         let mut context = Context::from_waker(Waker::noop());
         {
-            let mut first = pin!(held.pages.next(false));
+            let mut first = pin!(held.pages.next(Dialect::default(), false));
             assert!(first.as_mut().poll(&mut context).is_pending());
             held.begun();
         }
         for _ in 0..400 {
-            let mut one = pin!(held.pages.next(true));
+            let mut one = pin!(held.pages.next(Dialect::default(), true));
             assert!(one.as_mut().poll(&mut context).is_pending());
         }
         held.release();
         wait_for_end(&held.pages);
         assert_eq!(held.made.load(Ordering::Relaxed), 1);
-        // The next request is served like the first request. It gets no gzip encoding,
-        // although the dropped requests accepted gzip.
-        let mut one = pin!(held.pages.next(false));
+        // The next request is served like the first one: the gzip that the dropped
+        // requests accepted is forgotten.
+        let mut one = pin!(held.pages.next(Dialect::default(), false));
         assert!(one.as_mut().poll(&mut context).is_pending());
         held.begun();
         held.release();
@@ -317,17 +335,27 @@ mod tests {
     async fn a_panic_costs_one_page() {
         let panics = Arc::new(AtomicBool::new(true));
         let told = Arc::clone(&panics);
-        let pages = Pages::new(move |with_gzip| {
+        let pages = Pages::new(move |_, with_gzip| {
             assert!(!told.load(Ordering::Relaxed), "on purpose");
             numbered(1, with_gzip)
         });
         let before = panics::count();
         for _ in 0..2 {
-            assert_eq!(pages.next(false).await.err(), Some(Unavailable::Panicked));
+            assert_eq!(
+                pages.next(Dialect::default(), false).await.err(),
+                Some(Unavailable::Panicked)
+            );
         }
         assert!(panics::count() >= before + 2);
         panics.store(false, Ordering::Relaxed);
-        assert_eq!(pages.next(false).await.expect("a page").plain, "1");
+        assert_eq!(
+            pages
+                .next(Dialect::default(), false)
+                .await
+                .expect("a page")
+                .plain,
+            "1"
+        );
     }
 
     #[test]

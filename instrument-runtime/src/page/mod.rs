@@ -1,4 +1,4 @@
-//! The page: everything that was recorded, in Prometheus's text format.
+//! The page: everything that was recorded, in the text format that a scraper prefers.
 //!
 //! ```text
 //! mod        renders the page from our families, the process metrics and the page of the
@@ -7,11 +7,15 @@
 //! health     the exporter's own metrics
 //! pushes     counts pushes and shows them among the exporter's own metrics
 //! panics     catches and counts panics during a render
-//! encoding   media type and gzip
+//! format     chooses the format from `Accept`
+//! escaping   writes names in the escaping scheme `dots`
+//! encoding   reads `Accept-Encoding`, and compresses
 //! in_app     the page as a handler in the application's own router
 //! ```
 
 pub(crate) mod encoding;
+mod escaping;
+pub(crate) mod format;
 pub(crate) mod health;
 #[cfg(any(feature = "axum", feature = "actix-web"))]
 pub(crate) mod in_app;
@@ -25,12 +29,16 @@ mod stock;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::names::own::TARGET_INFO;
+use crate::page::format::Dialect;
 use crate::page::stock::StockFamily;
+use crate::recorder::text::{Head, HeadStyle};
 use crate::recorder::{Families, Recorder, WriteFamily};
 
 /// The minimum pause between two renders.
@@ -66,18 +74,33 @@ impl Page {
         }
     }
 
-    /// Renders a page for the application or for a push. It has no scrape metrics.
+    /// Renders a page in Prometheus's text format, for the application or for a push. It
+    /// has no scrape metrics.
     pub(crate) fn render(&self) -> String {
-        self.render_with(health::first(), || health::unscraped_text(self.series()))
+        self.render_in(Dialect::default())
+    }
+
+    /// Returns the text of a page that one of the application's own routes serves.
+    pub(crate) fn render_in(&self, dialect: Dialect) -> String {
+        self.render_with(dialect, health::first(), |page, style| {
+            health::write_unscraped(page, style, self.series());
+        })
     }
 
     /// Returns the text of the page, with families sorted by name and series by labels.
     ///
-    /// `own` returns the text of the exporter's own metrics. It runs last, because it
-    /// times the render. The text is inserted where a family named `place` would sort.
-    pub(crate) fn render_with(&self, place: &str, own: impl FnOnce() -> String) -> String {
+    /// `own` writes the exporter's own metrics. It runs last, because it times the render.
+    /// Its text is inserted where a family named `place` would sort.
+    pub(crate) fn render_with(
+        &self,
+        dialect: Dialect,
+        place: &str,
+        own: impl FnOnce(&mut String, HeadStyle<'_>),
+    ) -> String {
         enum Part<'a> {
             Ours(&'a dyn WriteFamily),
+            /// Its labels.
+            TargetInfo(&'a str),
             #[cfg(feature = "process")]
             Process(crate::process::ProcessMetric),
             Stock(StockFamily<'a>),
@@ -86,6 +109,7 @@ impl Page {
             fn name(&self) -> &str {
                 match self {
                     Self::Ours(family) => family.name(),
+                    Self::TargetInfo(_) => TARGET_INFO,
                     #[cfg(feature = "process")]
                     Self::Process(family) => family.name,
                     Self::Stock(family) => family.name,
@@ -95,6 +119,9 @@ impl Page {
 
         let stock = self.stock.render();
         let mut parts: Vec<Part<'_>> = self.ours.all().into_iter().map(Part::Ours).collect();
+        if !self.ours.target_info().is_empty() {
+            parts.push(Part::TargetInfo(self.ours.target_info()));
+        }
         #[cfg(feature = "process")]
         if self.shows_process {
             parts.extend(crate::process::families().map(Part::Process));
@@ -106,20 +133,46 @@ impl Page {
         parts.sort_by(|one, other| one.name().cmp(other.name()));
         parts.dedup_by(|next, kept| next.name() == kept.name());
 
+        let names: Vec<&str> = parts.iter().map(Part::name).collect();
+        let style = if dialect.open_metrics {
+            HeadStyle::OpenMetrics(&names)
+        } else {
+            HeadStyle::Prometheus
+        };
         let mut page = String::with_capacity(stock.len());
         let mut at = None;
-        for part in parts {
+        for part in &parts {
             if part.name() >= place {
                 at.get_or_insert(page.len());
             }
             match part {
-                Part::Ours(family) => family.write(&mut page),
+                Part::Ours(family) => family.write(&mut page, style),
+                Part::TargetInfo(labels) => {
+                    let info = Head {
+                        name: TARGET_INFO,
+                        help: "Target metadata",
+                        kind: "info",
+                    };
+                    info.write(&mut page, style);
+                    // Writing to a string does not fail.
+                    let _ = writeln!(page, "{TARGET_INFO}{{{labels}}} 1");
+                }
                 #[cfg(feature = "process")]
-                Part::Process(family) => family.write(&mut page, self.ours.global_labels()),
-                Part::Stock(family) => family.write(&mut page),
+                Part::Process(family) => {
+                    family.write(&mut page, style, self.ours.global_labels());
+                }
+                Part::Stock(family) => family.write(&mut page, style),
             }
         }
-        page.insert_str(at.unwrap_or(page.len()), &own());
+        let mut health = String::new();
+        own(&mut health, style);
+        page.insert_str(at.unwrap_or(page.len()), &health);
+        if dialect.dots {
+            page = escaping::dots(&page);
+        }
+        if dialect.open_metrics {
+            page.push_str("# EOF\n");
+        }
         page
     }
 

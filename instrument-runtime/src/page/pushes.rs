@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::PushError;
 use crate::names::own::PUSHES;
+use crate::recorder::text::{Head, HeadStyle};
 
 static OUTCOMES: Mutex<Outcomes> = Mutex::new(Outcomes {
     pushing: false,
@@ -54,22 +55,22 @@ pub(super) fn is_pushing() -> bool {
     with(|outcomes| outcomes.pushing)
 }
 
-/// Appends the metrics of pushes to `text`, if pushing is configured.
-pub(crate) fn write(text: &mut String) {
-    with(
-        |Outcomes {
-             pushing, ok, error, ..
-         }| {
-            if *pushing {
-                // Writing to a `String` never fails.
-                let _ = write!(
-                    text,
-                    "# HELP {PUSHES} Total number of pushes to the Pushgateway, by outcome.\n\
-                 # TYPE {PUSHES} counter\n\
-                 {PUSHES}{{outcome=\"error\"}} {error}\n\
-                 {PUSHES}{{outcome=\"ok\"}} {ok}\n"
-                );
-            }
-        },
-    );
+/// Appends the metrics of pushes to `page`, if pushing is configured.
+pub(super) fn write(page: &mut String, style: HeadStyle<'_>) {
+    with(|outcomes| {
+        if outcomes.pushing {
+            let head = Head {
+                name: PUSHES,
+                help: "Total number of pushes to the Pushgateway, by outcome.",
+                kind: "counter",
+            };
+            head.write(page, style);
+            let Outcomes { ok, error, .. } = outcomes;
+            // Writing to a string does not fail.
+            let _ = write!(
+                page,
+                "{PUSHES}{{outcome=\"error\"}} {error}\n{PUSHES}{{outcome=\"ok\"}} {ok}\n"
+            );
+        }
+    });
 }

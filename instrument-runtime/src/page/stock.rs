@@ -1,6 +1,8 @@
 //! Parses the page of the stock recorder, which holds the application's other metrics,
 //! into families, and sorts it so that the order is the same at every scrape.
 
+use crate::recorder::text::{self, Head, HeadStyle};
+
 const COMMENT: &str = "# ";
 
 /// One family of the stock recorder's page.
@@ -74,8 +76,8 @@ fn is_distribution(head: &str) -> bool {
 
 impl StockFamily<'_> {
     /// Appends the family to `page`, with its series sorted.
-    pub(super) fn write(&self, page: &mut String) {
-        page.push_str(self.head);
+    pub(super) fn write(&self, page: &mut String, style: HeadStyle<'_>) {
+        self.write_head(page, style);
         let mut series = if self.is_distribution {
             self.distributions()
         } else {
@@ -84,8 +86,32 @@ impl StockFamily<'_> {
         };
         series.sort_unstable();
         for (_, lines) in series {
-            page.push_str(lines);
+            if self.is_distribution {
+                lines
+                    .split_inclusive('\n')
+                    .for_each(|line| push_canonical(page, line));
+            } else {
+                page.push_str(lines);
+            }
         }
+    }
+
+    /// Writes the lines HELP and TYPE, whose HELP text the stock recorder has escaped.
+    fn write_head(&self, page: &mut String, style: HeadStyle<'_>) {
+        let line = |what: &str| {
+            let lines = self.head.lines();
+            let texts = lines.filter_map(move |line| line.strip_prefix("# ")?.strip_prefix(what));
+            texts
+                .filter_map(|text| Some(text.strip_prefix(' ')?.split_once(' ')?.1))
+                .next_back()
+        };
+        let help = line("HELP").map(text::unescape).unwrap_or_default();
+        let head = Head {
+            name: self.name,
+            help: &help,
+            kind: line("TYPE").unwrap_or("untyped"),
+        };
+        head.write(page, style);
     }
 
     /// Returns the lines of each series of a histogram or a summary, together with the
@@ -113,12 +139,31 @@ impl StockFamily<'_> {
     }
 }
 
-/// Returns whether the line has a label `le` or `quantile`. A label value cannot contain
-/// these patterns, because double quotes in label values are escaped.
+/// Appends the line with its bound or quantile in canonical form.
+fn push_canonical(page: &mut String, line: &str) {
+    let bound = BOUNDS.iter().find_map(|label| {
+        let start = line.find(label)? + label.len();
+        let length = line[start..].find('"')?;
+        let bound: f64 = line[start..][..length].parse().ok()?;
+        Some((start, start + length, bound))
+    });
+    match bound {
+        Some((start, end, bound)) => {
+            page.push_str(&line[..start]);
+            page.push_str(&text::canonical(bound));
+            page.push_str(&line[end..]);
+        }
+        None => page.push_str(line),
+    }
+}
+
+/// How a label `le` or `quantile` starts. A label value cannot contain these patterns,
+/// because the double quotes in it are escaped.
+const BOUNDS: [&str; 4] = ["{le=\"", ",le=\"", "{quantile=\"", ",quantile=\""];
+
+/// Whether the line has a label `le` or `quantile`.
 fn has_bound(line: &str) -> bool {
-    ["{le=\"", ",le=\"", "{quantile=\"", ",quantile=\""]
-        .iter()
-        .any(|label| line.contains(label))
+    BOUNDS.iter().any(|label| line.contains(label))
 }
 
 #[cfg(test)]
@@ -164,13 +209,13 @@ a 2
 # TYPE a gauge
 a 1
 # TYPE m histogram
-m_bucket{x=\"1\",le=\"5\"} 0
-m_bucket{x=\"1\",le=\"10\"} 0
+m_bucket{x=\"1\",le=\"5.0\"} 0
+m_bucket{x=\"1\",le=\"10.0\"} 0
 m_bucket{x=\"1\",le=\"+Inf\"} 1
 m_sum{x=\"1\"} 11
 m_count{x=\"1\"} 1
-m_bucket{x=\"2\",le=\"5\"} 1
-m_bucket{x=\"2\",le=\"10\"} 2
+m_bucket{x=\"2\",le=\"5.0\"} 1
+m_bucket{x=\"2\",le=\"10.0\"} 2
 m_bucket{x=\"2\",le=\"+Inf\"} 2
 m_sum{x=\"2\"} 9
 m_count{x=\"2\"} 2
@@ -191,7 +236,7 @@ z{a=\"2\"} 1
     fn sorted(page: &str) -> String {
         let mut sorted = String::new();
         for family in families(page) {
-            family.write(&mut sorted);
+            family.write(&mut sorted, HeadStyle::Prometheus);
         }
         sorted
     }

@@ -17,6 +17,7 @@ fn recorder(max_series: usize) -> Recorder {
         buckets: vec![0.5, 1.0],
         other_buckets: Vec::new(),
         global_labels: vec![label("app_name", "shop"), label("region", "eu")],
+        target_info: Vec::new(),
         max_series,
     }))
 }
@@ -24,7 +25,7 @@ fn recorder(max_series: usize) -> Recorder {
 impl Page {
     /// Renders the page without the exporter's own metrics.
     fn bare(&self) -> String {
-        self.render_with("", String::new)
+        self.render_with(Dialect::default(), "", |_, _| {})
     }
 }
 
@@ -59,7 +60,7 @@ fn the_page_is_what_the_format_asks_for() {
 # HELP request_latency_seconds Latency of calls in seconds, from the first poll to the end.
 # TYPE request_latency_seconds histogram
 request_latency_seconds_bucket{app_name=\"shop\",region=\"eu\",endpoint=\"/a\",le=\"0.5\"} 1
-request_latency_seconds_bucket{app_name=\"shop\",region=\"eu\",endpoint=\"/a\",le=\"1\"} 2
+request_latency_seconds_bucket{app_name=\"shop\",region=\"eu\",endpoint=\"/a\",le=\"1.0\"} 2
 request_latency_seconds_bucket{app_name=\"shop\",region=\"eu\",endpoint=\"/a\",le=\"+Inf\"} 3
 request_latency_seconds_sum{app_name=\"shop\",region=\"eu\",endpoint=\"/a\"} 8.25
 request_latency_seconds_count{app_name=\"shop\",region=\"eu\",endpoint=\"/a\"} 3
@@ -82,6 +83,7 @@ fn without_labels_there_are_no_braces() {
         buckets: vec![1.0],
         other_buckets: Vec::new(),
         global_labels: Vec::new(),
+        target_info: Vec::new(),
         max_series: 1,
     }));
     metrics::with_local_recorder(&recorder, || {
@@ -91,7 +93,7 @@ fn without_labels_there_are_no_braces() {
     let page = Page::of(&recorder).bare();
     for line in [
         "requests_total 1",
-        "request_latency_seconds_bucket{le=\"1\"} 0",
+        "request_latency_seconds_bucket{le=\"1.0\"} 0",
         "request_latency_seconds_count 1",
     ] {
         assert!(page.lines().any(|found| found == line), "{page}");
@@ -227,7 +229,7 @@ fn hostile_values_stay_on_their_line() {
         "\r\n",
         "\0",
         "\u{202e}\u{2066}",
-        ",le=\"1\"",
+        ",le=\"1.0\"",
         "# TYPE requests_total counter",
         &megabyte,
     ];
@@ -341,6 +343,7 @@ fn samples_of_a_histogram_do_not_meet_a_metric_of_ours() {
         buckets: vec![1.0],
         other_buckets: Vec::new(),
         global_labels: Vec::new(),
+        target_info: Vec::new(),
         max_series: 10,
     }));
     metrics::with_local_recorder(&recorder, || {

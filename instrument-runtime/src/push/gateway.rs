@@ -6,6 +6,8 @@ use std::fmt;
 use http::HeaderValue;
 use http::uri::{Authority, Uri};
 
+use crate::percent::decoded;
+
 /// The parts of the gateway's URL that a push needs.
 #[derive(Clone)]
 pub(crate) struct Gateway {
@@ -113,22 +115,6 @@ fn basic(user_info: &str) -> Option<HeaderValue> {
     let mut header = HeaderValue::try_from(header).ok()?;
     header.set_sensitive(true);
     Some(header)
-}
-
-/// Decodes percent-encoded text. Returns `None` for an invalid `%` sequence.
-fn decoded(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(if byte == b'%' {
-            let digit = |byte: u8| char::from(byte).to_digit(16);
-            let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
-            u8::try_from(high << 4 | low).ok()?
-        } else {
-            byte
-        });
-    }
-    Some(bytes)
 }
 
 /// Returns the URL with user name and password replaced by `…`, safe for messages.

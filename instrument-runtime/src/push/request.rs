@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::error::PushError;
-use crate::page::encoding::PAGE_TYPE;
+use crate::page::format::Format;
 use crate::push::gateway::Gateway;
 
 /// The time limit for one push, from the DNS lookup to the end of the response.
@@ -60,7 +60,7 @@ async fn answered(gateway: &Gateway, path: &str, page: String) -> Result<(), Fai
         .method(Method::PUT)
         .uri(format!("{}{path}", gateway.prefix))
         .header(HOST, &gateway.host_header)
-        .header(CONTENT_TYPE, PAGE_TYPE);
+        .header(CONTENT_TYPE, Format::DEFAULT.content_type());
     if let Some(authorization) = &gateway.authorization {
         request = request.header(AUTHORIZATION, authorization);
     }

@@ -18,6 +18,8 @@ pub(crate) struct Families {
     pub(super) requests: Family<Counter>,
     pub(super) latency: Family<LatencyHistogram>,
     pub(super) in_progress: Family<Gauge>,
+    /// The labels of `target_info`, as text.
+    target_info: String,
     #[cfg(feature = "process")]
     globals: Arc<GlobalLabels>,
 }
@@ -29,6 +31,7 @@ impl Families {
             buckets,
             other_buckets: _,
             global_labels,
+            target_info,
             max_series,
         } = settings;
         let shards = shard_count();
@@ -50,6 +53,7 @@ impl Families {
                 &globals,
                 Registry::new((), *max_series, shards),
             ),
+            target_info: GlobalLabels::new(target_info).text().to_owned(),
             #[cfg(feature = "process")]
             globals,
         }
@@ -69,6 +73,12 @@ impl Families {
             ..
         } = self;
         requests.len() + latency.len() + in_progress.len()
+    }
+
+    /// Returns the labels of `target_info` without braces; empty if there is no such
+    /// metric.
+    pub(crate) fn target_info(&self) -> &str {
+        &self.target_info
     }
 
     /// Returns the text of the global labels, without braces.

@@ -7,7 +7,7 @@ use metrics::{Key, SharedString};
 use crate::recorder::labels::{GlobalLabels, LabelSet};
 use crate::recorder::registry::{Cell, Registry};
 use crate::recorder::samples::{Instrument, Samples};
-use crate::recorder::text;
+use crate::recorder::text::{Head, HeadStyle};
 
 /// One of the three metrics.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub(crate) trait WriteFamily {
     /// Returns the name of the metric.
     fn name(&self) -> &str;
     /// Appends the family to `page`: HELP, TYPE and all samples.
-    fn write(&self, page: &mut String);
+    fn write(&self, page: &mut String, style: HeadStyle<'_>);
 }
 
 impl<I: Instrument> WriteFamily for Family<I> {
@@ -58,14 +58,19 @@ impl<I: Instrument> WriteFamily for Family<I> {
     }
 
     /// Writes nothing if the family has no series.
-    fn write(&self, page: &mut String) {
+    fn write(&self, page: &mut String, style: HeadStyle<'_>) {
         let all = self.registry.all();
         if all.is_empty() {
             return;
         }
         {
             let help = self.help.read().unwrap_or_else(PoisonError::into_inner);
-            write_head(page, &self.name, &help, I::TYPE);
+            let head = Head {
+                name: &self.name,
+                help: &help,
+                kind: I::TYPE,
+            };
+            head.write(page, style);
         }
         let mut labels = String::new();
         let start = page.len();
@@ -95,19 +100,4 @@ fn join(labels: &mut String, more: &str) {
         labels.push(',');
     }
     labels.push_str(more);
-}
-
-fn write_head(page: &mut String, name: &str, help: &str, kind: &str) {
-    if !help.is_empty() {
-        page.push_str("# HELP ");
-        page.push_str(name);
-        page.push(' ');
-        text::escape_help(page, help);
-        page.push('\n');
-    }
-    page.push_str("# TYPE ");
-    page.push_str(name);
-    page.push(' ');
-    page.push_str(kind);
-    page.push('\n');
 }

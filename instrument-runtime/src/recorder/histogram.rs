@@ -8,6 +8,7 @@ use crate::lock_free::sync::Ordering;
 use crate::recorder::registry::Cell;
 use crate::recorder::samples::{Instrument, Samples};
 use crate::recorder::shards::{Shard, Words};
+use crate::recorder::text;
 use crate::recorder::threads::Thread;
 
 /// The low word of the sum, in nanoseconds. The words of a series in a shard are the low
@@ -64,12 +65,12 @@ pub(super) struct Buckets {
 
 impl Buckets {
     pub(super) fn new(bounds: &[f64]) -> Self {
-        let label = |bound: &f64| format!("le=\"{bound}\"").into_boxed_str();
-        let infinite = Box::from("le=\"+Inf\"");
+        let label = |bound: &f64| format!("le=\"{}\"", text::canonical(*bound)).into_boxed_str();
+        let infinite = &f64::INFINITY;
         Self {
             bounds: bounds.into(),
             nanos: bounds.iter().map(|bound| whole_nanos(*bound)).collect(),
-            labels: bounds.iter().map(label).chain([infinite]).collect(),
+            labels: bounds.iter().chain([infinite]).map(label).collect(),
         }
     }
 

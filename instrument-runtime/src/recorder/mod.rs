@@ -33,7 +33,7 @@ mod place;
 mod registry;
 mod samples;
 mod shards;
-mod text;
+pub(crate) mod text;
 mod threads;
 
 pub(crate) use self::families::Families;

@@ -72,6 +72,134 @@ pub(super) fn push_seconds(page: &mut String, nanos: u128) {
     }
 }
 
+/// Reverses [`escape_help`].
+pub(crate) fn unescape(help: &str) -> String {
+    let mut text = String::with_capacity(help.len());
+    let mut signs = help.chars();
+    while let Some(sign) = signs.next() {
+        match sign {
+            '\\' => match signs.next() {
+                Some('n') => text.push('\n'),
+                other => text.extend(other),
+            },
+            sign => text.push(sign),
+        }
+    }
+    text
+}
+
+/// Returns a bound or a quantile as a label value, in OpenMetrics' canonical form.
+///
+/// The form is that of Go's `%g` with a decimal point: `1.0`, `0.25`, `1e+06`. It is the
+/// same in every format, so that a series keeps its identity whichever format a scraper
+/// negotiates. Prometheus 3 writes these labels in this form itself.
+pub(crate) fn canonical(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    let shortest = format!("{value:e}");
+    let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if value != 0.0 && !(-4..6).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{digits}e{sign}{:02}", exponent.abs());
+    }
+    let mut text = value.to_string();
+    if !text.contains('.') {
+        text.push_str(".0");
+    }
+    text
+}
+
+/// The metadata of a family.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head<'a> {
+    /// The name of the family in Prometheus's text format, which is that of its samples.
+    pub(crate) name: &'a str,
+    /// Empty for none.
+    pub(crate) help: &'a str,
+    pub(crate) kind: &'a str,
+}
+
+/// How the metadata of families is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum HeadStyle<'a> {
+    /// Prometheus's text format.
+    Prometheus,
+    /// OpenMetrics, with the names of all families of the page, sorted.
+    OpenMetrics(&'a [&'a str]),
+}
+
+impl Head<'_> {
+    /// Appends the lines HELP, TYPE and, in OpenMetrics, UNIT.
+    ///
+    /// In OpenMetrics the family of a counter is named without `_total`, and that of an info
+    /// metric without `_info`. A counter whose
+    /// name has no such suffix, or whose family would have the name of another one, is
+    /// of type `unknown`: so its samples keep their name in every format.
+    pub(crate) fn write(&self, page: &mut String, style: HeadStyle<'_>) {
+        let Self { name, help, kind } = *self;
+        let HeadStyle::OpenMetrics(names) = style else {
+            // Only OpenMetrics has the type `info`; its series is a gauge that is 1.
+            let kind = if kind == "info" { "gauge" } else { kind };
+            write_line(page, "HELP", name, help, |page| escape_help(page, help));
+            write_line(page, "TYPE", name, kind, |page| page.push_str(kind));
+            return;
+        };
+        let suffix = if kind == "info" { "_info" } else { "_total" };
+        let family = name
+            .strip_suffix(suffix)
+            .filter(|family| !family.is_empty() && names.binary_search(family).is_err());
+        let (name, kind) = match (kind, family) {
+            ("counter" | "info", Some(family)) => (family, kind),
+            ("counter" | "info" | "untyped", _) => (name, "unknown"),
+            (kind, _) => (name, kind),
+        };
+        write_line(page, "HELP", name, help, |page| {
+            escape_label_value(page, help)
+        });
+        write_line(page, "TYPE", name, kind, |page| page.push_str(kind));
+        let unit = BASE_UNITS.into_iter().find(|unit| {
+            let before = name
+                .strip_suffix(unit)
+                .and_then(|name| name.strip_suffix('_'));
+            before.is_some_and(|before| !before.is_empty())
+        });
+        if let Some(unit) = unit {
+            write_line(page, "UNIT", name, unit, |page| page.push_str(unit));
+        }
+    }
+}
+
+/// Prometheus's [base units](https://prometheus.io/docs/practices/naming/#base-units) that
+/// names end in.
+const BASE_UNITS: [&str; 9] = [
+    "seconds", "bytes", "ratio", "celsius", "meters", "volts", "amperes", "joules", "grams",
+];
+
+/// Appends a line of metadata, unless it would be empty.
+fn write_line(
+    page: &mut String,
+    what: &str,
+    name: &str,
+    text: &str,
+    write: impl FnOnce(&mut String),
+) {
+    if text.is_empty() {
+        return;
+    }
+    page.push_str("# ");
+    page.push_str(what);
+    page.push(' ');
+    page.push_str(name);
+    page.push(' ');
+    write(page);
+    page.push('\n');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,5 +255,68 @@ mod tests {
         ] {
             assert_eq!(pushed(|page| push_seconds(page, nanos)), text);
         }
+    }
+
+    #[test]
+    fn bounds_are_written_as_go_writes_them() {
+        for (value, text) in [
+            (0.0, "0.0"),
+            (1.0, "1.0"),
+            (-3.0, "-3.0"),
+            (0.25, "0.25"),
+            (7.5, "7.5"),
+            (0.0005, "0.0005"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (0.000_012_5, "1.25e-05"),
+            (100_000.0, "100000.0"),
+            (1e6, "1e+06"),
+            (1_234_567.0, "1.234567e+06"),
+            (1e100, "1e+100"),
+            (f64::INFINITY, "+Inf"),
+        ] {
+            assert_eq!(canonical(value), text);
+        }
+    }
+
+    #[test]
+    fn open_metrics_names_a_counter_without_its_suffix() {
+        let head = |name, kind| Head {
+            name,
+            help: "a \"b\"\\\n",
+            kind,
+        };
+        let names = ["taken", "taken_total"];
+        for (name, kind, expected) in [
+            (
+                "a_total",
+                "counter",
+                "# HELP a a \\\"b\\\"\\\\\\n\n# TYPE a counter\n",
+            ),
+            (
+                "a",
+                "counter",
+                "# HELP a a \\\"b\\\"\\\\\\n\n# TYPE a unknown\n",
+            ),
+            (
+                "taken_total",
+                "counter",
+                "# HELP taken_total a \\\"b\\\"\\\\\\n\n# TYPE taken_total unknown\n",
+            ),
+            (
+                "a_seconds",
+                "histogram",
+                "# HELP a_seconds a \\\"b\\\"\\\\\\n\n# TYPE a_seconds histogram\n# UNIT a_seconds seconds\n",
+            ),
+        ] {
+            let written =
+                pushed(|page| head(name, kind).write(page, HeadStyle::OpenMetrics(&names)));
+            assert_eq!(written, expected);
+        }
+        let written = pushed(|page| head("a_total", "counter").write(page, HeadStyle::Prometheus));
+        assert_eq!(
+            written,
+            "# HELP a_total a \"b\"\\\\\\n\n# TYPE a_total counter\n"
+        );
     }
 }

@@ -1,0 +1,269 @@
+//! The formats of the page, asked for by `Accept` and read by the Python client library.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use instrument_runtime::{axum as on_axum, instrumented};
+use instrument_tests::page::Page;
+use instrument_tests::{DEADLINE, in_ci, skipped};
+use metrics::{counter, describe_counter, gauge, histogram};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPEN_METRICS: &str =
+    "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores";
+
+#[instrumented(endpoint = "/items/{id}", method = "GET", labels(shop = "a\\b\"c\n"))]
+async fn item(is_there: bool) -> Result<(), ()> {
+    is_there.then_some(()).ok_or(())
+}
+
+/// Media type and body.
+fn get(addr: SocketAddr, accept: &[u8]) -> (String, String) {
+    let mut stream = TcpStream::connect(addr).expect("connects");
+    stream
+        .set_read_timeout(Some(DEADLINE))
+        .expect("a read timeout");
+    let mut request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\naccept: ".to_vec();
+    request.extend(accept);
+    request.extend(b"\r\n\r\n");
+    stream.write_all(&request).expect("sends");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.1 200"), "{accept:?}: {head}");
+    let media_type = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-type: "));
+    (media_type.expect("a type").to_owned(), body.to_owned())
+}
+
+/// Returns a Python that has the client library, unless there is none.
+fn python() -> Option<String> {
+    // `.ci/run` installs the library there.
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/python3");
+    let found = [own.to_string_lossy().into_owned(), "python3".to_owned()]
+        .into_iter()
+        .find(|python| {
+            let import = Command::new(python)
+                .args(["-c", "import prometheus_client"])
+                .stderr(Stdio::null())
+                .status();
+            import.is_ok_and(|status| status.success())
+        });
+    assert!(
+        found.is_some() || !in_ci(),
+        "the Python package prometheus-client is not installed"
+    );
+    if found.is_none() {
+        skipped("the Python package prometheus-client is not installed");
+    }
+    found
+}
+
+fn parsed(python: &str, format: &str, page: &str) -> Vec<Value> {
+    let mut parser = Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("formats.py"))
+        .arg(format)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Python runs");
+    let mut stdin = parser.stdin.take().expect("a piped stdin");
+    stdin.write_all(page.as_bytes()).expect("Python reads");
+    drop(stdin);
+    let output = parser.wait_with_output().expect("Python ends");
+    assert!(output.status.success(), "{format} cannot be read:\n{page}");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// The samples by their name and labels, without those that differ from scrape to scrape,
+/// and without a counter whose name has no `_total`: Python's parser of the text format
+/// adds that suffix.
+fn samples(parsed: &[Value]) -> BTreeMap<String, &str> {
+    parsed
+        .iter()
+        .filter(|sample| {
+            let name = sample["name"].as_str().expect("a name");
+            !["instrument_scrape", "process_", "retries"]
+                .iter()
+                .any(|start| name.starts_with(start))
+        })
+        .map(|sample| {
+            let series = format!("{} {}", sample["name"], sample["labels"]);
+            (series, sample["value"].as_str().expect("a value"))
+        })
+        .collect()
+}
+
+fn family<'a>(parsed: &'a [Value], sample: &str) -> (&'a str, &'a str, &'a str) {
+    let found = parsed.iter().find(|one| one["name"] == sample);
+    let found = found.unwrap_or_else(|| panic!("no sample {sample}"));
+    let text = |key| found[key].as_str().expect("text");
+    (text("family"), text("type"), text("unit"))
+}
+
+/// A generator of bytes (xorshift), so that each run sends the same.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
+
+/// Every byte that a header may have.
+fn wild(random: &mut Random) -> Vec<u8> {
+    const PIECES: [&str; 12] = [
+        "application/openmetrics-text",
+        "text/plain",
+        "*/*",
+        ";version=1.0.0",
+        ";version=0.0.4",
+        ";q=0.5",
+        ";q=",
+        ";escaping=dots",
+        ",",
+        ";",
+        "\"",
+        "\\",
+    ];
+    let mut accept = Vec::new();
+    for _ in 0..random.below(12) {
+        if random.below(3) == 0 {
+            let byte = match random.below(0xE0) as u8 {
+                control @ 0..0x20 => control + 0x80,
+                0x7F => b'~',
+                byte => byte,
+            };
+            accept.push(byte);
+        } else {
+            accept.extend(PIECES[random.below(12) as usize].as_bytes());
+        }
+    }
+    accept
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_format_has_the_same_series() {
+    let exporter = instrument_runtime::builder("formats")
+        .listen(([127, 0, 0, 1], 0))
+        .buckets(&[0.00001, 0.25, 1.0, 2_000_000.0])
+        .version("1.2.3")
+        .install()
+        .expect("installs");
+    let addr = exporter.local_addr().expect("an address");
+    item(true).await.expect("is there");
+    item(false).await.expect_err("is not there");
+    describe_counter!("uploads_total", "Uploads \"by\" size\\ and\nkind.");
+    counter!("uploads_total", "kind" => "a\"b\\c\nd").increment(3);
+    counter!("retries").increment(1);
+    // Without `_total` the counter's family would have the name of the gauge's.
+    counter!("taken_total").increment(1);
+    gauge!("taken").set(-0.5);
+    histogram!("payload.bytes", "x" => ",le=\"1\"").record(3.0);
+
+    // The formats of all that is asked for, and the same for a handler of axum's.
+    let app = axum::Router::<()>::new().route("/own", axum::routing::get(on_axum::metrics));
+    for (accept, media_type) in [
+        ("", TEXT),
+        ("*/*", TEXT),
+        ("application/openmetrics-text", OPEN_METRICS),
+        (
+            "text/plain;version=1.0.0;escaping=allow-utf-8",
+            "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+        ),
+        ("application/json", TEXT),
+    ] {
+        let (answered, page) = get(addr, accept.as_bytes());
+        assert_eq!(answered, media_type, "{accept}");
+        let is_open_metrics = media_type.starts_with("application");
+        assert_eq!(page.ends_with("# EOF\n"), is_open_metrics, "{accept}");
+        let request = http::Request::get("/own").header("accept", accept);
+        let request = request.body(axum::body::Body::empty()).expect("a request");
+        let Ok(response) = app.clone().oneshot(request).await;
+        assert_eq!(response.headers()["content-type"], media_type, "{accept}");
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
+        let body = body.expect("a body");
+        assert_eq!(body.ends_with(b"# EOF\n"), is_open_metrics, "{accept}");
+    }
+
+    // Names in the scheme `dots`.
+    let (_, page) = get(addr, b"text/plain;version=1.0.0;escaping=dots");
+    let dots = Page::parse(&page);
+    let labels = [("app__name", "formats"), ("method", "GET")];
+    assert_eq!(dots.sum("requests__total", &labels), 2.0);
+
+    // Nothing in the header breaks the page.
+    let mut random = Random(0x5EED);
+    for _ in 0..500 {
+        let accept = wild(&mut random);
+        let (_, page) = get(addr, &accept);
+        let page = Page::parse(&page);
+        let series = page.series("requests_total") + page.series("requests__total");
+        assert!(series > 0, "{accept:?}");
+    }
+    let long = "text/plain;q=0.5;x=\"\\\",\",application/openmetrics-text,".repeat(150);
+    assert!(long.len() > 8_000);
+    assert_eq!(get(addr, long.as_bytes()).0, OPEN_METRICS);
+
+    let Some(python) = python() else {
+        return;
+    };
+    let text = parsed(&python, "text", &get(addr, b"text/plain").1);
+    let (_, page) = get(addr, b"application/openmetrics-text");
+    let open_metrics = parsed(&python, "openmetrics", &page);
+    let known = samples(&text);
+    assert!(known.len() > 25, "{known:?}");
+    assert_eq!(known, samples(&open_metrics));
+    let (_, page) = get(addr, b"text/plain;version=1.0.0");
+    assert_eq!(known, samples(&parsed(&python, "text", &page)));
+    for (sample, expected) in [
+        ("requests_total", ("requests", "counter", "")),
+        (
+            "request_latency_seconds_bucket",
+            ("request_latency_seconds", "histogram", "seconds"),
+        ),
+        (
+            "requests_in_progress",
+            ("requests_in_progress", "gauge", ""),
+        ),
+        ("uploads_total", ("uploads", "counter", "")),
+        ("retries", ("retries", "unknown", "")),
+        ("taken_total", ("taken_total", "unknown", "")),
+        ("taken", ("taken", "gauge", "")),
+        ("target_info", ("target", "info", "")),
+        (
+            "payload_bytes_bucket",
+            ("payload_bytes", "histogram", "bytes"),
+        ),
+    ] {
+        assert_eq!(family(&open_metrics, sample), expected, "{sample}");
+    }
+    let info = open_metrics.iter().find(|one| one["family"] == "target");
+    assert_eq!(
+        info.expect("target")["labels"],
+        json!({ "service_name": "formats", "service_version": "1.2.3" })
+    );
+    // HELP arrives as it was described.
+    let uploads = open_metrics.iter().find(|one| one["family"] == "uploads");
+    assert_eq!(
+        uploads.expect("uploads")["help"],
+        "Uploads \"by\" size\\ and\nkind."
+    );
+    // Bounds are canonical in every format.
+    let bounds: Vec<&str> = text
+        .iter()
+        .filter(|one| one["name"] == "request_latency_seconds_bucket")
+        .filter_map(|one| one["labels"]["le"].as_str())
+        .take(5)
+        .collect();
+    assert_eq!(bounds, ["1e-05", "0.25", "1.0", "2e+06", "+Inf"]);
+}
