@@ -17,6 +17,63 @@ pub(crate) fn mentions(tokens: TokenStream, name: &str) -> bool {
     any(tokens, &|token| is_ident(token, name))
 }
 
+/// The macros of the standard library that an expression is likely to call. They await
+/// only what their arguments await.
+const STD_MACROS: [&str; 30] = [
+    "assert",
+    "assert_eq",
+    "assert_ne",
+    "column",
+    "concat",
+    "dbg",
+    "debug_assert",
+    "debug_assert_eq",
+    "debug_assert_ne",
+    "env",
+    "eprint",
+    "eprintln",
+    "file",
+    "format",
+    "format_args",
+    "include_str",
+    "line",
+    "matches",
+    "module_path",
+    "option_env",
+    "panic",
+    "print",
+    "println",
+    "stringify",
+    "todo",
+    "unimplemented",
+    "unreachable",
+    "vec",
+    "write",
+    "writeln",
+];
+
+/// Whether the expression may await: by an `.await`, or in a macro such as `tokio::join!`
+/// that expands to an `.await`.
+pub(crate) fn may_await(expression: TokenStream) -> bool {
+    mentions(expression.clone(), "await") || calls_unknown_macro(expression)
+}
+
+/// Whether the tokens call a macro that is not one of `STD_MACROS`.
+fn calls_unknown_macro(tokens: TokenStream) -> bool {
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let is_call = tokens.windows(3).any(|window| {
+        matches!(
+            window,
+            [TokenTree::Ident(name), bang, TokenTree::Group(_)]
+                if is_punct(bang, "!") && !STD_MACROS.iter().any(|std| name == std)
+        )
+    });
+    is_call
+        || tokens.into_iter().any(
+            |token| matches!(token, TokenTree::Group(group) if calls_unknown_macro(group.stream())),
+        )
+}
+
 /// Whether the tokens may use the variable `name`: by its name, or by the `{name}` of
 /// a format string.
 pub(crate) fn may_use(tokens: TokenStream, name: &str) -> bool {
@@ -64,6 +121,29 @@ mod tests {
         }
         assert!(any(body.clone(), &|token| is_punct(token, ".?")));
         assert!(!any(body, &|token| is_punct(token, "?")));
+    }
+
+    #[test]
+    fn an_unknown_macro_may_await() {
+        for awaits in [
+            quote!(shard().await),
+            quote!(format!("{}", shard().await)),
+            quote!(tokio::join!(a(), b()).0),
+            quote!(f({
+                let (a, _) = join! { a(), b() };
+                a
+            })),
+            quote!(format!("{}", own![a])),
+        ] {
+            assert!(may_await(awaits.clone()), "{awaits}");
+        }
+        for other in [
+            quote!(shard()),
+            quote!(format!("{a}-{}", std::concat!("b", stringify!(c)))),
+            quote!(!(a != (b)) && !matches!(a, 1)),
+        ] {
+            assert!(!may_await(other.clone()), "{other}");
+        }
     }
 
     #[test]

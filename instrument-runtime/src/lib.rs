@@ -185,6 +185,7 @@ pub mod __private {
     #[cfg(feature = "axum")]
     pub use crate::call::arguments::Axum;
     pub use crate::call::arguments::{Argument, Unknown, WithArguments};
+    pub use crate::call::awaited_labels::{AwaitedLabels, RunningWithLabels};
     pub use crate::call::by_values::{LabelValue, shown};
     pub use crate::call::site::{CallSite, Known};
     pub use crate::call::{Call, Instrumented, Labelling, Running};

@@ -74,6 +74,8 @@ dimension!(
         Expression,
         Several,
         Awaiting,
+        /// Reads an argument before and after a label that awaits.
+        AwaitingBetween,
         Outcome,
     }
 );
@@ -121,6 +123,14 @@ dimension!(
         All,
     }
 );
+
+impl Labels {
+    /// Returns whether the expression of a label awaits.
+    #[must_use]
+    pub fn are_awaited(self) -> bool {
+        matches!(self, Self::Awaiting | Self::AwaitingBetween)
+    }
+}
 
 impl Edition {
     /// Returns the edition as written in `Cargo.toml`.
@@ -400,7 +410,7 @@ impl Case {
             if self.form == Form::DelegateMethod && !is_boxed {
                 return false;
             }
-            if self.labels == Labels::Awaiting {
+            if self.labels.are_awaited() {
                 return false;
             }
         }
@@ -408,7 +418,7 @@ impl Case {
             return false;
         }
         // `#[async_trait]` produces a function that is not an `async fn`.
-        if self.labels == Labels::Awaiting && self.place == Place::AsyncTraitMethod {
+        if self.labels.are_awaited() && self.place == Place::AsyncTraitMethod {
             return false;
         }
         // A macro may contain a `return`, so the expansion puts the body into a closure,

@@ -109,7 +109,7 @@ fn is_in_any_order(case: &Case) -> bool {
 #[must_use]
 pub fn is_larger(case: &Case) -> bool {
     // The annotated future also holds the future of the user's label.
-    case.labels == Labels::Awaiting
+    case.labels.are_awaited()
         // `#[tracing::instrument]` holds the future twice.
         || case.attribute == Attribute::Tracing
 }
@@ -125,7 +125,10 @@ fn may_go(case: &Case, lint: &str) -> bool {
     match lint {
         // A label uses an argument.
         "unused_variables" | "clippy::needless_pass_by_value"
-            if matches!(case.labels, Labels::Expression | Labels::Several) =>
+            if matches!(
+                case.labels,
+                Labels::Expression | Labels::Several | Labels::AwaitingBetween
+            ) =>
         {
             true
         }

@@ -149,6 +149,9 @@ impl Function<'_> {
             Labels::Awaiting => {
                 "(labels(kind = String::from(\"kind\"), value = peek().await))".to_owned()
             }
+            Labels::AwaitingBetween => {
+                format!("(labels(before = {read}, value = peek().await, after = {read}))")
+            }
             Labels::Outcome => "(outcome = |_output| instrument_runtime::Outcome::Ok)".to_owned(),
         };
         let is_conditional = self.case.attribute == Attribute::CfgAttr;

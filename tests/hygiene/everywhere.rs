@@ -88,6 +88,15 @@ pub async fn several(first: ::core::primitive::u8, second: ::std::string::String
     second.len() + first as usize
 }
 
+/// Labels that await.
+#[instrumented(crate = crate::runtime, labels(first = first, ready = ::core::future::ready(second).await))]
+#[must_use]
+pub async fn awaited(first: usize, second: ::core::primitive::char) -> usize {
+    const ONE: usize = 1;
+    pause().await;
+    first + second.len_utf8() + ONE
+}
+
 /// A future from a plain function.
 #[instrumented(crate = crate::runtime)]
 #[must_use]
@@ -190,6 +199,7 @@ fn all_of_them_run() {
 
     assert_eq!(block_on(text("text")).unwrap(), "text");
     assert_eq!(block_on(several(1, "two".to_string())), 4);
+    assert_eq!(block_on(awaited(1, '3')), 3);
     assert_eq!(block_on(boxed("four")), 4);
     assert_eq!(block_on(opaque(5)), 5);
     let shop = Shop { till: 6_u8 };

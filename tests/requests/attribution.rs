@@ -1018,6 +1018,52 @@ fn a_panic_in_a_handlers_label_is_one_of_its_request() {
 }
 
 #[test]
+fn a_panic_in_a_handlers_awaited_label_is_one_of_its_request() {
+    async fn panics(_later: u8) -> u8 {
+        tokio::task::yield_now().await;
+        broken()
+    }
+    #[instrumented(handler, labels(plan = "free", broken = panics(1).await))]
+    async fn handler() {}
+    // The types of its arguments and of its return value say that it is the handler.
+    #[instrumented(labels(plan = "free", ready = std::future::ready(1).await, broken = broken()))]
+    async fn inferred(_uri: Uri) -> &'static str {
+        "inferred"
+    }
+    async fn catches(request: Request, next: Next) -> Response {
+        let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        response.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    }
+    for route in [get(handler), get(inferred)] {
+        ask(
+            app("/label", route)
+                .layer(from_fn(catches))
+                .layer(on_axum::layer()),
+            "GET",
+            "/label",
+            &["method=GET endpoint=/label plan=free outcome=panicked http_status=500 1"],
+        );
+    }
+}
+
+/// The client leaves while a label of the handler awaits.
+#[test]
+fn a_request_dropped_in_a_label_is_cancelled_without_its_handler() {
+    #[instrumented(handler, labels(plan = "free", never = pending::<u8>().await))]
+    async fn handler() {}
+    Recorded::during(|recorded| {
+        let app = app("/label", get(handler)).layer(on_axum::layer());
+        let mut response = Box::pin(app.oneshot(request("GET", "/label")));
+        assert!(response.as_mut().now_or_never().is_none());
+        drop(response);
+        assert_eq!(
+            counted(recorded),
+            ["method=GET endpoint=/label outcome=cancelled http_status=499 1"]
+        );
+    });
+}
+
+#[test]
 fn what_an_unannotated_handler_calls_next_takes_nothing() {
     #[instrumented(labels(kind = "next"))]
     async fn next() -> String {

@@ -5,7 +5,7 @@
 //! - `returns`, `futures`: return types; functions that return a future.
 //! - `generics`, `traits`, `impl_block`, `scopes`: where a function may be defined.
 //! - `attributes`, `other_macros`, `async_trait`: other attributes on the same function.
-//! - `labels`: values of own labels.
+//! - `labels`, `awaited_labels`: values of own labels; labels that await.
 //! - `depth`: the use of `recursion_limit`.
 //! - `twins`: the same function with and without the attribute.
 
@@ -15,6 +15,7 @@
 mod arguments;
 mod async_trait;
 mod attributes;
+mod awaited_labels;
 mod depth;
 mod futures;
 mod generics;

@@ -24,15 +24,24 @@ impl Plan {
     //         };
     //         { g(first, second).await }
     //     }
-    pub(super) fn capturing_block(&self, captures: &Captures) -> TokenTree {
+    //
+    // Labels that await are evaluated between the two statements.
+    pub(super) fn capturing_block(
+        &self,
+        captures: &Captures,
+        labels: Option<&TokenStream>,
+    ) -> TokenTree {
         let never_reached = self.never_reached(captures);
         let body = captures.without_false_warnings(&self.body.tokens);
         let reads = captures.extra_reads(&self.body.tokens);
-        if never_reached.is_empty() {
+        if never_reached.is_empty() && labels.is_none() {
             return braced(self.body.braces, body);
         }
         let body = self.inner_block(body);
-        braced(self.body.braces, quote!(#never_reached #reads #body))
+        braced(
+            self.body.braces,
+            quote!(#never_reached #reads #labels #body),
+        )
     }
 
     /// Returns the body as a block of its own. Items at the start of the body then come

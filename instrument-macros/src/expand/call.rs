@@ -7,7 +7,7 @@ use syn::spanned::Spanned;
 use crate::labels::LabelExpr;
 use crate::output::Shape;
 use crate::plan::Plan;
-use crate::tokens::mentions;
+use crate::tokens::may_await;
 
 /// An expression from which the runtime makes its future.
 pub(super) enum CallExpr {
@@ -67,11 +67,7 @@ impl Plan {
         if values.is_empty() {
             return (carried, CallExpr::Site(site));
         }
-        let call = if values.iter().any(|value| mentions(value.clone(), "await")) {
-            self.call_with_awaited_labels(&site, &values)
-        } else {
-            self.call_with_labels(&site, &values)
-        };
+        let call = self.call_with_labels(&site, &values);
         let before = quote_spanned! {Span::mixed_site()=>
             #carried
             let call = #call;
@@ -111,16 +107,24 @@ impl Plan {
     //     labels(tenant = id.get().await, shard = shard)
     //
     // Output:
-    //     match (&(id.get().await), &(shard),) {
-    //         (value0, value1,) => rt::Labelling::of(/* the call site */)
-    //             .call(&[rt::shown(value0), rt::shown(value1)]),
-    //     }
+    //     let evaluated = match (&(id.get().await), &(shard),) {
+    //         (value0, value1,) => labels.evaluated(&[rt::shown(value0), rt::shown(value1)]),
+    //     };
+    //     evaluated.await;
     //
     // A `&dyn Display` that is held over the `.await` of another label would keep the
     // future from being `Send`. References to the values themselves do not.
-    fn call_with_awaited_labels(&self, site: &TokenStream, values: &[TokenStream]) -> TokenStream {
+    //
+    /// Returns the statements that evaluate the labels at the start of the body, if a
+    /// label may await.
+    ///
+    /// Their `labels` is the variable that `async_fn` declares.
+    pub(super) fn awaited_labels(&self) -> Option<TokenStream> {
+        let values = self.label_values();
+        if !values.iter().any(|value| may_await(value.clone())) {
+            return None;
+        }
         let runtime = &self.runtime;
-        let method = self.labelling_method();
         let names: Vec<Ident> = values
             .iter()
             .enumerate()
@@ -132,11 +136,12 @@ impl Plan {
         let shown = names
             .iter()
             .map(|name| shown(runtime, &name.to_token_stream()));
-        quote_spanned! {Span::mixed_site()=>
-            match (#(#values,)*) {
-                (#(#names,)*) => #runtime::Labelling::of(#site).#method(&[#(#shown),*]),
-            }
-        }
+        Some(quote_spanned! {Span::mixed_site()=>
+            let evaluated = match (#(#values,)*) {
+                (#(#names,)*) => labels.evaluated(&[#(#shown),*]),
+            };
+            evaluated.await;
+        })
     }
 
     /// Returns the method of `Labelling` that makes the call. An `async fn` makes it in

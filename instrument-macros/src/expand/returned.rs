@@ -183,7 +183,7 @@ impl Plan {
         let runtime = &self.runtime;
         let captures = Captures::of(sig);
         let output = nameable(&sig.output, runtime);
-        let block = self.capturing_block(&captures);
+        let block = self.capturing_block(&captures, None);
         let unused = captures
             .may_be_unread(&self.body.tokens)
             .then(|| quote!(unused_assignments,));

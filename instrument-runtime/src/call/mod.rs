@@ -3,18 +3,19 @@
 //!
 //! # Files
 //!
-//! | file           | contents                                                             |
-//! |----------------|----------------------------------------------------------------------|
-//! | `mod.rs`       | [`Call`], and the futures that poll a function's body as part of it  |
-//! | `site.rs`      | [`CallSite`]: the static of a function, with its labels and series   |
-//! | `by_values.rs` | the values of dynamic labels, and the series by these values         |
-//! | `series.rs`    | the handles of one label set: gauge, counters, histograms            |
-//! | `request/`     | the request that is current, and which call is its handler           |
-//! | `arguments.rs` | finds out from the argument types whether they are extractors        |
-//! | `extracts.rs`  | the results of `arguments.rs`                                        |
-//! | `global.rs`    | which recorder is current: our own, another one, or none             |
-//! | `clock.rs`     | the monotonic clock                                                  |
-//! | `hints.rs`     | messages on stderr about calls that will not show up in the metrics  |
+//! | file                | contents                                                            |
+//! |---------------------|---------------------------------------------------------------------|
+//! | `mod.rs`            | [`Call`], and the futures that poll a function's body as part of it |
+//! | `awaited_labels.rs` | calls whose labels await                                            |
+//! | `site.rs`           | [`CallSite`]: the static of a function, with its labels and series  |
+//! | `by_values.rs`      | the values of dynamic labels, and the series by these values        |
+//! | `series.rs`         | the handles of one label set: gauge, counters, histograms           |
+//! | `request/`          | the request that is current, and which call is its handler          |
+//! | `arguments.rs`      | finds out from the argument types whether they are extractors       |
+//! | `extracts.rs`       | the results of `arguments.rs`                                       |
+//! | `global.rs`         | which recorder is current: our own, another one, or none            |
+//! | `clock.rs`          | the monotonic clock                                                 |
+//! | `hints.rs`          | messages on stderr about calls that will not show up in the metrics |
 //!
 //! # The life of a call
 //!
@@ -49,6 +50,7 @@
 //! of its response goes out (see [`request`]).
 
 pub(crate) mod arguments;
+pub(crate) mod awaited_labels;
 pub(crate) mod by_values;
 pub(crate) mod clock;
 mod extracts;
@@ -152,6 +154,23 @@ enum CountedBy {
     Rare(Arc<Rare>),
 }
 
+impl CountedBy {
+    /// Returns the place for a call that starts next.
+    fn values(site: &'static CallSite, values: &[&dyn Display]) -> Self {
+        // The handler of a request is counted in other series, and whether this call is
+        // the handler is decided only when it starts.
+        if request::is_current() {
+            return Self::ahead(values);
+        }
+        site.series(values).into()
+    }
+
+    /// Returns the place for a call that may never start.
+    fn ahead(values: &[&dyn Display]) -> Self {
+        Self::Rare(Arc::new(Rare::Ahead(Arc::new(Values::of(values)))))
+    }
+}
+
 #[derive(Debug)]
 enum Rare {
     /// By itself, in a series that is not cached.
@@ -197,12 +216,7 @@ impl Call {
     /// function in its first poll.
     #[must_use]
     pub fn new(site: &'static CallSite, values: &[&dyn Display]) -> Self {
-        // The handler of a request is counted in other series, and whether this call is
-        // the handler is decided only when it starts.
-        if request::is_current() {
-            return Self::ahead(site, values);
-        }
-        Self::waiting(site, site.series(values).into(), FunctionType::UNKNOWN)
+        Self::waiting(site, CountedBy::values(site, values), FunctionType::UNKNOWN)
     }
 
     /// Creates a call of a function without labels or with literal labels only.
@@ -218,9 +232,7 @@ impl Call {
     /// The labels are evaluated when the function is called, and not in the first poll.
     #[must_use]
     pub fn ahead(site: &'static CallSite, values: &[&dyn Display]) -> Self {
-        let values = Arc::new(Values::of(values));
-        let counted = CountedBy::Rare(Arc::new(Rare::Ahead(values)));
-        Self::waiting(site, counted, FunctionType::UNKNOWN)
+        Self::waiting(site, CountedBy::ahead(values), FunctionType::UNKNOWN)
     }
 
     #[inline]
@@ -444,7 +456,8 @@ impl Drop for Call {
     }
 }
 
-/// A call whose labels are being evaluated.
+/// A call whose labels are being evaluated. They do not await: for labels that do, see
+/// `awaited_labels.rs`.
 ///
 /// If the evaluation panics, the call is counted as panicked, without the dynamic labels.
 #[derive(Debug)]
@@ -483,7 +496,7 @@ impl Labelling {
 
 impl Drop for Labelling {
     /// Counts a panic in the evaluation of a label. A label expression may also return
-    /// from the function, or be dropped while it awaits; then the call never started.
+    /// from the function; then the call never started.
     fn drop(&mut self) {
         if std::thread::panicking() && !self.was_panicking {
             let mut call = Call::waiting(self.site, CountedBy::Unknown, FunctionType::UNKNOWN);

@@ -18,10 +18,15 @@ async fn awaited(tenant: Option<String>) {
     drop(tenant);
 }
 
+#[instrumented(labels(tenant = tenant.await, shard = shard().await))]
+async fn not_a_future(tenant: u8) {
+    drop(tenant);
+}
+
 async fn shard() -> u8 {
     1
 }
 
 fn main() {
-    drop((unknown_value(), not_display(), optional(None), awaited(None)));
+    drop((unknown_value(), not_display(), optional(None), awaited(None), not_a_future(1)));
 }
