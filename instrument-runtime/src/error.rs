@@ -87,11 +87,12 @@ pub enum InitError {
         problem: String,
     },
 
-    /// A list of bucket bounds is empty, or a bound is invalid.
+    /// A list of bucket bounds is empty, a bound is invalid, or
+    /// [`buckets_for`](crate::Builder::buckets_for) names the latency histogram of calls.
     #[error("{problem}")]
     #[non_exhaustive]
     Buckets {
-        /// The setting, the bound at fault, what is wrong with it, and what to do.
+        /// The setting, what is wrong with it, and what to do.
         problem: String,
     },
 

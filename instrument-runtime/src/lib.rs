@@ -77,8 +77,8 @@
 //! Outside every request, an annotated function that does not look like a handler never
 //! causes a message, because it may belong to a library whose users have not asked for
 //! metrics. The checks run when a series or a metric is new, when no recorder is
-//! installed, and in a call inside a request that may be the handler but is not proven to
-//! be.
+//! installed, and when a function runs inside a request and may be, but is not proven to
+//! be, the handler of that request.
 //!
 //! The environment variable `INSTRUMENT_DIAGNOSTICS` changes this: `off` turns all messages
 //! off, and `verbose` adds a message about the first annotated call that no recorder
@@ -107,7 +107,7 @@
 //   layers (axum, …) ─┘                              └──► push       sends it to a gateway
 //
 //   group           where it runs                        may it block?
-//   1. hot path     in every annotated call              no, but for a request's own mutex
+//   1. hot path     in every annotated call              no, except for a request's own mutex
 //   2. storage      in every annotated call, and for     only for a new series or a page
 //                   every page
 //   3. publishing   on the exporter's own thread         yes: sockets, files, rendering

@@ -25,7 +25,8 @@ pub(crate) struct Settings {
     /// The bounds of some of the application's own histograms, by metric name. The other
     /// histograms of the application use `buckets`.
     pub(crate) other_buckets: Vec<(String, Vec<f64>)>,
-    /// The labels of every series, `app_name` first if it is among them.
+    /// The labels of every series except those of the exporter's own metrics. `app_name`
+    /// is the first label, unless it is turned off.
     pub(crate) global_labels: Vec<(String, String)>,
     /// The labels of `target_info`. There is no such metric if they are empty.
     pub(crate) target_info: Vec<(String, String)>,

@@ -43,7 +43,7 @@
 //! # Which function is the handler
 //!
 //! A function joins the request as its handler by `#[instrumented(handler)]`, by its
-//! names, or by evidence (see [`instrumented`](crate::instrumented)). Before
+//! method and endpoint, or by evidence (see [`instrumented`](crate::instrumented)). Before
 //! [`set_matched_route`] is called, the endpoint of the function is compared with the path
 //! of the request.
 //!

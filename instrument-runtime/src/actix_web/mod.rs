@@ -24,12 +24,12 @@
 //! # Which function is the handler
 //!
 //! A function joins the request as its handler by `#[instrumented(handler)]`, by its
-//! names, or by evidence (see [`instrumented`](crate::instrumented)). A route attribute
-//! such as `#[get("/users/{id}")]` below `#[instrumented]` provides the names (the method
-//! and the endpoint). The middleware cannot observe when actix-web calls the handler, so
-//! the evidence consists mainly of the argument types. It is sufficient if all of these
-//! hold:
+//! method and endpoint, or by evidence (see [`instrumented`](crate::instrumented)). A route
+//! attribute such as `#[get("/users/{id}")]` below `#[instrumented]` provides the method and
+//! the endpoint. The middleware cannot observe when actix-web calls the handler, so the
+//! evidence consists mainly of the argument types. It is sufficient if all of these hold:
 //!
+//! - The function's explicit method and endpoint, if it has them, match the request.
 //! - A resource has matched, the function returns a response, and all its arguments are
 //!   extractors.
 //! - One of the arguments is a `web::Path`, `Query`, `Json`, `Form`, `Header`, `Either`
@@ -37,8 +37,8 @@
 //! - No other function has joined.
 //! - The function has ended when the head of the response is sent.
 //!
-//! In these cases, the middleware cannot recognize the handler, or takes another function
-//! for it:
+//! In these cases, the middleware cannot recognize the handler, or mistakes another
+//! function for the handler:
 //!
 //! - A handler without a method or an endpoint is counted separately if it takes no
 //!   arguments, or only arguments that other functions often take too (`web::Data`,

@@ -23,9 +23,11 @@
 //! # Which function is the handler
 //!
 //! A function joins the request as its handler by `#[instrumented(handler)]`, by its
-//! names, or by evidence (see [`instrumented`](crate::instrumented)). On axum, the
-//! evidence is sufficient if all of these hold:
+//! method and endpoint, or by evidence (see [`instrumented`](crate::instrumented)). On
+//! axum, the evidence is sufficient if all of these hold:
 //!
+//! - The function's explicit method and endpoint, if it has them, match the request. Only
+//!   a function that takes a `Request`, `Parts` or `Extensions` may have another endpoint.
 //! - The function returns a response, and all its arguments are extractors. An extractor
 //!   that is implemented only for one type of state is recognized if the function also
 //!   takes a `State` of that type.
@@ -36,8 +38,8 @@
 //! - No other function has joined.
 //! - The function has ended when the head of the response is sent.
 //!
-//! In these cases, the layer cannot recognize the handler, or may take another function for
-//! it:
+//! In these cases, the layer cannot recognize the handler, or may mistake another function
+//! for the handler:
 //!
 //! - Some handlers are counted separately: a handler that takes a `String`, `Bytes` or
 //!   `Body`, and nothing else except a `HeaderMap`, `Method`, `Uri` or `Version`; a handler
@@ -48,9 +50,10 @@
 //!   `cancelled`, unless it is marked with `handler`, or its method and endpoint are those
 //!   of the request.
 //! - If a handler is *not* annotated, an annotated function that takes no arguments or only
-//!   extractors may join instead. This happens if the handler calls the function first, or
-//!   if middleware calls the function after the handler completed without waiting. Write
-//!   `#[instrumented(handler = false)]` on that function, or annotate the handler.
+//!   extractors may join instead. This happens if the function is the first annotated
+//!   function that the handler calls, or if middleware calls the function after a handler
+//!   that completed in its first poll. Write `#[instrumented(handler = false)]` on that
+//!   function, or annotate the handler.
 //!
 //! Middleware that moves the handler to another task (`tokio::spawn(next.run(request))`)
 //! needs a second [`layer()`] inside that middleware. The inner layer recognizes the

@@ -43,11 +43,11 @@ impl Builder {
             return Err(InitError::AlreadyInstalled);
         }
 
-        // Dropping the result of a step undoes the step, except for the last one: a
-        // process cannot remove its global recorder, so the recorder is set last. The
-        // port is bound before the target file is written, because the file contains the
-        // port. The thread starts before the recorder is set, because starting a thread
-        // can fail.
+        // If a step fails, dropping `listener` and `presence` undoes steps 2 and 3, and
+        // `abort` undoes step 4. A process cannot remove its global recorder, so the
+        // recorder is set last. The port is bound before the target file is written,
+        // because the file contains the port. The thread starts before the recorder is
+        // set, because starting a thread can fail.
 
         // 1. Check the settings, before any step with side effects.
         let Checked {

@@ -22,8 +22,10 @@ use crate::settings::{DEFAULT_BUCKETS, DEFAULT_MAX_SERIES};
 
 /// Installs the metrics and serves them on `http://127.0.0.1:9464/metrics`.
 ///
-/// Shorthand for `builder(app_name).install()`. `app_name` is the value of the label
-/// `app_name` on every series.
+/// Shorthand for `builder(app_name).install()`. `app_name` is the name of the application.
+/// The environment variable `OTEL_SERVICE_NAME`, if set, replaces this name. The name is
+/// the value of the label `app_name` on every series except those of the exporter's own
+/// metrics (`instrument_…` and `target_info`).
 ///
 /// The standard environment variables `OTEL_EXPORTER_PROMETHEUS_HOST` (default
 /// `127.0.0.1`) and `OTEL_EXPORTER_PROMETHEUS_PORT` (default `9464`) change the address.
@@ -188,6 +190,9 @@ impl Builder {
     /// and strictly increasing. If two calls name the same metric, the last call wins.
     /// Defaults to the bounds of [`buckets`](Self::buckets).
     ///
+    /// `install` returns an error if `metric` is the latency histogram of calls: only
+    /// [`buckets`](Self::buckets) sets its bounds.
+    ///
     /// # Examples
     ///
     /// ```
@@ -202,6 +207,8 @@ impl Builder {
 
     /// Adds a label to every series, in addition to `app_name`.
     ///
+    /// The exporter's own metrics (`instrument_…` and `target_info`) do not get the label.
+    ///
     /// If a function has an own label (`labels(…)`) of the same name, that label overrides
     /// the global label on the series of the function. `install` returns an error if the
     /// name is invalid, reserved or given twice.
@@ -210,7 +217,7 @@ impl Builder {
         self
     }
 
-    /// Sets the version of the application, mostly `env!("CARGO_PKG_VERSION")`.
+    /// Sets the version of the application, usually `env!("CARGO_PKG_VERSION")`.
     ///
     /// The version is the label `service_version` of the metric `target_info`, and the
     /// label `version` of the target that [`file_sd`](Self#method.file_sd) writes.
@@ -219,10 +226,11 @@ impl Builder {
         self
     }
 
-    /// Leaves out the label `app_name`, which every series has by default.
+    /// Sets whether series have the label `app_name`.
     ///
-    /// The name of the application is the label `service_name` of the metric
-    /// `target_info` in any case. Prometheus joins it by `job` and `instance`:
+    /// Defaults to `true`. With `false`, the name of the application is still the label
+    /// `service_name` of the metric `target_info`. A query can join `target_info` by `job`
+    /// and `instance`:
     ///
     /// ```promql
     /// requests_total * on (job, instance) group_left (service_name) target_info
@@ -243,14 +251,16 @@ impl Builder {
     /// metrics have the same type, their series appear together. If the types differ, the
     /// application's metric is left out, because a page can contain a metric name only
     /// once, and a message on stderr reports the missing metric. A metric of the
-    /// application with the name of one of the exporter's own metrics (`instrument_…`) is
-    /// always left out.
+    /// application with the name of one of the exporter's own metrics (`instrument_…` or
+    /// `target_info`) is always left out.
     pub fn names(mut self, names: MetricNames) -> Self {
         self.names = names;
         self
     }
 
-    /// Limits the number of series of each metric (the cardinality limit).
+    /// Limits the number of series of each of the three call metrics (cardinality).
+    ///
+    /// The application's own metrics are not limited.
     ///
     /// Defaults to 2,000, as in OpenTelemetry's SDKs. The minimum is 1. Beyond the limit,
     /// all calls that need a new series are counted in one additional series with the
@@ -372,9 +382,9 @@ impl Builder {
     ///   in `shutdown`.
     /// - A failed push is not retried. The next push is sent on schedule and contains all
     ///   counts. `instrument_pushes_total{outcome="ok"|"error"}` on every page counts the
-    ///   pushes, and [`Exporter::last_push_error`] returns the last error. A pushed page
-    ///   does not count its own push. The gateway's metric `push_time_seconds` shows when
-    ///   the page arrived.
+    ///   pushes, and [`Exporter::last_push_error`] returns the error of the last push, if
+    ///   that push failed. A pushed page does not count its own push. The gateway's metric
+    ///   `push_time_seconds` shows when the page arrived.
     ///
     /// # Examples
     ///
@@ -422,7 +432,8 @@ impl Builder {
 
     /// Sets the label `job` under which the page is pushed.
     ///
-    /// Defaults to the application's name. Must not be empty.
+    /// Defaults to the name that was passed to [`builder`], even if `OTEL_SERVICE_NAME` is
+    /// set. Must not be empty.
     ///
     /// See [`push`](Self::push). Requires the feature `push`.
     #[cfg(feature = "push")]

@@ -98,7 +98,8 @@ fn label_name(attribute: &str) -> String {
         } else {
             '_'
         };
-        // Several in a row become one. Two at the start would be reserved.
+        // Consecutive underscores become a single one, because Prometheus reserves label
+        // names that begin with two.
         if sign != '_' || !name.ends_with('_') {
             name.push(sign);
         }

@@ -30,8 +30,8 @@
 //! endpoint are those of the call (see [`instrumented`](crate::instrumented)). Every other
 //! annotated method is counted separately.
 //!
-//! In these cases, the layer does not recognize the handler, or takes another method for
-//! it:
+//! In these cases, the layer does not recognize the handler, or mistakes another method for
+//! the handler:
 //!
 //! - A method that takes the message instead of the request, or whose argument is a
 //!   pattern, is counted separately. Write `#[instrumented(handler)]`.
@@ -198,8 +198,9 @@ fn http_route(_extensions: &http::Extensions) -> Option<Route> {
 
 /// The paths of gRPC calls that have succeeded. A success proves that the path exists.
 static ANSWERED: RwLock<Option<HashSet<String>>> = RwLock::new(None);
-/// The maximum number of remembered paths, which is more than a server has methods. If
-/// there are more paths, each call of a further path is `unmatched` until it succeeds.
+/// The maximum number of remembered paths, which is more than a server has methods. Further
+/// paths are not remembered: a call of such a path is `unmatched`, unless this call
+/// succeeds or an annotated method joins.
 const MAX_ANSWERED: usize = 4096;
 
 fn is_answered(path: &str) -> bool {
