@@ -102,8 +102,8 @@ impl Captures {
     /// variable: the body does not read the variable, or assigns to it.
     ///
     /// The expansion allows the lint in this case. rustc already reports an unread
-    /// argument with another lint, and an assignment may be correct in the plain
-    /// function.
+    /// argument with another lint. An assignment that causes no warning in the plain
+    /// function may cause one once the variable is captured.
     pub(crate) fn may_be_unread(&self, body: &TokenStream) -> bool {
         self.bindings.iter().any(|Binding { ident, .. }| {
             let name = ident.to_string();

@@ -19,8 +19,9 @@ use crate::tokens::may_use;
 enum Role {
     /// The types of the arguments and the request decide.
     Open,
-    /// No framework but tonic can call the function. The function is the handler of a
-    /// request that has the same method and endpoint. On tonic, evidence counts too.
+    /// No framework but tonic can call the function, or its endpoint is not a path. The
+    /// function is the handler of a request that has the same method and endpoint. On
+    /// tonic, evidence counts too.
     Helper,
     /// `handler` is among the arguments of the attribute.
     Handler,
@@ -133,8 +134,8 @@ impl Handler {
     }
 }
 
-/// Whether a framework can call the function. Frameworks pass arguments that they have
-/// extracted from the request by value.
+/// Whether a framework can call the function. Frameworks extract the arguments from the
+/// request and pass them by value.
 fn takes_requests(sig: &Signature) -> bool {
     sig.inputs.iter().all(|input| match input {
         FnArg::Receiver(_) => false,

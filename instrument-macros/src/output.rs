@@ -196,7 +196,8 @@ pub(crate) fn named(output: &ReturnType) -> Option<TokenStream> {
     }
 }
 
-/// Replaces each named lifetime by `'_`, where the compiler can infer it.
+/// Replaces each named lifetime except `'static` by `'_`, where the compiler can infer
+/// it.
 ///
 /// The expansion tests bounds on the type, and a bound must hold for the lifetimes of the
 /// type too: a framework may implement its trait only for `&'static [u8; 32]`. With

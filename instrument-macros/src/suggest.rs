@@ -1,7 +1,7 @@
 //! Finds the name that a user most likely meant, for "did you mean …?".
 
-/// Returns the candidate that `found` is most likely a misspelling of. Up to a third of
-/// the candidate's letters may differ, and always one letter.
+/// Returns the candidate that `found` is most likely a misspelling of. The edit distance
+/// may be up to a third of the candidate's length. A distance of 1 is always accepted.
 pub(crate) fn closest<'a>(found: &str, candidates: &[&'a str]) -> Option<&'a str> {
     candidates
         .iter()

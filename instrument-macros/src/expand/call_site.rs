@@ -33,8 +33,8 @@ impl Plan {
     //     }
     pub(super) fn call_site(&self) -> TokenStream {
         let runtime = &self.runtime;
-        // If all labels are known at compile time, the page shows the series with the
-        // value 0 before the first call.
+        // Without labels of its own, a function whose endpoint and method were given has
+        // its series on the page, with the value 0, before the first call.
         let is_known = self.endpoint.is_some() && self.method.is_some() && self.labels.is_none();
         let known = is_known
             .then(|| quote_spanned!(Span::mixed_site()=> #runtime::submit!(#runtime::Known(&__CALL_SITE));));

@@ -138,8 +138,8 @@ impl Plan {
     }
 
     /// Wraps one value of the function. A future that the function boxes is wrapped
-    /// inside its box: there is no second box, and the compiler requires of the wrapped
-    /// future exactly the bounds that it required of the future.
+    /// inside its box. So there is no second box, and the bounds that the box puts on its
+    /// content (such as `Send`) apply to the wrapped future.
     fn value(&self, leaf: Leaf, call: &CallExpr) -> TokenStream {
         match leaf {
             Leaf::Other(future) if self.shape == Shape::ImplFuture => {

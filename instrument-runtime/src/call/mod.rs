@@ -141,8 +141,8 @@ impl FunctionType {
 
 /// Where the call is counted.
 ///
-/// The rare variants that own something share one `Arc`, so that the drop glue of the
-/// common variants is small enough to be inlined.
+/// The rare variants are in an enum of their own, [`Rare`], behind an `Arc`. This keeps
+/// the drop glue of the common variants small enough to be inlined.
 #[derive(Debug)]
 enum CountedBy {
     /// Not decided yet. Decided when the call starts.
@@ -289,7 +289,8 @@ impl Call {
     }
 
     /// Reports a handler that runs outside every request. Runs for the first call of this
-    /// function that is counted by itself.
+    /// function that is counted by itself in our own recorder, and only if the function
+    /// has no dynamic labels.
     #[cold]
     fn is_first(&self) {
         if request::HAS_LAYER && !request::is_current() && self.function.fits_handler(self.site) {

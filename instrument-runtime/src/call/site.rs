@@ -114,8 +114,8 @@ impl CallSite {
         self
     }
 
-    /// Marks a function that no framework but tonic can call with a request, for example
-    /// because it takes an argument by reference.
+    /// Marks a function that no framework but tonic can call with a request (for example,
+    /// because it takes an argument by reference), or whose endpoint is not a path.
     #[must_use]
     pub const fn helper(mut self) -> Self {
         self.role = Role::Helper;
@@ -334,14 +334,14 @@ impl fmt::Display for CallSite {
     }
 }
 
-/// An annotated handler whose labels are all known at compile time. `inventory` collects
-/// these from the whole program.
+/// An annotated function whose endpoint and method were given, and that has no labels of
+/// its own. `inventory` collects these from the whole program.
 #[derive(Clone, Copy, Debug)]
 pub struct Known(pub &'static CallSite);
 
 inventory::collect!(Known);
 
-/// Creates the series of every known handler with zeros.
+/// Creates the series of every [`Known`] function with zeros.
 ///
 /// `rate()` and `increase()` need a sample before the first request; otherwise they miss
 /// the jump from no series to 1.

@@ -91,7 +91,8 @@ pub enum Protocol {
     /// The call is not a request. There is no status.
     None,
     /// HTTP. A cancelled request has 499 (nginx's code for a client that closed the
-    /// connection), a panicked one 500, although no such response may have been sent.
+    /// connection), a panicked request has 500. The server may not have sent a response
+    /// with this status.
     Http,
     /// gRPC. A cancelled request has `CANCELLED`, a panicked one `INTERNAL`.
     Grpc,

@@ -1,8 +1,10 @@
 //! One request, as a layer sees it, and the search for its handler among the annotated
 //! functions.
 //!
-//! A request is counted once: with the labels, the explicit endpoint and the outcome of
-//! its handler. Every other annotated call is counted by itself.
+//! A request is counted once: with the labels and the explicit endpoint of its handler,
+//! and with the status of its response. The handler determines the outcome only if it
+//! panicked, or if it has an `outcome = …` argument and the response is a success. Every
+//! other annotated call is counted by itself.
 //!
 //! | file         | contents                                                            |
 //! |--------------|---------------------------------------------------------------------|
@@ -39,7 +41,8 @@
 //!    request. A call with a different method is counted by itself.
 //! 4. **Inference** (`Request::infer`): the call joins if no other claim excludes it (see
 //!    the table), no call is in doubt, no claim was released before, and there is
-//!    evidence:
+//!    evidence. Except on tonic, the role of the function must also be `Role::Open`. The
+//!    kinds of evidence are:
 //!    - On axum, tonic and tower: one of the arguments carries this very request, and the
 //!      return type is a response. On axum, all arguments must also be extractors. On
 //!      tonic, the return type must have a gRPC status, and on tower an HTTP status.
@@ -71,8 +74,8 @@
 //!
 //! Each row of the table is an event, and each column is a state of the claim. "Joins",
 //! "by itself" and "replaces" describe the call that starts. The other entries describe
-//! the claim or the request. A dash means that the event has no effect. In the state of
-//! an empty cell, the event cannot happen.
+//! the claim or the request. A dash means that the event has no effect. An empty cell
+//! means that the event cannot happen in this state.
 //!
 //! | event                                            | no claim | inferred, active | inferred, ended | stated, active | stated, ended |
 //! |--------------------------------------------------|----------|------------------|-----------------|----------------|---------------|
@@ -193,7 +196,7 @@ pub(crate) struct Start {
 }
 
 impl Start {
-    /// Creates a request with its matched route. Keeps the path instead if `route` is
+    /// Describes a request with its matched route. Keeps the path only if `route` is
     /// `None`.
     pub(crate) fn new(
         framework: Framework,
