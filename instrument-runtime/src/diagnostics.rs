@@ -3,12 +3,12 @@
 //! A library may annotate its functions and be used by a program that does not call
 //! `init`. The calls are then not counted, and the program must not get messages about
 //! metrics that it never asked for. A message therefore needs evidence that the
-//! application itself wants metrics: a layer counts requests, or the page is requested.
-//! Messages without that evidence are written only with
-//! `INSTRUMENT_DIAGNOSTICS=verbose`.
+//! application itself wants metrics: a layer counts requests, the page is requested, an
+//! annotated function looks like a handler, or our recorder is installed. Messages without
+//! that evidence are written only with `INSTRUMENT_DIAGNOSTICS=verbose`.
 //!
-//! All callers are on cold paths: a series or a metric is new, or metrics are not
-//! installed.
+//! All callers are on cold paths: a series or a metric is new, metrics are not installed,
+//! or a call inside a request may be its handler.
 
 use std::fmt;
 use std::io::Write;

@@ -24,7 +24,8 @@ static DEPARTURE: Mutex<Departure> = Mutex::new(Departure {
     last_scrape: Duration::ZERO,
 });
 
-/// Whether the shutdown has begun. Scrapes that begin after that are complete.
+/// Whether a shutdown that waits for a last scrape has begun. Scrapes that begin after
+/// that are complete.
 static LEAVING: AtomicBool = AtomicBool::new(false);
 /// The number of complete scrapes that were delivered. A scrape is subtracted again if
 /// its connection fails later.
@@ -78,7 +79,7 @@ pub(crate) async fn take_leave(told: watch::Receiver<bool>, stop: watch::Sender<
 }
 
 /// Waits until a complete scrape has been delivered, or until `deadline`. If a scrape is
-/// answered shortly before `deadline`, the wait for [`TAKE_IN`] may end after it.
+/// answered shortly before `deadline`, the pause of [`TAKE_IN`] may end after `deadline`.
 async fn last_scrape(deadline: Instant) {
     while timeout_at(deadline, NEWLY_DELIVERED.notified())
         .await

@@ -1,4 +1,5 @@
-//! Request coalescing: one render of the page answers all scrapers that wait for it.
+//! Request coalescing: one render of the page answers all scrapers that wait for the same
+//! dialect of it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -141,8 +142,8 @@ impl JoinedRenders {
 
     /// Renders pages on demand. Never completes.
     ///
-    /// Each render is followed by a pause (see [`rest_after`]). Rendering and
-    /// compression block the exporter's thread.
+    /// Renders once for each dialect that is asked for, then pauses (see [`rest_after`]).
+    /// Rendering and compression block the exporter's thread.
     pub(crate) async fn run(&self) {
         /// Answers the waiting scrapers with [`NoPage::Ended`] when the loop is dropped or
         /// unwinds.
@@ -159,13 +160,13 @@ impl JoinedRenders {
         let mut numbers = 0_u64..;
         loop {
             self.asked.notified().await;
-            // Requests that arrive during the pause share this render.
+            // Requests that arrive during the pause share the renders below.
             sleep_until(rested).await;
             tokio::task::yield_now().await;
             let mut waiting = self.waiting.take();
             let first_started = Instant::now();
             let mut state = State::Good;
-            // One render for each dialect that is asked for, mostly one.
+            // Usually, all scrapers ask for the same dialect.
             while let Some(&Waiting { dialect, .. }) = waiting.first() {
                 let joined: Vec<Waiting> = waiting
                     .extract_if(.., |one| one.dialect == dialect)

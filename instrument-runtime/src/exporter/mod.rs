@@ -8,7 +8,7 @@
 //! - `connections`: limits on open connections and on the pages being sent.
 //! - [`allow_list`]: which client addresses may use the endpoint.
 //! - `respond`: the response to each request.
-//! - [`joined_renders`]: one render of the page for all waiting scrapers.
+//! - [`joined_renders`]: one render of the page for all scrapers that wait for the same text.
 //!
 //! What may block:
 //!
@@ -59,7 +59,7 @@ use crate::push;
 ///
 /// | request | answer |
 /// |---|---|
-/// | `GET /metrics` | 200 and the page, in the format that `Accept` prefers (OpenMetrics 1.0.0 or 0.0.1, Prometheus's text format 1.0.0 or 0.0.4, which is the default), compressed if the request accepts gzip; 500 if rendering the page panicked; 503 if the exporter is shutting down |
+/// | `GET /metrics` | 200 and the page, in the format that `Accept` prefers (OpenMetrics 1.0.0 or 0.0.1, or Prometheus's text format 1.0.0 or 0.0.4; by default text 0.0.4), compressed if the request accepts gzip; 500 if rendering the page panicked; 503 if the exporter is shutting down |
 /// | `GET /health` | 200, or 503 if the last page could not be rendered |
 /// | `HEAD` of either | the same response without a body |
 /// | another method | 405 with `Allow: GET, HEAD` |
@@ -176,9 +176,9 @@ impl Exporter {
     /// Stops the exporter: accepts no more connections, answers the scrapes in progress
     /// (for at most 5 seconds), and frees the port.
     ///
-    /// Before that, the exporter waits for the
-    /// [`wait_for_last_scrape`](crate::Builder::wait_for_last_scrape) if one is set, and removes the
-    /// target that [`file_sd`](crate::Builder#method.file_sd) wrote. With the feature
+    /// Before that, the exporter waits for a last scrape if
+    /// [`wait_for_last_scrape`](crate::Builder::wait_for_last_scrape) is set, and then removes
+    /// the target file that [`file_sd`](crate::Builder#method.file_sd) wrote. With the feature
     /// `push`, the final counts are pushed once more (at most 5 seconds, plus up to 5
     /// seconds for a push already in progress).
     ///

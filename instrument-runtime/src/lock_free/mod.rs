@@ -3,10 +3,10 @@
 //! ```text
 //! list   a linked list, for a handful of keys
 //! trie   a hash trie, for thousands of keys
-//! sync   the atomics and locks that both are built from
+//! sync   the atomics and locks that both are built from, and the recorder too
 //! ```
 //!
-//! `tests/models` compiles `list` and `trie` with the types of
+//! `tests/models` compiles `list`, `trie` and parts of the recorder with the types of
 //! [loom](https://docs.rs/loom) in place of those in `sync`, and explores their
 //! interleavings.
 

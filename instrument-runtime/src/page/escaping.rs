@@ -1,8 +1,9 @@
-//! Writes the names of a page in the escaping scheme `dots`, which doubles underscores.
+//! Writes the names of a page in the escaping scheme `dots`, which writes `_dot_` for a dot
+//! and `__` for an underscore.
 //!
-//! The page has no dots in its names any more: the recorders write `_` for every
-//! character that Prometheus's classic names do not allow. So the other schemes leave
-//! the page as it is.
+//! Names on the page contain no dots: the recorders replace every character that
+//! Prometheus's classic names do not allow with `_`. So this scheme only doubles
+//! underscores here, and the schemes other than `dots` do not change the page.
 
 /// Returns the page with the names of metrics and labels escaped.
 pub(super) fn dots(page: &str) -> String {
@@ -25,7 +26,7 @@ pub(super) fn dots(page: &str) -> String {
     escaped
 }
 
-/// `name{label="value",…} 1`
+/// Appends a sample line, such as `name{label="value",…} 1`, with its names escaped.
 fn push_sample(escaped: &mut String, line: &str) {
     let end = line.find(['{', ' ']).unwrap_or(line.len());
     push_name(escaped, &line[..end]);

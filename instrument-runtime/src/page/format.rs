@@ -17,8 +17,8 @@ pub(crate) struct Format {
     pub(crate) escaping: Escaping,
 }
 
-/// What the text of a page depends on. All other formats differ only in their media type,
-/// so scrapers that ask for them share a render.
+/// The part of a [`Format`] that changes the text of the page. Formats of the same dialect
+/// differ only in their `Content-Type`, so scrapers that ask for them share a render.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dialect {
     /// OpenMetrics in place of Prometheus's own text format.
@@ -55,7 +55,8 @@ pub(crate) enum Escaping {
 }
 
 impl Protocol {
-    /// All protocols. Where a scraper likes several equally, the first one is chosen.
+    /// All protocols. If the same media range decides about several protocols, the first
+    /// protocol in this list is chosen.
     const ALL: [Self; 4] = [
         Self::Text0_0_4,
         Self::OpenMetrics1_0_0,
@@ -140,7 +141,7 @@ impl Format {
         best.map_or(Self::DEFAULT, |(_, format)| format)
     }
 
-    /// Returns what the text of the page depends on.
+    /// Returns the part of the format that changes the text of the page.
     pub(crate) fn dialect(self) -> Dialect {
         Dialect {
             open_metrics: self.protocol.is_open_metrics(),
@@ -150,8 +151,9 @@ impl Format {
 
     /// Returns the value of the header `Content-Type`.
     pub(crate) fn content_type(self) -> &'static str {
-        /// The media type in each escaping scheme. Old scrapers do not know the
-        /// parameter, so the old versions have it only if it was asked for.
+        /// The media type with the parameter `escaping`. Old scrapers do not know the
+        /// parameter, so text 0.0.4 and OpenMetrics 0.0.1 omit it for `underscores`, the
+        /// default.
         macro_rules! media_types {
             ($media_type:literal, $underscores:literal) => {
                 match self.escaping {
@@ -180,8 +182,9 @@ impl Format {
     }
 }
 
-/// How much a request prefers a format: by weight, then a format that is named to one
-/// that a wildcard matches, then the order of the header.
+/// How much a request prefers a format. Ranks are compared by weight, then by whether the
+/// request names the format or only matches it with a wildcard, then by the position in
+/// the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     weight: u16,
@@ -263,7 +266,8 @@ impl<'a> Range<'a> {
 /// damaged header does not win.
 fn weight(text: &str) -> u16 {
     match text.parse::<f32>() {
-        // The cast is in range, and truncates what RFC 9110 does not allow anyway.
+        // The value is from 0 to 1000. Rounding changes only a weight of more than three
+        // digits, which RFC 9110 does not allow.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         Ok(weight) if (0.0..=1.0).contains(&weight) => (weight * 1000.0).round() as u16,
         _ => 0,
@@ -330,7 +334,7 @@ mod tests {
 
     #[test]
     fn the_highest_weight_wins() {
-        // Prometheus 2.42, 2.53 and 3.5 as they ask by default.
+        // The default headers of Prometheus 2.42 and 3.5.
         let prometheus_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;\
                             version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
         let prometheus_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
@@ -368,10 +372,10 @@ mod tests {
             ("application/openmetrics-text,text/plain", OPEN_METRICS),
             // A wildcard does not beat a name.
             ("*/*,application/openmetrics-text", OPEN_METRICS),
-            // The most specific range decides, also that a format is not wanted.
+            // The most specific range decides, even if its weight of 0 refuses the format.
             ("text/plain;q=0,*/*", OPEN_METRICS),
             ("application/openmetrics-text;q=0,*/*;q=0.1", TEXT),
-            // Nothing that the page has: the last resort.
+            // Without an acceptable format, the page is in the default format.
             ("text/plain;q=0", TEXT),
             ("application/json", TEXT),
         ] {

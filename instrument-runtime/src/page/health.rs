@@ -28,8 +28,8 @@ impl Health {
         self.seconds += elapsed.as_secs_f64();
     }
 
-    /// Returns the text for a page that was scraped. `series` is the number of series of
-    /// Appends all metrics of the exporter.
+    /// Appends all metrics of the exporter. `series` is the number of series in the three
+    /// call metrics.
     pub(crate) fn write(&self, page: &mut String, style: HeadStyle<'_>, series: usize) {
         let Self {
             scrapes,
@@ -60,7 +60,8 @@ impl Health {
     }
 }
 
-/// Appends the metrics of a page that is not scraped.
+/// Appends the exporter's metrics to a page that the exporter does not serve: all but the
+/// scrape metrics.
 pub(crate) fn write_unscraped(page: &mut String, style: HeadStyle<'_>, series: usize) {
     write_first(page, style);
     write_series(page, style, series);

@@ -164,7 +164,8 @@ impl Pages {
         match made.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(Ok(pages))) => {
                 let page = pages.iter().find(|(of, _)| *of == dialect);
-                // The render was for all dialects that were asked for by then.
+                // The dialect was asked for before the render, so its page is there. The
+                // error only avoids a panicking path.
                 page.map(|(_, page)| page.clone())
                     .ok_or(Unavailable::Panicked)
             }

@@ -99,7 +99,7 @@ impl Page {
     ) -> String {
         enum Part<'a> {
             Ours(&'a dyn WriteFamily),
-            /// Its labels.
+            /// The labels of `target_info`.
             TargetInfo(&'a str),
             #[cfg(feature = "process")]
             Process(crate::process::ProcessMetric),

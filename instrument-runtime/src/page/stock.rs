@@ -96,7 +96,8 @@ impl StockFamily<'_> {
         }
     }
 
-    /// Writes the lines HELP and TYPE, whose HELP text the stock recorder has escaped.
+    /// Writes the metadata lines. Unescapes the HELP text of the stock recorder first,
+    /// because each format escapes it differently.
     fn write_head(&self, page: &mut String, style: HeadStyle<'_>) {
         let line = |what: &str| {
             let lines = self.head.lines();

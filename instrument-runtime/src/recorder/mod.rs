@@ -19,7 +19,7 @@
 //! threads    thread numbers, which select the shard that a thread writes to
 //!
 //! samples    writes the sample lines of a series
-//! text       escapes strings and formats numbers for the text format
+//! text       escapes strings, formats numbers and writes metadata lines
 //! ```
 
 mod counter;

@@ -1,4 +1,5 @@
-//! Escapes strings and formats numbers for Prometheus's text format 0.0.4.
+//! Escapes strings, formats numbers and writes metadata lines, in Prometheus's text format
+//! and in OpenMetrics.
 
 use std::fmt::Write;
 
@@ -10,8 +11,8 @@ pub(super) fn escape_label_value(page: &mut String, value: &str) {
     escape(page, value, |byte| matches!(byte, b'\\' | b'"' | b'\n'));
 }
 
-/// Appends a HELP text. Escapes backslash and line feed; the format does not escape
-/// double quotes there.
+/// Appends a HELP text in Prometheus's text format. Escapes backslash and line feed, but
+/// not double quotes. OpenMetrics escapes them too, as in a label value.
 pub(super) fn escape_help(page: &mut String, help: &str) {
     escape(page, help, |byte| matches!(byte, b'\\' | b'\n'));
 }
@@ -90,9 +91,10 @@ pub(crate) fn unescape(help: &str) -> String {
 
 /// Returns a bound or a quantile as a label value, in OpenMetrics' canonical form.
 ///
-/// The form is that of Go's `%g` with a decimal point: `1.0`, `0.25`, `1e+06`. It is the
-/// same in every format, so that a series keeps its identity whichever format a scraper
-/// negotiates. Prometheus 3 writes these labels in this form itself.
+/// The form is that of Go's `%g`, with `.0` after a number that would otherwise be all
+/// digits: `1.0`, `0.25`, `1e+06`. It is the same in every format, so that a series keeps
+/// its identity whichever format a scraper negotiates. Prometheus 3 converts these labels
+/// to this form when it scrapes.
 pub(crate) fn canonical(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
@@ -119,7 +121,7 @@ pub(crate) fn canonical(value: f64) -> String {
 pub(crate) struct Head<'a> {
     /// The name of the family in Prometheus's text format, which is that of its samples.
     pub(crate) name: &'a str,
-    /// Empty for none.
+    /// The HELP text, not escaped. If it is empty, no HELP line is written.
     pub(crate) help: &'a str,
     pub(crate) kind: &'a str,
 }
@@ -136,10 +138,10 @@ pub(crate) enum HeadStyle<'a> {
 impl Head<'_> {
     /// Appends the lines HELP, TYPE and, in OpenMetrics, UNIT.
     ///
-    /// In OpenMetrics the family of a counter is named without `_total`, and that of an info
-    /// metric without `_info`. A counter whose
-    /// name has no such suffix, or whose family would have the name of another one, is
-    /// of type `unknown`: so its samples keep their name in every format.
+    /// In OpenMetrics, the family of a counter is named without `_total`, and that of an
+    /// info metric without `_info`. If the name lacks this suffix, or if another family
+    /// already has the shorter name, the type becomes `unknown`. The name then stays
+    /// unchanged, so the samples have the same name in every format.
     pub(crate) fn write(&self, page: &mut String, style: HeadStyle<'_>) {
         let Self { name, help, kind } = *self;
         let HeadStyle::OpenMetrics(names) = style else {
