@@ -336,6 +336,9 @@ enum End {
 
 #[test]
 fn the_example_stops_all_it_started() {
+    if !runs_long() {
+        return;
+    }
     if !is_installed("nginx") || !is_installed("prometheus") {
         return;
     }

@@ -167,6 +167,8 @@ async fn every_format_has_the_same_series() {
     counter!("retries").increment(1);
     // Without `_total` the counter's family would have the name of the gauge's.
     counter!("taken_total").increment(1);
+    counter!("target_total").increment(1);
+    counter!("instrument_series_total").increment(1);
     gauge!("taken").set(-0.5);
     histogram!("payload.bytes", "x" => ",le=\"1\"").record(3.0);
 
@@ -239,6 +241,11 @@ async fn every_format_has_the_same_series() {
         ("retries", ("retries", "unknown", "")),
         ("taken_total", ("taken_total", "unknown", "")),
         ("taken", ("taken", "gauge", "")),
+        ("target_total", ("target_total", "unknown", "")),
+        (
+            "instrument_series_total",
+            ("instrument_series_total", "unknown", ""),
+        ),
         ("target_info", ("target", "info", "")),
         (
             "payload_bytes_bucket",

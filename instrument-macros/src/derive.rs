@@ -84,6 +84,7 @@ enum GivenStatus {
 
 impl StatusImpl {
     fn parse(input: &DeriveInput) -> syn::Result<Self> {
+        refuse_on_fields(&input.data)?;
         let outer = StatusAttr::parse(&input.attrs)?;
         let runtime = outer
             .runtime
@@ -119,7 +120,15 @@ impl StatusImpl {
                     .iter()
                     .map(|variant| {
                         let ident = &variant.ident;
-                        let status = match (StatusAttr::parse(&variant.attrs)?.status, &default) {
+                        let own = StatusAttr::parse(&variant.attrs)?;
+                        if let Some(path) = &own.runtime {
+                            return Err(syn::Error::new(
+                                path.span(),
+                                "`crate` applies to the whole type: write \
+                                 `#[http_status(crate = path)]` above the type",
+                            ));
+                        }
+                        let status = match (own.status, &default) {
                             (Some((span, given)), _) => given.for_fields(span, &variant.fields)?,
                             (None, Some(GivenStatus::Code(status))) => StatusSource::Code(*status),
                             (None, _) => {
@@ -184,6 +193,27 @@ impl StatusImpl {
     }
 }
 
+/// Refuses `#[http_status(…)]` above a field, where the attribute has no effect.
+fn refuse_on_fields(data: &Data) -> syn::Result<()> {
+    let all: Vec<&Fields> = match data {
+        Data::Struct(data) => vec![&data.fields],
+        Data::Enum(data) => data
+            .variants
+            .iter()
+            .map(|variant| &variant.fields)
+            .collect(),
+        Data::Union(_) => Vec::new(),
+    };
+    let mut attrs = all.into_iter().flatten().flat_map(|field| &field.attrs);
+    match attrs.find(|attr| attr.path().is_ident("http_status")) {
+        None => Ok(()),
+        Some(attr) => Err(syn::Error::new(
+            attr.span(),
+            "`http_status` does not apply to a field: write it above the struct or the variant",
+        )),
+    }
+}
+
 impl StatusAttr {
     fn parse(attrs: &[Attribute]) -> syn::Result<Self> {
         let mut parsed = Self::default();
@@ -210,6 +240,12 @@ impl StatusAttr {
             if input.peek(Token![crate]) {
                 Ident::parse_any(input)?;
                 input.parse::<Token![=]>()?;
+                if self.runtime.is_some() {
+                    return Err(syn::Error::new(
+                        span,
+                        "`crate` is given twice: remove one of them",
+                    ));
+                }
                 self.runtime = Some(input.parse()?);
             } else {
                 let given = if input

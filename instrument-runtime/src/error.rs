@@ -189,7 +189,7 @@ impl fmt::Debug for InitError {
     not(feature = "push"),
     allow(dead_code, reason = "used only by the feature `push`")
 )]
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("the push to {url} failed: {problem}")]
 pub struct PushError {
     url: String,

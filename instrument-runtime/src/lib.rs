@@ -74,6 +74,9 @@
 //! - A metric of the application is not on the page, because another metric on the page
 //!   has the same name. This message is written once for each name.
 //!
+//! The second and the third message are not written for a function whose own labels have
+//! values that are expressions.
+//!
 //! Outside every request, an annotated function that does not look like a handler never
 //! causes a message, because it may belong to a library whose users have not asked for
 //! metrics. The checks run when a series or a metric is new, when no recorder is

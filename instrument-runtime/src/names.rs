@@ -25,7 +25,7 @@ use metrics::{Recorder, Unit};
 /// let names = MetricNames::default().requests_total("shop_requests_total");
 /// assert_ne!(names, MetricNames::default());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MetricNames {
     pub(crate) requests_total: Cow<'static, str>,
     pub(crate) request_latency_seconds: Cow<'static, str>,
@@ -35,7 +35,7 @@ pub struct MetricNames {
 
 /// The label names of one preset. The meaning of the label values is the same in all
 /// presets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LabelNames {
     pub(crate) method: &'static str,
     pub(crate) endpoint: &'static str,

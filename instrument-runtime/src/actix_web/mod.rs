@@ -155,7 +155,7 @@ where
 
 /// The service that counts the requests of an inner service. Created by
 /// [`MetricsMiddleware`].
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct MetricsService<S> {
     inner: S,
 }

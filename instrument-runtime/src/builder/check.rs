@@ -40,7 +40,11 @@ impl Builder {
         if self.max_series == 0 {
             return Err(InitError::MaxSeries);
         }
-        let push = self.push.check(&self.app_name, |name| {
+        let Resource {
+            service_name: app_name,
+            labels: target_info,
+        } = resource(self.app_name, self.version.as_deref())?;
+        let push = self.push.check(&app_name, |name| {
             if self.global_labels.iter().any(|(label, _)| label == name) {
                 Some(
                     "is also a global label, which the gateway would overwrite; remove one of them",
@@ -53,10 +57,6 @@ impl Builder {
             Some(target) => target,
             None => Target::Tcp(environment::listen_addrs()?),
         };
-        let Resource {
-            service_name: app_name,
-            labels: target_info,
-        } = resource(self.app_name, self.version.as_deref())?;
         let mut global_labels = Vec::new();
         if self.app_name_label {
             global_labels.push(("app_name".to_owned(), app_name.clone()));

@@ -432,8 +432,8 @@ impl Builder {
 
     /// Sets the label `job` under which the page is pushed.
     ///
-    /// Defaults to the name that was passed to [`builder`], even if `OTEL_SERVICE_NAME` is
-    /// set. Must not be empty.
+    /// Defaults to the name of the application: `OTEL_SERVICE_NAME` if it is set, otherwise
+    /// the name that was passed to [`builder`]. Must not be empty.
     ///
     /// See [`push`](Self::push). Requires the feature `push`.
     #[cfg(feature = "push")]

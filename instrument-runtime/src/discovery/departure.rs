@@ -15,6 +15,9 @@ use crate::stop::stopped;
 /// The pause between the last scrape's answer and the removal of the target file: when
 /// a target disappears, a scraper may discard the answer that it is still reading.
 const TAKE_IN: Duration = Duration::from_millis(500);
+/// The longest wait for a last scrape, about 30 years. `Instant::now()` plus a longer
+/// duration, such as `Duration::MAX`, would overflow.
+const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// What the installation has to do when the exporter stops. It is a `static`, because
 /// a process has one installation, and dropping the exporter's handle must not remove
@@ -71,7 +74,7 @@ pub(crate) async fn take_leave(told: watch::Receiver<bool>, stop: watch::Sender<
     };
     if !departure.last_scrape.is_zero() {
         LEAVING.store(true, Ordering::Relaxed);
-        last_scrape(Instant::now() + departure.last_scrape).await;
+        last_scrape(Instant::now() + departure.last_scrape.min(LONGEST)).await;
     }
     // The target file goes first, so that Prometheus finds no target without a page.
     drop(departure.presence);

@@ -163,6 +163,11 @@ impl Exporter {
     /// everything else that the application recorded through the `metrics` facade.
     ///
     /// The exporter's own scrape metrics appear only on the page it serves.
+    ///
+    /// # Panics
+    ///
+    /// A panic while the page is rendered reaches the caller.
+    /// `instrument_render_panics_total` counts it.
     #[must_use]
     pub fn render(&self) -> String {
         panics::counted(|| self.page.render())

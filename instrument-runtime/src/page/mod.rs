@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::names::own::TARGET_INFO;
+use crate::names::own::{self, TARGET_INFO};
 use crate::page::format::Dialect;
 use crate::page::stock::StockFamily;
 use crate::recorder::text::{Head, HeadStyle};
@@ -53,6 +53,15 @@ const MOST_REST: Duration = Duration::from_secs(1);
 /// during the pause share the next render.
 pub(crate) fn rest_after(took: Duration) -> Duration {
     took.clamp(LEAST_REST, MOST_REST)
+}
+
+/// Returns the names that no shortened family of a counter may have in OpenMetrics,
+/// sorted: those of all families, of the exporter's own, and of the shortened
+/// `target_info`.
+fn family_names<'a>(families: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = families.chain(own::ALL).chain(["target"]).collect();
+    names.sort_unstable();
+    names
 }
 
 /// Renders everything that a recorder has stored.
@@ -133,8 +142,9 @@ impl Page {
         parts.sort_by(|one, other| one.name().cmp(other.name()));
         parts.dedup_by(|next, kept| next.name() == kept.name());
 
-        let names: Vec<&str> = parts.iter().map(Part::name).collect();
+        let names;
         let style = if dialect.open_metrics {
+            names = family_names(parts.iter().map(Part::name));
             HeadStyle::OpenMetrics(&names)
         } else {
             HeadStyle::Prometheus

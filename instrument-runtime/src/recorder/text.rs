@@ -151,10 +151,11 @@ impl Head<'_> {
             write_line(page, "TYPE", name, kind, |page| page.push_str(kind));
             return;
         };
-        let suffix = if kind == "info" { "_info" } else { "_total" };
-        let family = name
-            .strip_suffix(suffix)
-            .filter(|family| !family.is_empty() && names.binary_search(family).is_err());
+        let is_free = |family: &&str| !family.is_empty() && names.binary_search(family).is_err();
+        let family = match kind {
+            "info" => name.strip_suffix("_info"),
+            _ => name.strip_suffix("_total").filter(is_free),
+        };
         let (name, kind) = match (kind, family) {
             ("counter" | "info", Some(family)) => (family, kind),
             ("counter" | "info" | "untyped", _) => (name, "unknown"),

@@ -25,7 +25,7 @@ pub struct Snapshot {
 }
 
 /// The latency of calls that have ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Latency {
     /// The number of calls.

@@ -58,6 +58,22 @@ enum Transparent {
 }
 
 #[derive(HttpStatus)]
+#[http_status(500)]
+enum AboveAField {
+    Payment(#[http_status(transparent)] u8),
+}
+
+#[derive(HttpStatus)]
+enum CrateAboveAVariant {
+    #[http_status(404, crate = instrument_runtime)]
+    One,
+}
+
+#[derive(HttpStatus)]
+#[http_status(404, crate = instrument_runtime, crate = instrument_runtime)]
+struct TwoCrates;
+
+#[derive(HttpStatus)]
 union Either {
     one: u8,
     other: i8,
