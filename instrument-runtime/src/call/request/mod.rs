@@ -463,10 +463,8 @@ impl Request {
             }
             Verdict::ByItself => return None,
         };
-        Some(Ticket {
-            id,
-            request: Arc::clone(self),
-        })
+        let request = Arc::clone(self);
+        WithLayer::new(KnownCall { id, request }).map(Ticket)
     }
 
     fn join(&self, state: &mut State, caller: &Caller<'_>, by: By) -> CallId {
@@ -680,42 +678,79 @@ impl Claim {
 
 /// The handle of a call to the request that keeps track of the call.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct Ticket(WithLayer<KnownCall>);
+
+#[derive(Debug)]
+struct KnownCall {
     id: CallId,
     request: Arc<Request>,
+}
+
+/// A value that exists only in builds that have a layer.
+///
+/// In other builds, the type has no value and no size, so that the compiler removes the
+/// variant of a call that holds a ticket, and what every call would do about that variant.
+#[cfg(feature = "_layer")]
+#[derive(Debug)]
+struct WithLayer<T>(T);
+
+#[cfg(not(feature = "_layer"))]
+#[derive(Debug)]
+struct WithLayer<T>(std::convert::Infallible, std::marker::PhantomData<T>);
+
+impl<T> WithLayer<T> {
+    #[cfg(feature = "_layer")]
+    #[allow(clippy::unnecessary_wraps, reason = "`None` without a layer")]
+    fn new(value: T) -> Option<Self> {
+        Some(Self(value))
+    }
+
+    #[cfg(not(feature = "_layer"))]
+    fn new(_value: T) -> Option<Self> {
+        None
+    }
+
+    #[inline]
+    fn get(&self) -> &T {
+        #[cfg(feature = "_layer")]
+        return &self.0;
+        #[cfg(not(feature = "_layer"))]
+        match self.0 {}
+    }
 }
 
 impl Ticket {
     /// Returns whether the call is the request's handler, as far as is known now.
     pub(crate) fn has_joined(&self) -> bool {
-        let state = self.request.lock();
-        state
-            .claim
-            .as_ref()
-            .is_some_and(|claim| claim.id == self.id)
+        let KnownCall { id, request } = self.0.get();
+        let state = request.lock();
+        state.claim.as_ref().is_some_and(|claim| claim.id == *id)
     }
 
     /// Reports the end of the call. `is_judged` is whether the outcome comes from an
     /// `outcome = …` argument.
     #[cold]
     pub(crate) fn ended(&self, end: End, nanos: u64, is_judged: bool) {
-        self.request.call_ended(self.id, end, nanos, is_judged);
+        let KnownCall { id, request } = self.0.get();
+        request.call_ended(*id, end, nanos, is_judged);
     }
 
     /// Reports that the call is polled again.
     #[inline]
     pub(crate) fn resumed(&self) {
-        if self.id.is_inferred() {
-            let is_here = with_current(|current| Arc::ptr_eq(&self.request, current));
-            apart(|| self.request.resumed(self.id, is_here == Some(true)));
+        let KnownCall { id, request } = self.0.get();
+        if id.is_inferred() {
+            let is_here = with_current(|current| Arc::ptr_eq(request, current));
+            apart(|| request.resumed(*id, is_here == Some(true)));
         }
     }
 
     /// Reports that a poll of the call has returned `Pending`.
     #[inline]
     pub(crate) fn suspended(&self) {
-        if self.id.is_inferred() {
-            self.request.suspended(self.id);
+        let KnownCall { id, request } = self.0.get();
+        if id.is_inferred() {
+            request.suspended(*id);
         }
     }
 }
