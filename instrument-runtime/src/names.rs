@@ -8,11 +8,13 @@ use metrics::{Recorder, Unit};
 ///
 /// The argument of [`Builder::names`](crate::Builder::names). There are three presets:
 ///
-/// - [`MetricNames::default`] follows Prometheus's naming guide: base units, and `_total`
+/// - [`MetricNames::default`] follows Prometheus's
+///   [naming guide](https://prometheus.io/docs/practices/naming/): base units, and `_total`
 ///   on counters only.
 /// - [`MetricNames::article`] uses the names of the article that inspired this library.
-/// - [`MetricNames::opentelemetry`] follows OpenTelemetry's semantic conventions for HTTP
-///   servers. The names are written in Prometheus's form (`_` instead of `.`, and the unit
+/// - [`MetricNames::opentelemetry`] follows OpenTelemetry's
+///   [semantic conventions](https://opentelemetry.io/docs/specs/semconv/http/http-metrics/)
+///   for HTTP servers. The names are written in Prometheus's form (`_` instead of `.`, and the unit
 ///   as a suffix).
 ///
 /// The other methods replace single metric names of a preset.

@@ -71,7 +71,8 @@ pub(crate) fn families() -> impl Iterator<Item = ProcessMetric> {
             "process_virtual_memory_max_bytes",
             "Maximum amount of virtual memory available in bytes.",
             "gauge",
-            whole(read.virtual_memory_max_bytes),
+            // 0 stands for no limit.
+            whole(read.virtual_memory_max_bytes.filter(|limit| *limit > 0)),
         ),
     ]
     .into_iter()

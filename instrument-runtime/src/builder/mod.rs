@@ -63,7 +63,9 @@ pub fn init(app_name: impl Into<String>) -> Result<Exporter, InitError> {
 ///     .buckets(&[0.01, 0.1, 1.0])
 ///     .global_label("region", "eu")
 ///     .install()?;
-/// println!("http://{}/metrics", exporter.local_addr().unwrap());
+/// if let Some(addr) = exporter.local_addr() {
+///     println!("http://{addr}/metrics");
+/// }
 /// # Ok(())
 /// # }
 /// ```
@@ -90,6 +92,32 @@ pub fn builder(app_name: impl Into<String>) -> Builder {
 ///
 /// Created by [`builder`]. The methods only store the settings.
 /// [`install`](Self::install) validates them and starts the exporter.
+///
+/// # Examples
+///
+/// A service that Prometheus discovers by file, and that stops without losing counts:
+///
+/// ```no_run
+/// # #[cfg(unix)]
+/// # async fn run() -> Result<(), instrument_runtime::InitError> {
+/// use std::time::Duration;
+///
+/// use instrument_runtime::MetricNames;
+///
+/// let exporter = instrument_runtime::builder("webapp_1")
+///     .version(env!("CARGO_PKG_VERSION"))
+///     .names(MetricNames::opentelemetry())
+///     .max_series(10_000)
+///     .listen(([0, 0, 0, 0], 9464))
+///     .file_sd("targets/")
+///     .advertise("10.0.0.7:9464")
+///     .wait_for_last_scrape(Duration::from_secs(20))
+///     .install()?;
+/// // … serve until SIGTERM
+/// exporter.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "nothing is installed before `.install()`"]
 pub struct Builder {

@@ -164,6 +164,16 @@ impl Exporter {
     ///
     /// The exporter's own scrape metrics appear only on the page it serves.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), instrument_runtime::InitError> {
+    /// let exporter = instrument_runtime::builder("report").without_listener().install()?;
+    /// print!("{}", exporter.render());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// A panic while the page is rendered reaches the caller.

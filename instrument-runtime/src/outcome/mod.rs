@@ -28,8 +28,8 @@ pub(crate) mod probe;
 /// async fn ask() -> Reply {
 ///     Reply { code: 404 }
 /// }
-/// # assert_eq!(Outcome::HttpStatus(404).label(), "client_error");
-/// # assert_eq!(Outcome::HttpStatus(302).label(), "ok");
+/// assert_eq!(Outcome::HttpStatus(404).label(), "client_error");
+/// assert_eq!(Outcome::HttpStatus(302).label(), "ok");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -40,7 +40,7 @@ pub enum Outcome {
     ClientError,
     /// The service's fault: `outcome="error"`, without a status.
     Error,
-    /// An HTTP status (RFC 9110, section 15), which becomes the label `http_status`.
+    /// An HTTP status ([RFC 9110, section 15](https://www.rfc-editor.org/rfc/rfc9110#section-15)), which becomes the label `http_status`.
     ///
     /// The outcome is `ok` for 100 to 399, `client_error` for 400 to 499 and `error` for
     /// 500 to 599. Any other number is not a status: it does not become a label, and

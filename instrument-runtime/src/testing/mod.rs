@@ -107,7 +107,21 @@
 //! A recording contains everything that goes through the [`metrics`] facade: calls of
 //! annotated functions, requests that a layer counts, and the application's own metrics
 //! ([`counter`](Recording::counter), [`gauge`](Recording::gauge),
-//! [`histogram`](Recording::histogram)).
+//! [`histogram`](Recording::histogram)):
+//!
+//! ```
+//! use instrument_runtime::testing::Recording;
+//!
+//! let recording = Recording::new();
+//! recording.run(|| {
+//!     metrics::counter!("orders_total", "region" => "eu").increment(2);
+//!     metrics::gauge!("queue_length").set(3.0);
+//!     metrics::histogram!("order_bytes").record(512.0);
+//! });
+//! assert_eq!(recording.counter("orders_total", &[("region", "eu")]), 2);
+//! assert_eq!(recording.gauge("queue_length", &[]), 3.0);
+//! assert_eq!(recording.histogram("order_bytes", &[]).count, 1);
+//! ```
 //!
 //! A recording has no global labels such as `app_name`, no limit on the number of series,
 //! and no zero-valued series for handlers that were not called.
@@ -165,13 +179,14 @@ impl Recording {
     /// # Examples
     ///
     /// ```
+    /// # fn main() -> Result<(), instrument_runtime::InitError> {
     /// use instrument_runtime::instrumented;
     /// use instrument_runtime::testing::Recording;
     ///
     /// #[instrumented(endpoint = "/jobs", method = "POST")]
     /// async fn job() {}
     ///
-    /// let recording = Recording::global().unwrap();
+    /// let recording = Recording::global()?;
     /// let before = recording.snapshot();
     /// std::thread::spawn(|| {
     ///     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -181,6 +196,8 @@ impl Recording {
     ///
     /// let added = recording.snapshot().since(&before);
     /// added.assert_requests(&[("endpoint", "/jobs"), ("outcome", "ok")], 1);
+    /// # Ok(())
+    /// # }
     /// ```
     ///
     /// # Errors
@@ -244,16 +261,18 @@ impl Recording {
     ///     tokio::spawn(send_mail()).await.unwrap();
     /// }
     ///
+    /// # fn main() -> std::io::Result<()> {
     /// let recording = Recording::new();
     /// let on_each_thread = recording.clone();
     /// let runtime = tokio::runtime::Builder::new_multi_thread()
     ///     .enable_all()
     ///     .on_thread_start(move || on_each_thread.record_thread())
-    ///     .build()
-    ///     .unwrap();
+    ///     .build()?;
     /// // `block_on` polls on the test's thread.
     /// runtime.block_on(recording.scope(sign_up()));
     /// recording.assert_requests(&[("outcome", "ok")], 1);
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn record_thread(&self) {
         // The handle is leaked, because no hook runs after a thread has used the recorder
