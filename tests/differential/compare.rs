@@ -69,7 +69,7 @@ pub fn differences(case: &Case, plain: &Observed, annotated: &Observed) -> Vec<S
         ));
     }
     if let (Some(of_plain), Some(of_annotated)) = (plain.size, annotated.size)
-        && of_annotated > of_plain + plain.arguments + LARGER
+        && of_annotated > of_plain + held(case, plain.arguments) + LARGER
         && !is_larger(case)
     {
         found.push(format!(
@@ -91,6 +91,19 @@ pub fn differences(case: &Case, plain: &Observed, annotated: &Observed) -> Vec<S
         ));
     }
     found
+}
+
+/// Returns how many bytes of its arguments the annotated future may hold beyond the plain
+/// future.
+fn held(case: &Case, arguments: u64) -> u64 {
+    // A pattern with `..` leaves a part of its argument in place. The future holds the
+    // whole argument and, beside it, what the pattern binds.
+    let leaves_a_rest = case.arguments.contains(&Argument::RestPattern);
+    if leaves_a_rest {
+        2 * arguments
+    } else {
+        arguments
+    }
 }
 
 /// Returns whether the drop order is known to differ.
