@@ -6,7 +6,7 @@ use quote::ToTokens;
 use syn::visit_mut::{self, VisitMut};
 use syn::{Block, Expr, ExprCall, ExprReturn, Ident, Item, Macro, Stmt};
 
-use crate::tokens::{is_box_pin, mentions};
+use crate::tokens::{STD_MACROS, is_box_pin, mentions};
 
 /// The parsed body of a function.
 pub(crate) struct Leaves {
@@ -184,56 +184,27 @@ impl VisitMut for WrapReturns<'_> {
     }
 }
 
-/// Macros of the standard library, `log` and `tracing`. They do not expand to a `return`.
-const WELL_KNOWN: [&str; 43] = [
-    "assert",
-    "assert_eq",
-    "assert_ne",
-    "cfg",
-    "column",
-    "concat",
-    "dbg",
+/// Macros of `log` and `tracing`. They do not expand to a `return`.
+const LOG_MACROS: [&str; 11] = [
     "debug",
-    "debug_assert",
-    "debug_assert_eq",
-    "debug_assert_ne",
     "debug_span",
-    "env",
-    "eprint",
-    "eprintln",
     "error",
     "error_span",
     "event",
-    "file",
-    "format",
-    "format_args",
-    "include_bytes",
-    "include_str",
     "info",
     "info_span",
-    "line",
     "log",
-    "matches",
-    "module_path",
-    "option_env",
-    "panic",
-    "print",
-    "println",
-    "stringify",
-    "todo",
     "trace",
     "trace_span",
-    "unimplemented",
-    "unreachable",
-    "vec",
     "warn",
-    "write",
-    "writeln",
 ];
 
 fn is_well_known(found: &Macro) -> bool {
     let last = found.path.segments.last();
-    last.is_some_and(|last| WELL_KNOWN.iter().any(|name| last.ident == name))
+    last.is_some_and(|last| {
+        let mut known = STD_MACROS.iter().chain(&LOG_MACROS);
+        known.any(|name| last.ident == name)
+    })
 }
 
 /// Whether the macro is known to diverge.

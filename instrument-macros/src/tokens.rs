@@ -17,12 +17,13 @@ pub(crate) fn mentions(tokens: TokenStream, name: &str) -> bool {
     any(tokens, &|token| is_ident(token, name))
 }
 
-/// The macros of the standard library that an expression is likely to call. They await
-/// only what their arguments await.
-const STD_MACROS: [&str; 30] = [
+/// The macros of the standard library that a function is likely to call. Their expansion
+/// adds no `return` and no `.await` to what their arguments contain.
+pub(crate) const STD_MACROS: [&str; 32] = [
     "assert",
     "assert_eq",
     "assert_ne",
+    "cfg",
     "column",
     "concat",
     "dbg",
@@ -35,6 +36,7 @@ const STD_MACROS: [&str; 30] = [
     "file",
     "format",
     "format_args",
+    "include_bytes",
     "include_str",
     "line",
     "matches",

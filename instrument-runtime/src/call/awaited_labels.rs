@@ -39,7 +39,7 @@ use std::task::{Context, Poll};
 
 use crate::call::arguments::{Arguments, Carried};
 use crate::call::site::CallSite;
-use crate::call::{Call, CountedBy, FunctionType};
+use crate::call::{Call, CountedBy, Running};
 use crate::outcome::probe::Teller;
 
 /// The labels of one call, which its body evaluates.
@@ -106,26 +106,20 @@ impl Future for Evaluated {
     }
 }
 
-/// Polls a body that evaluates the labels first. Otherwise the same as
-/// [`Running`](super::Running).
+/// Polls a body that evaluates the labels first, and is then a [`Running`].
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct RunningWithLabels<'a, F, T> {
     /// `None` once the labels are evaluated.
     labels: Option<&'a AwaitedLabels>,
-    call: &'a mut Call,
-    body: Pin<&'a mut F>,
-    teller: T,
+    running: Running<'a, F, T>,
 }
-
-// For the same reason as `Running`.
-impl<F: UnwindSafe, T: UnwindSafe> UnwindSafe for RunningWithLabels<'_, F, T> {}
 
 impl<F, T> std::fmt::Debug for RunningWithLabels<'_, F, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RunningWithLabels")
             .field("labels", &self.labels)
-            .field("call", &self.call)
-            .finish_non_exhaustive()
+            .field("running", &self.running)
+            .finish()
     }
 }
 
@@ -137,12 +131,9 @@ impl<'a, F: Future, T: Teller<F::Output> + Arguments> RunningWithLabels<'a, F, T
         body: Pin<&'a mut F>,
         teller: T,
     ) -> Self {
-        call.function = FunctionType::of::<F::Output, T>();
         Self {
             labels: Some(labels),
-            call,
-            body,
-            teller,
+            running: Running::new(call, body, teller),
         }
     }
 }
@@ -151,23 +142,23 @@ impl<F: Future, T: Teller<F::Output> + Arguments + Unpin> Future for RunningWith
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.get_mut();
-        if let Some(labels) = this.labels {
+        let Self { labels, running } = self.get_mut();
+        if let Some(evaluating) = *labels {
             let unwinding = Unwinding {
-                labels,
-                call: this.call,
-                carried: this.teller.carried(),
+                labels: evaluating,
+                call: running.call,
+                carried: running.teller.carried(),
             };
-            let output = this.body.as_mut().poll(context);
+            let output = running.body.as_mut().poll(context);
             std::mem::forget(unwinding);
-            let Some(counted) = labels.take() else {
+            let Some(counted) = evaluating.take() else {
                 // A label awaits, or has left the function with `return` or `?`.
                 return output;
             };
-            this.labels = None;
-            this.call.counted = counted;
+            *labels = None;
+            running.call.counted = counted;
         }
-        this.call.poll(this.body.as_mut(), &this.teller, context)
+        Pin::new(running).poll(context)
     }
 }
 
