@@ -148,10 +148,7 @@ where
         let route = (self.route)(request.extensions());
         let (method, path) = (request.method().as_str(), request.uri().path());
         let start = Start::new(self.framework, method, route, path);
-        let mut slot = Slot::new(start, request.extensions().get());
-        if let Some(token) = slot.token() {
-            request.extensions_mut().insert(token);
-        }
+        let mut slot = Slot::open(start, request.extensions_mut());
         ResponseFuture {
             inner: slot.call(|| self.inner.call(request)),
             slot,

@@ -176,6 +176,7 @@ where
         let route = request.match_pattern().map(Route::Owned);
         let (method, path) = (request.method().as_str(), request.path());
         let start = Start::new(Framework::ActixWeb, method, route, path);
+        // `Slot::open` takes the extensions of `http`, and these are actix-web's own.
         let mut slot = Slot::new(start, request.extensions().get());
         if let Some(token) = slot.token() {
             request.extensions_mut().insert(token);

@@ -10,7 +10,7 @@ use hyper::body::Bytes;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::page::encoding::gzip;
+use crate::page::encoding::Encodings;
 use crate::page::format::Dialect;
 use crate::page::health::{self, Health};
 use crate::page::panics::{self, Panicked};
@@ -21,17 +21,14 @@ use crate::page::{Page, rest_after};
 pub(crate) struct Rendered {
     /// Increases from page to page.
     number: u64,
-    plain: Bytes,
-    gzip: Option<Bytes>,
+    encodings: Encodings,
 }
 
 impl Rendered {
     pub(crate) fn new(number: u64, text: String, with_gzip: bool) -> Self {
-        let plain = Bytes::from(text);
         Self {
             number,
-            gzip: if with_gzip { gzip(&plain) } else { None },
-            plain,
+            encodings: Encodings::new(text, with_gzip),
         }
     }
 
@@ -39,18 +36,14 @@ impl Rendered {
         self.number
     }
 
+    pub(crate) fn encodings(&self) -> &Encodings {
+        &self.encodings
+    }
+
     /// Returns the size of both encodings together, in bytes.
     pub(crate) fn size(&self) -> usize {
-        self.plain.len() + self.gzip.as_ref().map_or(0, Bytes::len)
-    }
-
-    pub(crate) fn plain(&self) -> Bytes {
-        self.plain.clone()
-    }
-
-    /// Returns the gzip encoding, if a scraper that waited for this page accepts gzip.
-    pub(crate) fn gzip(&self) -> Option<Bytes> {
-        self.gzip.clone()
+        let Encodings { plain, gzip } = &self.encodings;
+        plain.len() + gzip.as_ref().map_or(0, Bytes::len)
     }
 }
 
@@ -235,13 +228,13 @@ mod tests {
                 .next(Dialect::default(), true)
                 .await
                 .expect("a page");
-            assert!(first.gzip().is_some());
+            assert!(first.encodings().gzip.is_some());
             let answered = Instant::now();
             let second = renders
                 .next(Dialect::default(), false)
                 .await
                 .expect("a page");
-            assert!(second.gzip().is_none(), "nobody asked for it");
+            assert!(second.encodings().gzip.is_none(), "nobody asked for it");
             answered.elapsed()
         };
         tokio::select! {

@@ -91,9 +91,8 @@ async fn scraped(
 }
 
 fn page(format: Format, accepts_gzip: bool, rendered: &Rendered) -> Response<Full<Bytes>> {
-    let gzip = if accepts_gzip { rendered.gzip() } else { None };
-    let is_gzip = gzip.is_some();
-    let mut response = Response::new(Full::new(gzip.unwrap_or_else(|| rendered.plain())));
+    let (body, is_gzip) = rendered.encodings().body(accepts_gzip);
+    let mut response = Response::new(Full::new(body));
     let headers = response.headers_mut();
     headers.insert(
         CONTENT_TYPE,

@@ -11,9 +11,35 @@ use hyper::body::Bytes;
 /// The value of the header `Vary`: the request headers that a page depends on.
 pub(crate) const VARIES_BY: &str = "accept, accept-encoding";
 
+/// A rendered page. The gzip encoding exists only if one of the requests that waited for
+/// the page accepts gzip.
+#[derive(Clone, Debug)]
+pub(crate) struct Encodings {
+    pub(crate) plain: Bytes,
+    pub(crate) gzip: Option<Bytes>,
+}
+
+impl Encodings {
+    pub(crate) fn new(page: String, with_gzip: bool) -> Self {
+        let plain = Bytes::from(page);
+        Self {
+            gzip: if with_gzip { gzip(&plain) } else { None },
+            plain,
+        }
+    }
+
+    /// Returns the body of a response, and whether it is compressed.
+    pub(crate) fn body(&self, accepts_gzip: bool) -> (Bytes, bool) {
+        match &self.gzip {
+            Some(gzip) if accepts_gzip => (gzip.clone(), true),
+            _ => (self.plain.clone(), false),
+        }
+    }
+}
+
 /// Returns the page compressed for `Content-Encoding: gzip`, or `None` if compression
 /// fails.
-pub(crate) fn gzip(page: &[u8]) -> Option<Bytes> {
+fn gzip(page: &[u8]) -> Option<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(page).ok()?;
     encoder.finish().ok().map(Bytes::from)

@@ -18,7 +18,7 @@ use hyper::body::Bytes;
 use tokio::sync::watch;
 
 use crate::diagnostics::Message;
-use crate::page::encoding::{accepts_gzip, gzip};
+use crate::page::encoding::{Encodings, accepts_gzip};
 use crate::page::format::{Dialect, Format};
 use crate::page::panics::{self, PANICKED, Panicked};
 use crate::page::{Page, rest_after};
@@ -34,20 +34,8 @@ const NO_THREAD: &str =
 pub(crate) fn set(page: Page) {
     // A process has one installation.
     let _ = PAGE.set(Pages::new(move |dialect, with_gzip| {
-        let plain = Bytes::from(page.render_in(dialect));
-        Encodings {
-            gzip: if with_gzip { gzip(&plain) } else { None },
-            plain,
-        }
+        Encodings::new(page.render_in(dialect), with_gzip)
     }));
-}
-
-/// A rendered page. The gzip encoding exists only if one of the requests that waited for
-/// the page accepts gzip.
-#[derive(Clone, Debug)]
-struct Encodings {
-    plain: Bytes,
-    gzip: Option<Bytes>,
 }
 
 /// A page in the format and the encoding that a request accepts.
@@ -94,10 +82,7 @@ pub(crate) async fn asked_for(headers: &HeaderMap) -> Result<Encoded, Unavailabl
     let accepts_gzip = accepts_gzip(headers);
     let format = Format::negotiate(headers);
     let page = pages.next(format.dialect(), accepts_gzip).await?;
-    let (body, is_gzip) = match page.gzip {
-        Some(body) if accepts_gzip => (body, true),
-        _ => (page.plain, false),
-    };
+    let (body, is_gzip) = page.body(accepts_gzip);
     Ok(Encoded {
         content_type: format.content_type(),
         body,

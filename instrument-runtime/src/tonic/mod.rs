@@ -167,10 +167,7 @@ where
             path: None,
             ..Start::new(framework, request.method().as_str(), route, path)
         };
-        let mut slot = Slot::new(start, request.extensions().get());
-        if let Some(token) = slot.token() {
-            request.extensions_mut().insert(token);
-        }
+        let mut slot = Slot::open(start, request.extensions_mut());
         ResponseFuture {
             inner: slot.call(|| self.inner.call(request)),
             slot,

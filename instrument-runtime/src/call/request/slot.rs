@@ -80,6 +80,16 @@ impl Slot {
         }
     }
 
+    /// Creates a slot for a request with these extensions, and puts a token into them
+    /// unless an outer layer has.
+    pub(crate) fn open(start: Start, extensions: &mut http::Extensions) -> Self {
+        let slot = Self::new(start, extensions.get());
+        if let Some(token) = slot.token() {
+            extensions.insert(token);
+        }
+        slot
+    }
+
     /// Returns a token to put into the request's extensions. `None` if an outer layer has
     /// already put one there.
     pub(crate) fn token(&self) -> Option<Token> {
