@@ -5,9 +5,11 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use instrument_runtime::{axum as on_axum, instrumented};
 use instrument_tests::page::Page;
+use instrument_tests::protobuf::{self, client::MetricType};
 use instrument_tests::{DEADLINE, in_ci, skipped};
 use metrics::{counter, describe_counter, gauge, histogram};
 use serde_json::{Value, json};
@@ -17,13 +19,23 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str =
     "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores";
 
+const PROTOBUF_TYPE: &str = "application/vnd.google.protobuf";
+const PROTOBUF: &str = "application/vnd.google.protobuf; \
+                        proto=io.prometheus.client.MetricFamily; encoding=delimited";
+
 #[instrumented(endpoint = "/items/{id}", method = "GET", labels(shop = "a\\b\"c\n"))]
 async fn item(is_there: bool) -> Result<(), ()> {
     is_there.then_some(()).ok_or(())
 }
 
-/// Media type and body.
+/// Media type and body of a page in a text format.
 fn get(addr: SocketAddr, accept: &[u8]) -> (String, String) {
+    let (media_type, body) = get_bytes(addr, accept);
+    (media_type, String::from_utf8(body).expect("text"))
+}
+
+/// Media type and body.
+fn get_bytes(addr: SocketAddr, accept: &[u8]) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(addr).expect("connects");
     stream
         .set_read_timeout(Some(DEADLINE))
@@ -32,14 +44,16 @@ fn get(addr: SocketAddr, accept: &[u8]) -> (String, String) {
     request.extend(accept);
     request.extend(b"\r\n\r\n");
     stream.write_all(&request).expect("sends");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    let body = answer.split_off(end.expect("a head") + 4);
+    let head = String::from_utf8(answer).expect("text");
     assert!(head.starts_with("HTTP/1.1 200"), "{accept:?}: {head}");
     let media_type = head
         .lines()
         .find_map(|line| line.strip_prefix("content-type: "));
-    (media_type.expect("a type").to_owned(), body.to_owned())
+    (media_type.expect("a type").to_owned(), body)
 }
 
 /// Returns a Python that has the client library, unless there is none.
@@ -121,8 +135,11 @@ impl Random {
 
 /// Every byte that a header may have.
 fn wild(random: &mut Random) -> Vec<u8> {
-    const PIECES: [&str; 12] = [
+    const PIECES: [&str; 15] = [
         "application/openmetrics-text",
+        PROTOBUF_TYPE,
+        ";proto=io.prometheus.client.MetricFamily",
+        ";encoding=delimited",
         "text/plain",
         "*/*",
         ";version=1.0.0",
@@ -145,10 +162,64 @@ fn wild(random: &mut Random) -> Vec<u8> {
             };
             accept.push(byte);
         } else {
-            accept.extend(PIECES[random.below(12) as usize].as_bytes());
+            accept.extend(PIECES[random.below(15) as usize].as_bytes());
         }
     }
     accept
+}
+
+/// Compares a protobuf page with the samples of the text page.
+fn protobuf_has_the_same(text: &Page, page: &[u8]) {
+    let differ_between_scrapes = &["instrument_scrape", "process_"];
+    let families = protobuf::families(page);
+    assert_eq!(
+        protobuf::samples(&families).without(differ_between_scrapes),
+        text.clone().without(differ_between_scrapes)
+    );
+    let family = |name: &str| {
+        let found = families.iter().find(|family| family.name() == name);
+        let family = found.unwrap_or_else(|| panic!("no family {name}"));
+        (family.r#type(), family.unit(), family.help())
+    };
+    for (name, kind, unit) in [
+        ("requests_total", MetricType::Counter, ""),
+        ("request_latency_seconds", MetricType::Histogram, "seconds"),
+        ("requests_in_progress", MetricType::Gauge, ""),
+        ("retries", MetricType::Counter, ""),
+        ("taken", MetricType::Gauge, ""),
+        ("target_info", MetricType::Gauge, ""),
+        ("payload_bytes", MetricType::Histogram, "bytes"),
+        ("process_cpu_seconds_total", MetricType::Counter, "seconds"),
+    ] {
+        let (of_kind, of_unit, _) = family(name);
+        assert_eq!((of_kind, of_unit), (kind, unit), "{name}");
+    }
+    assert_eq!(
+        family("uploads_total").2,
+        "Uploads \"by\" size\\ and\nkind."
+    );
+    // What the application counts says since when.
+    let of_application = families.iter().filter(|family| {
+        let is_of = |start: &&str| family.name().starts_with(start);
+        !["instrument_", "process_"].iter().any(is_of)
+    });
+    for metric in of_application.flat_map(|family| &family.metric) {
+        let started = match metric {
+            metric if metric.counter.is_some() => metric
+                .counter
+                .as_ref()
+                .and_then(|counter| counter.created_timestamp),
+            metric if metric.histogram.is_some() => metric
+                .histogram
+                .as_ref()
+                .and_then(|histogram| histogram.created_timestamp),
+            _ => continue,
+        };
+        let started = started.expect("a start").seconds as u64;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let age = now.expect("after 1970").as_secs() - started;
+        assert!(age < 600, "{metric:?} is {age} s old");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,12 +253,13 @@ async fn every_format_has_the_same_series() {
             "text/plain;version=1.0.0;escaping=allow-utf-8",
             "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
         ),
+        (PROTOBUF_TYPE, PROTOBUF),
         ("application/json", TEXT),
     ] {
-        let (answered, page) = get(addr, accept.as_bytes());
+        let (answered, page) = get_bytes(addr, accept.as_bytes());
         assert_eq!(answered, media_type, "{accept}");
-        let is_open_metrics = media_type.starts_with("application");
-        assert_eq!(page.ends_with("# EOF\n"), is_open_metrics, "{accept}");
+        let is_open_metrics = media_type == OPEN_METRICS;
+        assert_eq!(page.ends_with(b"# EOF\n"), is_open_metrics, "{accept}");
         let request = http::Request::get("/own").header("accept", accept);
         let request = request.body(axum::body::Body::empty()).expect("a request");
         let Ok(response) = app.clone().oneshot(request).await;
@@ -195,7 +267,16 @@ async fn every_format_has_the_same_series() {
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
         let body = body.expect("a body");
         assert_eq!(body.ends_with(b"# EOF\n"), is_open_metrics, "{accept}");
+        if media_type == PROTOBUF {
+            protobuf_has_the_same(&Page::parse(&get(addr, b"").1), &page);
+            protobuf_has_the_same(&Page::parse(&get(addr, b"").1), &body);
+        }
     }
+
+    let families = protobuf::families(&get_bytes(addr, PROTOBUF_TYPE.as_bytes()).1);
+    let mut renders = protobuf::metrics(&families, "instrument_scrape_duration_seconds");
+    let renders = renders.next().and_then(|metric| metric.summary.as_ref());
+    assert!(renders.expect("a summary").sample_count() > 0);
 
     // Names in the scheme `dots`.
     let (_, page) = get(addr, b"text/plain;version=1.0.0;escaping=dots");
@@ -207,8 +288,13 @@ async fn every_format_has_the_same_series() {
     let mut random = Random(0x5EED);
     for _ in 0..500 {
         let accept = wild(&mut random);
-        let (_, page) = get(addr, &accept);
-        let page = Page::parse(&page);
+        let (media_type, page) = get_bytes(addr, &accept);
+        let media_type = media_type.split("; escaping=").next().unwrap_or_default();
+        let page = if media_type == PROTOBUF {
+            protobuf::samples(&protobuf::families(&page))
+        } else {
+            Page::parse(std::str::from_utf8(&page).expect("text"))
+        };
         let series = page.series("requests_total") + page.series("requests__total");
         assert!(series > 0, "{accept:?}");
     }

@@ -4,6 +4,7 @@
 pub mod allocations;
 pub mod page;
 pub mod program;
+pub mod protobuf;
 pub mod recorded;
 
 use std::io::Write;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// The samples of a page, by name and labels.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page(BTreeMap<(String, Labels), f64>);
 
 type Labels = BTreeMap<String, String>;
@@ -41,6 +41,25 @@ impl Page {
             assert_eq!(before, None, "the sample occurs twice: {line}");
         }
         Self(samples)
+    }
+
+    /// Adds a sample.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the page has the sample already.
+    pub fn add(&mut self, name: String, labels: Labels, value: f64) {
+        let sample = (name, labels);
+        let before = self.0.insert(sample.clone(), value);
+        assert_eq!(before, None, "the sample occurs twice: {sample:?}");
+    }
+
+    /// Returns the page without the samples whose names start with one of `starts`.
+    #[must_use]
+    pub fn without(mut self, starts: &[&str]) -> Self {
+        let is_kept = |name: &str| !starts.iter().any(|start| name.starts_with(start));
+        self.0.retain(|(name, _), _| is_kept(name));
+        self
     }
 
     /// Returns the value of the only series of this name with at least these labels.

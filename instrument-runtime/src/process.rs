@@ -5,17 +5,16 @@
 //! They bypass the `metrics` facade, because its counters are integers and the CPU time
 //! has fractions of a second.
 
-use std::fmt::Write;
-
 use metrics_process::collector;
 
-use crate::recorder::text::{Head, HeadStyle};
+use crate::page::encoder::Encoder;
+use crate::recorder::point::{Head, Kind, Number, Point};
 
 /// One metric of the process, with its current value.
 pub(crate) struct ProcessMetric {
     pub(crate) name: &'static str,
     help: &'static str,
-    kind: &'static str,
+    kind: Kind,
     value: f64,
 }
 
@@ -28,49 +27,49 @@ pub(crate) fn families() -> impl Iterator<Item = ProcessMetric> {
         (
             "process_cpu_seconds_total",
             "Total user and system CPU time spent in seconds.",
-            "counter",
+            Kind::Counter,
             read.cpu_seconds_total,
         ),
         (
             "process_max_fds",
             "Maximum number of open file descriptors.",
-            "gauge",
+            Kind::Gauge,
             whole(read.max_fds),
         ),
         (
             "process_open_fds",
             "Number of open file descriptors.",
-            "gauge",
+            Kind::Gauge,
             whole(read.open_fds),
         ),
         (
             "process_resident_memory_bytes",
             "Resident memory size in bytes.",
-            "gauge",
+            Kind::Gauge,
             whole(read.resident_memory_bytes),
         ),
         (
             "process_start_time_seconds",
             "Start time of the process since unix epoch in seconds.",
-            "gauge",
+            Kind::Gauge,
             whole(read.start_time_seconds),
         ),
         (
             "process_threads",
             "Number of OS threads in the process.",
-            "gauge",
+            Kind::Gauge,
             whole(read.threads),
         ),
         (
             "process_virtual_memory_bytes",
             "Virtual memory size in bytes.",
-            "gauge",
+            Kind::Gauge,
             whole(read.virtual_memory_bytes),
         ),
         (
             "process_virtual_memory_max_bytes",
             "Maximum amount of virtual memory available in bytes.",
-            "gauge",
+            Kind::Gauge,
             // 0 stands for no limit.
             whole(read.virtual_memory_max_bytes.filter(|limit| *limit > 0)),
         ),
@@ -87,22 +86,19 @@ pub(crate) fn families() -> impl Iterator<Item = ProcessMetric> {
 }
 
 impl ProcessMetric {
-    /// Appends HELP, TYPE and the sample to `page`. `labels` is the text of the global
-    /// labels.
-    pub(crate) fn write(&self, page: &mut String, style: HeadStyle<'_>, labels: &str) {
+    /// Writes the metric. `labels` is the text of the global labels.
+    pub(crate) fn write(&self, page: &mut dyn Encoder, labels: &str) {
         let Self {
             name,
             help,
             kind,
             value,
         } = *self;
-        Head { name, help, kind }.write(page, style);
-        let (open, close) = if labels.is_empty() {
-            ("", "")
-        } else {
-            ("{", "}")
+        let value = Number::F64(value);
+        let point = match kind {
+            Kind::Counter => Point::Counter(value),
+            _ => Point::Gauge(value),
         };
-        // Writing to a string does not fail.
-        let _ = writeln!(page, "{name}{open}{labels}{close} {value}");
+        page.single(Head { name, help, kind }, labels, point);
     }
 }

@@ -6,17 +6,17 @@ mod family;
 mod gauge;
 #[path = "../../instrument-runtime/src/recorder/histogram.rs"]
 mod histogram;
+#[path = "../../instrument-runtime/src/recorder/label_text.rs"]
+mod label_text;
 #[path = "../../instrument-runtime/src/recorder/labels.rs"]
 mod labels;
 #[path = "recorder_models.rs"]
 pub(crate) mod models;
+#[path = "../../instrument-runtime/src/recorder/point.rs"]
+mod point;
 #[path = "../../instrument-runtime/src/recorder/registry.rs"]
 mod registry;
-#[path = "../../instrument-runtime/src/recorder/samples.rs"]
-mod samples;
 #[path = "../../instrument-runtime/src/recorder/shards.rs"]
 mod shards;
-#[path = "../../instrument-runtime/src/recorder/text.rs"]
-mod text;
 #[path = "../../instrument-runtime/src/recorder/threads.rs"]
 mod threads;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::gauge::Gauge;
 use super::histogram::{Buckets, LatencyHistogram};
-use super::samples::Instrument;
+use super::point::Instrument;
 use super::shards::{Allocator, Words};
 use super::threads::Thread;
 use crate::lock_free::sync::{AtomicBool, Ordering, model, spawn};

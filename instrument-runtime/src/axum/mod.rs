@@ -63,6 +63,7 @@
 //! If an extractor rejects the request, the handler does not run. The request is then
 //! counted under its route, without the handler's own labels.
 
+use axum::body::Body;
 use axum::extract::MatchedPath;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{Extensions, HeaderMap, StatusCode};
@@ -121,7 +122,7 @@ pub async fn metrics(headers: HeaderMap) -> Response {
     };
     let mut response = (
         [(CONTENT_TYPE, page.content_type), (VARY, VARIES_BY)],
-        page.body,
+        Body::new(page.body),
     )
         .into_response();
     if page.is_gzip {

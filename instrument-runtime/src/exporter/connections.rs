@@ -284,6 +284,7 @@ impl AsyncWrite for Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::page::encoding::{Encodings, Wanted};
 
     fn is_open(connections: &Connections, connection: &Rc<Connection>) -> bool {
         let all = connections.0.borrow();
@@ -385,7 +386,14 @@ mod tests {
 
     #[test]
     fn whoever_reads_the_oldest_pages_is_left() {
-        let page = |number, size| Rc::new(Rendered::new(number, "x".repeat(size), false));
+        let page = |number, size| {
+            let wanted = Wanted {
+                plain: true,
+                gzip: false,
+            };
+            let encodings = Encodings::new(wanted, |sink| sink.take(&mut vec![b'x'; size]));
+            Rc::new(Rendered::new(number, encodings))
+        };
         let connections = Connections::default();
         let reading = |page: &Rc<Rendered>| {
             let connection = connections.open(None);

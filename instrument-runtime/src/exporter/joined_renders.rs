@@ -6,17 +6,16 @@ use std::rc::Rc;
 #[cfg(test)]
 use std::time::Duration;
 
-use hyper::body::Bytes;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::page::encoding::Encodings;
+use crate::page::encoding::{Encodings, Wanted};
 use crate::page::format::Dialect;
-use crate::page::health::{self, Health};
+use crate::page::health::Health;
 use crate::page::panics::{self, Panicked};
 use crate::page::{Page, rest_after};
 
-/// One rendered page, and its gzip encoding if a scraper accepts it.
+/// One rendered page, in the encodings that its scrapers want.
 #[derive(Debug)]
 pub(crate) struct Rendered {
     /// Increases from page to page.
@@ -25,11 +24,8 @@ pub(crate) struct Rendered {
 }
 
 impl Rendered {
-    pub(crate) fn new(number: u64, text: String, with_gzip: bool) -> Self {
-        Self {
-            number,
-            encodings: Encodings::new(text, with_gzip),
-        }
+    pub(crate) fn new(number: u64, encodings: Encodings) -> Self {
+        Self { number, encodings }
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -42,8 +38,7 @@ impl Rendered {
 
     /// Returns the size of both encodings together, in bytes.
     pub(crate) fn size(&self) -> usize {
-        let Encodings { plain, gzip } = &self.encodings;
-        plain.len() + gzip.as_ref().map_or(0, Bytes::len)
+        self.encodings.size()
     }
 }
 
@@ -190,21 +185,22 @@ impl JoinedRenders {
     ) -> Rendered {
         #[cfg(test)]
         assert!(!self.panics.get(), "on purpose");
-        let text = self
-            .page
-            .render_with(dialect, health::first(), |page, style| {
+        let mut wanted = Wanted::default();
+        for one in waiting.iter().filter(|one| !one.scraper.is_closed()) {
+            wanted.add(one.accepts_gzip);
+        }
+        let encodings = Encodings::new(wanted, |sink| {
+            self.page.write(dialect, sink, |page| {
                 let mut health = self.health.borrow_mut();
                 health.count(waiting.len(), started.elapsed());
-                health.write(page, style, self.page.series());
+                health.write(page, self.page.series());
             });
-        let with_gzip = waiting
-            .iter()
-            .any(|one| one.accepts_gzip && !one.scraper.is_closed());
+        });
         #[cfg(test)]
-        if with_gzip {
+        if wanted.gzip {
             std::thread::sleep(self.compression_takes.get());
         }
-        Rendered::new(number, text, with_gzip)
+        Rendered::new(number, encodings)
     }
 }
 
@@ -228,13 +224,13 @@ mod tests {
                 .next(Dialect::default(), true)
                 .await
                 .expect("a page");
-            assert!(first.encodings().gzip.is_some());
+            assert_ne!(first.encodings().gzip.size(), 0);
             let answered = Instant::now();
             let second = renders
                 .next(Dialect::default(), false)
                 .await
                 .expect("a page");
-            assert!(second.encodings().gzip.is_none(), "nobody asked for it");
+            assert_eq!(second.encodings().gzip.size(), 0, "nobody asked for it");
             answered.elapsed()
         };
         tokio::select! {

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{Method, Request, Response, StatusCode};
@@ -13,7 +12,7 @@ use crate::discovery::departure::Scrape;
 use crate::exporter::allow_list::AllowList;
 use crate::exporter::connections::Answer;
 use crate::exporter::joined_renders::{JoinedRenders, NoPage, Rendered};
-use crate::page::encoding::{VARIES_BY, accepts_gzip};
+use crate::page::encoding::{Pieces, VARIES_BY, accepts_gzip};
 use crate::page::format::Format;
 use crate::page::panics::PANICKED;
 
@@ -26,7 +25,7 @@ pub(crate) async fn respond(
     peer: Option<IpAddr>,
     allow: &AllowList,
     renders: &JoinedRenders,
-) -> (Response<Full<Bytes>>, Answer) {
+) -> (Response<Pieces>, Answer) {
     let path = request.uri().path();
     let response = if !allow.allows(peer) {
         text(
@@ -66,7 +65,7 @@ pub(crate) async fn respond(
 async fn scraped(
     request: &Request<Incoming>,
     renders: &JoinedRenders,
-) -> (Response<Full<Bytes>>, Answer) {
+) -> (Response<Pieces>, Answer) {
     let scrape = (request.method() == Method::GET).then(Scrape::begin);
     let accepts_gzip = accepts_gzip(request.headers());
     let format = Format::negotiate(request.headers());
@@ -90,23 +89,24 @@ async fn scraped(
     (response, Answer::default())
 }
 
-fn page(format: Format, accepts_gzip: bool, rendered: &Rendered) -> Response<Full<Bytes>> {
-    let (body, is_gzip) = rendered.encodings().body(accepts_gzip);
-    let mut response = Response::new(Full::new(body));
+fn page(format: Format, accepts_gzip: bool, rendered: &Rendered) -> Response<Pieces> {
+    let body = rendered.encodings().body(accepts_gzip).clone();
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(
         CONTENT_TYPE,
         HeaderValue::from_static(format.content_type()),
     );
     headers.insert(VARY, HeaderValue::from_static(VARIES_BY));
-    if is_gzip {
+    if accepts_gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response
 }
 
-fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+fn text(status: StatusCode, body: &'static str) -> Response<Pieces> {
+    let body = vec![Bytes::from_static(body.as_bytes())];
+    let mut response = Response::new(Pieces::from(body));
     *response.status_mut() = status;
     response
         .headers_mut()

@@ -1,48 +1,205 @@
-//! The encoding of the page in a response: gzip compression.
+//! The encoding of the page in a response: in pieces, with or without gzip compression.
 
-use std::io::Write;
+use std::convert::Infallible;
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
-use hyper::body::Bytes;
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+
+use crate::page::encoder::{PIECE, Sink};
 
 /// The value of the header `Vary`: the request headers that a page depends on.
 pub(crate) const VARIES_BY: &str = "accept, accept-encoding";
 
-/// A rendered page. The gzip encoding exists only if one of the requests that waited for
-/// the page accepts gzip.
-#[derive(Clone, Debug)]
+/// Which encodings of a page to keep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) plain: bool,
+    pub(crate) gzip: bool,
+}
+
+impl Wanted {
+    /// Adds the encoding of a response to one more request.
+    pub(crate) fn add(&mut self, accepts_gzip: bool) {
+        if accepts_gzip {
+            self.gzip = true;
+        } else {
+            self.plain = true;
+        }
+    }
+}
+
+/// A rendered page, in the encodings that the requests wanted which waited for it.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Encodings {
-    pub(crate) plain: Bytes,
-    pub(crate) gzip: Option<Bytes>,
+    pub(crate) plain: Pieces,
+    pub(crate) gzip: Pieces,
 }
 
 impl Encodings {
-    pub(crate) fn new(page: String, with_gzip: bool) -> Self {
-        let plain = Bytes::from(page);
+    /// Renders a page with `write`. The page is compressed piece by piece: if all clients
+    /// accept gzip, the whole page is never in memory uncompressed.
+    pub(crate) fn new(wanted: Wanted, write: impl FnOnce(&mut dyn Sink)) -> Self {
+        let mut encoders = Encoders {
+            plain: wanted.plain.then(Vec::new),
+            gzip: wanted
+                .gzip
+                .then(|| GzEncoder::new(Collected::default(), Compression::fast())),
+        };
+        write(&mut encoders);
+        let gzip = encoders.gzip.map(|gzip| {
+            // Collecting pieces does not fail.
+            let collected = gzip.finish().unwrap_or_default();
+            collected.finish()
+        });
         Self {
-            gzip: if with_gzip { gzip(&plain) } else { None },
-            plain,
+            plain: encoders.plain.unwrap_or_default().into(),
+            gzip: gzip.unwrap_or_default(),
         }
     }
 
-    /// Returns the body of a response, and whether it is compressed.
-    pub(crate) fn body(&self, accepts_gzip: bool) -> (Bytes, bool) {
-        match &self.gzip {
-            Some(gzip) if accepts_gzip => (gzip.clone(), true),
-            _ => (self.plain.clone(), false),
+    /// Returns the body of a response.
+    pub(crate) fn body(&self, accepts_gzip: bool) -> &Pieces {
+        if accepts_gzip {
+            &self.gzip
+        } else {
+            &self.plain
+        }
+    }
+
+    /// Returns the size of both encodings together, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.plain.size() + self.gzip.size()
+    }
+}
+
+struct Encoders {
+    plain: Option<Vec<Bytes>>,
+    gzip: Option<GzEncoder<Collected>>,
+}
+
+impl Sink for Encoders {
+    fn take(&mut self, piece: &mut Vec<u8>) {
+        if piece.is_empty() {
+            return;
+        }
+        if let Some(gzip) = &mut self.gzip {
+            // Collecting pieces does not fail.
+            let _ = gzip.write_all(piece);
+        }
+        match &mut self.plain {
+            Some(plain) => plain.push(std::mem::take(piece).into()),
+            None => piece.clear(),
         }
     }
 }
 
-/// Returns the page compressed for `Content-Encoding: gzip`, or `None` if compression
-/// fails.
-fn gzip(page: &[u8]) -> Option<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(page).ok()?;
-    encoder.finish().ok().map(Bytes::from)
+/// Collects the output of the compression in pieces.
+#[derive(Debug, Default)]
+struct Collected {
+    pieces: Vec<Bytes>,
+    last: Vec<u8>,
+}
+
+impl Collected {
+    fn finish(mut self) -> Pieces {
+        // The output ends with gzip's trailer, so this piece is not empty.
+        self.pieces.push(self.last.into());
+        self.pieces.into()
+    }
+}
+
+impl Write for Collected {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.last.extend_from_slice(bytes);
+        if self.last.len() >= PIECE {
+            self.pieces.push(std::mem::take(&mut self.last).into());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A page in one encoding, as the body of a response. Responses that share the page share
+/// its memory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pieces {
+    pieces: Arc<[Bytes]>,
+    /// The number of pieces that have been sent.
+    sent: usize,
+}
+
+impl From<Vec<Bytes>> for Pieces {
+    fn from(pieces: Vec<Bytes>) -> Self {
+        Self {
+            pieces: pieces.into(),
+            sent: 0,
+        }
+    }
+}
+
+impl Pieces {
+    /// Returns the number of bytes that have not been sent.
+    pub(crate) fn size(&self) -> usize {
+        self.pieces[self.sent..].iter().map(Bytes::len).sum()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn first(&self) -> Option<&[u8]> {
+        self.pieces.first().map(|piece| &**piece)
+    }
+
+    /// Returns the next piece.
+    fn next(&mut self) -> Option<Bytes> {
+        let next = self.pieces.get(self.sent)?.clone();
+        self.sent += 1;
+        Some(next)
+    }
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.get_mut().next().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.sent == self.pieces.len()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.size() as u64)
+    }
+}
+
+#[cfg(feature = "actix-web")]
+impl actix_web::body::MessageBody for Pieces {
+    type Error = Infallible;
+
+    fn size(&self) -> actix_web::body::BodySize {
+        actix_web::body::BodySize::Sized(Self::size(self) as u64)
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Infallible>>> {
+        Poll::Ready(self.get_mut().next().map(Ok))
+    }
 }
 
 /// Returns whether the request accepts gzip, by [RFC 9110, section 12.5.3]: `*` counts

@@ -21,10 +21,20 @@ pub(crate) struct Format {
 /// differ only in their `Content-Type`, so scrapers that ask for them share a render.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dialect {
-    /// OpenMetrics in place of Prometheus's own text format.
-    pub(crate) open_metrics: bool,
+    pub(crate) syntax: Syntax,
     /// Names are written in the escaping scheme `dots`.
     pub(crate) dots: bool,
+}
+
+/// How a page is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Syntax {
+    /// Prometheus's text format.
+    #[default]
+    Prometheus,
+    OpenMetrics,
+    /// Prometheus's protobuf format.
+    Protobuf,
 }
 
 /// What Prometheus calls a scrape protocol.
@@ -38,6 +48,9 @@ pub(crate) enum Protocol {
     OpenMetrics0_0_1,
     /// `application/openmetrics-text; version=1.0.0`
     OpenMetrics1_0_0,
+    /// `application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily;
+    /// encoding=delimited`
+    Protobuf,
 }
 
 /// How names with characters outside `[a-zA-Z0-9_:]` are written.
@@ -57,30 +70,41 @@ pub(crate) enum Escaping {
 impl Protocol {
     /// All protocols. If the same media range decides about several protocols, the first
     /// protocol in this list is chosen.
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::Text0_0_4,
         Self::OpenMetrics1_0_0,
         Self::OpenMetrics0_0_1,
         Self::Text1_0_0,
+        Self::Protobuf,
     ];
 
     const fn media_type(self) -> (&'static str, &'static str) {
         match self {
             Self::Text0_0_4 | Self::Text1_0_0 => ("text", "plain"),
             Self::OpenMetrics0_0_1 | Self::OpenMetrics1_0_0 => ("application", "openmetrics-text"),
+            Self::Protobuf => ("application", "vnd.google.protobuf"),
         }
     }
 
-    const fn version(self) -> &'static str {
+    /// Returns the parameters of the media type that a media range must not contradict.
+    const fn parameters(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Text0_0_4 => "0.0.4",
-            Self::OpenMetrics0_0_1 => "0.0.1",
-            Self::Text1_0_0 | Self::OpenMetrics1_0_0 => "1.0.0",
+            Self::Text0_0_4 => &[("version", "0.0.4")],
+            Self::OpenMetrics0_0_1 => &[("version", "0.0.1")],
+            Self::Text1_0_0 | Self::OpenMetrics1_0_0 => &[("version", "1.0.0")],
+            Self::Protobuf => &[
+                ("proto", "io.prometheus.client.MetricFamily"),
+                ("encoding", "delimited"),
+            ],
         }
     }
 
-    const fn is_open_metrics(self) -> bool {
-        matches!(self, Self::OpenMetrics0_0_1 | Self::OpenMetrics1_0_0)
+    const fn syntax(self) -> Syntax {
+        match self {
+            Self::Text0_0_4 | Self::Text1_0_0 => Syntax::Prometheus,
+            Self::OpenMetrics0_0_1 | Self::OpenMetrics1_0_0 => Syntax::OpenMetrics,
+            Self::Protobuf => Syntax::Protobuf,
+        }
     }
 }
 
@@ -144,7 +168,7 @@ impl Format {
     /// Returns the part of the format that changes the text of the page.
     pub(crate) fn dialect(self) -> Dialect {
         Dialect {
-            open_metrics: self.protocol.is_open_metrics(),
+            syntax: self.protocol.syntax(),
             dots: self.escaping == Escaping::Dots,
         }
     }
@@ -152,7 +176,7 @@ impl Format {
     /// Returns the value of the header `Content-Type`.
     pub(crate) fn content_type(self) -> &'static str {
         /// The media type with the parameter `escaping`. Old scrapers do not know the
-        /// parameter, so text 0.0.4 and OpenMetrics 0.0.1 omit it for `underscores`, the
+        /// parameter, so the formats that they know omit it for `underscores`, the
         /// default.
         macro_rules! media_types {
             ($media_type:literal, $underscores:literal) => {
@@ -178,6 +202,11 @@ impl Format {
                 "application/openmetrics-text; version=1.0.0; charset=utf-8",
                 "; escaping=underscores"
             ),
+            Protocol::Protobuf => media_types!(
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; \
+                 encoding=delimited",
+                ""
+            ),
         }
     }
 }
@@ -202,7 +231,7 @@ enum Specificity {
     /// `text/plain`
     Subtype,
     /// `text/plain; version=0.0.4`
-    Version,
+    Parameters,
 }
 
 /// One media range of an `Accept` header.
@@ -210,7 +239,8 @@ enum Specificity {
 struct Range<'a> {
     main: &'a str,
     sub: &'a str,
-    version: Option<String>,
+    /// The parameters that tell formats of the same media type apart.
+    parameters: Vec<(&'static str, String)>,
     escaping: Option<Escaping>,
     /// In thousandths, as RFC 9110 allows three digits.
     weight: u16,
@@ -224,7 +254,7 @@ impl<'a> Range<'a> {
         let mut range = Self {
             main: main.trim(),
             sub: sub.trim(),
-            version: None,
+            parameters: Vec::new(),
             escaping: None,
             weight: 1000,
         };
@@ -235,10 +265,14 @@ impl<'a> Range<'a> {
             let value = unquoted(value.trim());
             match name.trim().to_ascii_lowercase().as_str() {
                 "q" => range.weight = weight(&value),
-                "version" => range.version = Some(value),
                 "escaping" => range.escaping = Escaping::parse(&value),
-                // `charset` and whatever else a scraper sends does not matter here.
-                _ => {}
+                // `charset` and other parameters that a scraper may send do not matter here.
+                name => {
+                    let of_formats = ["version", "proto", "encoding"];
+                    if let Some(name) = of_formats.into_iter().find(|known| *known == name) {
+                        range.parameters.push((name, value));
+                    }
+                }
             }
         }
         Some(range)
@@ -251,11 +285,18 @@ impl<'a> Range<'a> {
             ("*", "*") => Some(Specificity::Any),
             (of, "*") if of.eq_ignore_ascii_case(main) => Some(Specificity::Type),
             (of, exact) if of.eq_ignore_ascii_case(main) && exact.eq_ignore_ascii_case(sub) => {
-                match &self.version {
-                    None => Some(Specificity::Subtype),
-                    Some(version) if version == protocol.version() => Some(Specificity::Version),
-                    Some(_) => None,
+                let mut specificity = Specificity::Subtype;
+                for (name, value) in protocol.parameters() {
+                    let asked = self.parameters.iter().find(|(asked, _)| asked == name);
+                    match asked {
+                        None => {}
+                        Some((_, asked)) if asked.eq_ignore_ascii_case(value) => {
+                            specificity = Specificity::Parameters;
+                        }
+                        Some(_) => return None,
+                    }
                 }
+                Some(specificity)
             }
             _ => None,
         }

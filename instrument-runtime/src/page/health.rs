@@ -1,16 +1,11 @@
 //! The exporter's own metrics.
 
-use std::fmt::Write;
 use std::time::Duration;
 
-use crate::names::own::{DURATION, DURATION_COUNT, DURATION_SUM, PANICS, PUSHES, SCRAPES, SERIES};
+use crate::names::own::{DURATION, PANICS, SCRAPES, SERIES};
+use crate::page::encoder::Encoder;
 use crate::page::{panics, pushes};
-use crate::recorder::text::{Head, HeadStyle};
-
-/// Returns the name of the exporter's own metric that comes first on a sorted page.
-pub(crate) fn first() -> &'static str {
-    if pushes::is_pushing() { PUSHES } else { PANICS }
-}
+use crate::recorder::point::{Head, Kind, Number, Point, SummaryPoint};
 
 /// Statistics of the scrapes that the exporter has served.
 #[derive(Debug, Default)]
@@ -28,66 +23,56 @@ impl Health {
         self.seconds += elapsed.as_secs_f64();
     }
 
-    /// Appends all metrics of the exporter. `series` is the number of series in the three
+    /// Writes all metrics of the exporter. `series` is the number of series in the three
     /// call metrics.
-    pub(crate) fn write(&self, page: &mut String, style: HeadStyle<'_>, series: usize) {
-        let Self {
-            scrapes,
-            renders,
-            seconds,
-        } = self;
-        write_first(page, style);
+    pub(crate) fn write(&self, page: &mut dyn Encoder, series: usize) {
+        write_first(page);
         let duration = Head {
             name: DURATION,
             help: "Time to render the page, in seconds. Scrapes that wait at the same time share \
                    one render.",
-            kind: "summary",
+            kind: Kind::Summary,
         };
-        duration.write(page, style);
-        // Writing to a string does not fail.
-        let _ = write!(
-            page,
-            "{DURATION_SUM} {seconds}\n{DURATION_COUNT} {renders}\n"
-        );
+        let summary = SummaryPoint {
+            quantiles: &[],
+            sum: Number::F64(self.seconds),
+            count: self.renders,
+        };
+        page.single(duration, "", Point::Summary(summary));
         let total = Head {
             name: SCRAPES,
             help: "Total number of scrapes of this page.",
-            kind: "counter",
+            kind: Kind::Counter,
         };
-        total.write(page, style);
-        let _ = writeln!(page, "{SCRAPES} {scrapes}");
-        write_series(page, style, series);
+        page.single(total, "", Point::Counter(Number::U64(self.scrapes)));
+        write_series(page, series);
     }
 }
 
-/// Appends the exporter's metrics to a page that the exporter does not serve: all but the
+/// Writes the exporter's metrics on a page that the exporter does not serve: all but the
 /// scrape metrics.
-pub(crate) fn write_unscraped(page: &mut String, style: HeadStyle<'_>, series: usize) {
-    write_first(page, style);
-    write_series(page, style, series);
+pub(crate) fn write_unscraped(page: &mut dyn Encoder, series: usize) {
+    write_first(page);
+    write_series(page, series);
 }
 
-/// Appends the metrics that every page shows and that sort first.
-fn write_first(page: &mut String, style: HeadStyle<'_>) {
-    pushes::write(page, style);
+/// Writes the metrics that every page shows and that sort first.
+fn write_first(page: &mut dyn Encoder) {
+    pushes::write(page);
     let lost = Head {
         name: PANICS,
         help: "Total number of page renders that panicked.",
-        kind: "counter",
+        kind: Kind::Counter,
     };
-    lost.write(page, style);
-    // Writing to a string does not fail.
-    let _ = writeln!(page, "{PANICS} {}", panics::count());
+    page.single(lost, "", Point::Counter(Number::U64(panics::count())));
 }
 
-fn write_series(page: &mut String, style: HeadStyle<'_>, series: usize) {
+fn write_series(page: &mut dyn Encoder, series: usize) {
     let number = Head {
         name: SERIES,
         help: "Number of series in the three call metrics. The limit, max_series, applies to each \
                metric separately.",
-        kind: "gauge",
+        kind: Kind::Gauge,
     };
-    number.write(page, style);
-    // Writing to a string does not fail.
-    let _ = writeln!(page, "{SERIES} {series}");
+    page.single(number, "", Point::Gauge(Number::U64(series as u64)));
 }

@@ -14,11 +14,10 @@ use std::time::Duration;
 use std::time::Instant;
 
 use http::HeaderMap;
-use hyper::body::Bytes;
 use tokio::sync::watch;
 
 use crate::diagnostics::Message;
-use crate::page::encoding::{Encodings, accepts_gzip};
+use crate::page::encoding::{Encodings, Pieces, Wanted, accepts_gzip};
 use crate::page::format::{Dialect, Format};
 use crate::page::panics::{self, PANICKED, Panicked};
 use crate::page::{Page, rest_after};
@@ -33,15 +32,15 @@ const NO_THREAD: &str =
 /// Sets the page of the process's installation.
 pub(crate) fn set(page: Page) {
     // A process has one installation.
-    let _ = PAGE.set(Pages::new(move |dialect, with_gzip| {
-        Encodings::new(page.render_in(dialect), with_gzip)
+    let _ = PAGE.set(Pages::new(move |dialect, wanted| {
+        Encodings::new(wanted, |sink| page.write_unscraped(dialect, sink))
     }));
 }
 
 /// A page in the format and the encoding that a request accepts.
 pub(crate) struct Encoded {
     pub(crate) content_type: &'static str,
-    pub(crate) body: Bytes,
+    pub(crate) body: Pieces,
     pub(crate) is_gzip: bool,
 }
 
@@ -82,11 +81,10 @@ pub(crate) async fn asked_for(headers: &HeaderMap) -> Result<Encoded, Unavailabl
     let accepts_gzip = accepts_gzip(headers);
     let format = Format::negotiate(headers);
     let page = pages.next(format.dialect(), accepts_gzip).await?;
-    let (body, is_gzip) = page.body(accepts_gzip);
     Ok(Encoded {
         content_type: format.content_type(),
-        body,
-        is_gzip,
+        body: page.body(accepts_gzip).clone(),
+        is_gzip: accepts_gzip,
     })
 }
 
@@ -95,21 +93,20 @@ type Made = Option<Result<Vec<(Dialect, Encodings)>, Panicked>>;
 
 /// Renders pages for requests, on a thread that runs while requests wait.
 struct Pages {
-    make: Box<dyn Fn(Dialect, bool) -> Encodings + Send + Sync>,
+    make: Box<dyn Fn(Dialect, Wanted) -> Encodings + Send + Sync>,
     state: Mutex<State>,
 }
 
 struct State {
     /// Sends the next page. Its receivers are the requests that wait for that page.
     next: watch::Sender<Made>,
-    /// The dialects that those requests ask for, each with whether one of them accepts
-    /// gzip.
-    next_asked: Vec<(Dialect, bool)>,
+    /// The dialects that those requests ask for, each with the encodings that they want.
+    next_asked: Vec<(Dialect, Wanted)>,
     has_thread: bool,
 }
 
 impl Pages {
-    fn new(make: impl Fn(Dialect, bool) -> Encodings + Send + Sync + 'static) -> Arc<Self> {
+    fn new(make: impl Fn(Dialect, Wanted) -> Encodings + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             make: Box::new(make),
             state: Mutex::new(State {
@@ -132,9 +129,13 @@ impl Pages {
     ) -> Result<Encodings, Unavailable> {
         let mut made = {
             let mut state = self.state();
-            match state.next_asked.iter_mut().find(|(of, _)| *of == dialect) {
-                Some((_, with_gzip)) => *with_gzip |= accepts_gzip,
-                None => state.next_asked.push((dialect, accepts_gzip)),
+            let asked = state.next_asked.iter_mut().find(|(of, _)| *of == dialect);
+            if let Some((_, wanted)) = asked {
+                wanted.add(accepts_gzip);
+            } else {
+                let mut wanted = Wanted::default();
+                wanted.add(accepts_gzip);
+                state.next_asked.push((dialect, wanted));
             }
             if !state.has_thread {
                 let pages = Arc::clone(self);
@@ -175,7 +176,7 @@ impl Pages {
             };
             let started = Instant::now();
             let made = panics::caught(|| {
-                let make = |(dialect, with_gzip)| (dialect, (self.make)(dialect, with_gzip));
+                let make = |(dialect, wanted)| (dialect, (self.make)(dialect, wanted));
                 asked.into_iter().map(make).collect()
             });
             next.send_replace(Some(made));
@@ -203,11 +204,13 @@ mod tests {
 
     const DEADLINE: Duration = Duration::from_secs(30);
 
-    fn numbered(number: usize, with_gzip: bool) -> Encodings {
-        Encodings {
-            plain: Bytes::from(number.to_string()),
-            gzip: with_gzip.then(|| Bytes::from_static(b"gzip")),
-        }
+    fn numbered(number: usize, wanted: Wanted) -> Encodings {
+        Encodings::new(wanted, |sink| sink.take(&mut number.to_string().into()))
+    }
+
+    fn plain(page: &Encodings) -> &str {
+        let plain = page.plain.first().unwrap_or_default();
+        std::str::from_utf8(plain).expect("text")
     }
 
     /// Pages whose text is their number. Each render waits until the test releases it.
@@ -225,12 +228,12 @@ mod tests {
             let made = Arc::new(AtomicUsize::new(0));
             let number = Arc::clone(&made);
             let guarded = Mutex::new((begin, released));
-            let pages = Pages::new(move |_, with_gzip| {
+            let pages = Pages::new(move |_, wanted| {
                 let guarded = guarded.lock().expect("one at a time");
                 let (begin, released) = &*guarded;
                 begin.send(()).expect("the test is still running");
                 released.recv_timeout(DEADLINE).expect("is released");
-                numbered(number.fetch_add(1, Ordering::Relaxed) + 1, with_gzip)
+                numbered(number.fetch_add(1, Ordering::Relaxed) + 1, wanted)
             });
             Self {
                 pages,
@@ -273,16 +276,19 @@ mod tests {
         tokio::task::yield_now().await;
         held.release();
         let page = first.await.expect("no panic").expect("a page");
-        assert_eq!((&page.plain[..], page.gzip), (&b"1"[..], None));
+        assert_eq!((plain(&page), page.gzip.size()), ("1", 0));
         held.begun();
         held.release();
-        for one in rest {
+        for (number, one) in rest.into_iter().enumerate() {
             let page = one.await.expect("no panic").expect("a page");
-            assert_eq!(
-                page.plain, "2",
-                "not the page that was already being rendered"
-            );
-            assert!(page.gzip.is_some(), "one of the requests accepts gzip");
+            assert_ne!(page.gzip.size(), 0, "one of the requests accepts gzip");
+            if number != 3 {
+                assert_eq!(
+                    plain(&page),
+                    "2",
+                    "not the page that was already being rendered"
+                );
+            }
         }
         wait_for_end(&held.pages);
         assert_eq!(held.made.load(Ordering::Relaxed), 2);
@@ -314,7 +320,7 @@ mod tests {
         let std::task::Poll::Ready(Ok(page)) = one.as_mut().poll(&mut context) else {
             panic!("no page");
         };
-        assert_eq!((&page.plain[..], page.gzip), (&b"2"[..], None));
+        assert_eq!((plain(&page), page.gzip.size()), ("2", 0));
     }
 
     #[tokio::test]
@@ -334,14 +340,8 @@ mod tests {
         }
         assert!(panics::count() >= before + 2);
         panics.store(false, Ordering::Relaxed);
-        assert_eq!(
-            pages
-                .next(Dialect::default(), false)
-                .await
-                .expect("a page")
-                .plain,
-            "1"
-        );
+        let page = pages.next(Dialect::default(), false).await;
+        assert_eq!(plain(&page.expect("a page")), "1");
     }
 
     #[test]

@@ -1,18 +1,23 @@
-//! The page: everything that was recorded, in the text format that a scraper prefers.
+//! The page: everything that was recorded, in the format that a scraper prefers.
 //!
 //! ```text
 //! mod        renders the page from our families, the process metrics and the page of the
 //!            stock recorder
 //! stock      parses and sorts the stock recorder's page
+//! encoder    what every format implements: families, their series, pieces of a page
+//! text       Prometheus's text format and OpenMetrics
+//! protobuf   Prometheus's protobuf format
+//! wire       the wire format of protobuf messages
 //! health     the exporter's own metrics
 //! pushes     counts pushes and shows them among the exporter's own metrics
 //! panics     catches and counts panics during a render
 //! format     chooses the format from `Accept`
 //! escaping   writes names in the escaping scheme `dots`
-//! encoding   reads `Accept-Encoding`, and compresses
+//! encoding   reads `Accept-Encoding`, and compresses; the body of a response
 //! in_app     the page as a handler in the application's own router
 //! ```
 
+pub(crate) mod encoder;
 pub(crate) mod encoding;
 mod escaping;
 pub(crate) mod format;
@@ -20,6 +25,7 @@ pub(crate) mod health;
 #[cfg(any(feature = "axum", feature = "actix-web"))]
 pub(crate) mod in_app;
 pub(crate) mod panics;
+mod protobuf;
 #[cfg_attr(
     not(feature = "push"),
     allow(dead_code, reason = "the feature `push` is off")
@@ -28,18 +34,22 @@ pub(crate) mod pushes;
 mod stock;
 #[cfg(test)]
 mod tests;
+mod text;
+mod wire;
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::names::own::{self, TARGET_INFO};
-use crate::page::format::Dialect;
+use crate::page::encoder::{Encoder, Sink};
+use crate::page::format::{Dialect, Syntax};
+use crate::page::protobuf::Protobuf;
 use crate::page::stock::StockFamily;
-use crate::recorder::text::{Head, HeadStyle};
-use crate::recorder::{Families, Recorder, WriteFamily};
+use crate::page::text::{Metadata, Text};
+use crate::recorder::point::{Head, Kind, Number, Point};
+use crate::recorder::{Families, ReadFamily, Recorder};
 
 /// The minimum pause between two renders.
 const LEAST_REST: Duration = Duration::from_millis(1);
@@ -53,15 +63,6 @@ const MOST_REST: Duration = Duration::from_secs(1);
 /// during the pause share the next render.
 pub(crate) fn rest_after(took: Duration) -> Duration {
     took.clamp(LEAST_REST, MOST_REST)
-}
-
-/// Returns the names that no shortened family of a counter may have in OpenMetrics,
-/// sorted: those of all families, of the exporter's own, and of the shortened
-/// `target_info`.
-fn family_names<'a>(families: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut names: Vec<&str> = families.chain(own::ALL).chain(["target"]).collect();
-    names.sort_unstable();
-    names
 }
 
 /// Renders everything that a recorder has stored.
@@ -86,47 +87,65 @@ impl Page {
     /// Renders a page in Prometheus's text format, for the application or for a push. It
     /// has no scrape metrics.
     pub(crate) fn render(&self) -> String {
-        self.render_in(Dialect::default())
+        let mut page = Vec::new();
+        self.write_unscraped(Dialect::default(), &mut page);
+        // The text encoder copies whole strings only, so this does not fail.
+        String::from_utf8(page).unwrap_or_default()
     }
 
-    /// Returns the text of a page that one of the application's own routes serves.
-    pub(crate) fn render_in(&self, dialect: Dialect) -> String {
-        self.render_with(dialect, health::first(), |page, style| {
-            health::write_unscraped(page, style, self.series());
-        })
+    /// Writes a page that the exporter does not serve, so it has no scrape metrics.
+    pub(crate) fn write_unscraped(&self, dialect: Dialect, sink: &mut dyn Sink) {
+        self.write(dialect, sink, |page| {
+            health::write_unscraped(page, self.series());
+        });
     }
 
-    /// Returns the text of the page, with families sorted by name and series by labels.
+    /// Writes the page, with families sorted by name and series by labels.
     ///
-    /// `own` writes the exporter's own metrics. It runs last, because it times the render.
-    /// Its text is inserted where a family named `place` would sort.
-    pub(crate) fn render_with(
+    /// `own` writes the exporter's own metrics. They come last, because they time the
+    /// render.
+    pub(crate) fn write(
         &self,
         dialect: Dialect,
-        place: &str,
-        own: impl FnOnce(&mut String, HeadStyle<'_>),
-    ) -> String {
-        enum Part<'a> {
-            Ours(&'a dyn WriteFamily),
-            /// The labels of `target_info`.
-            TargetInfo(&'a str),
-            #[cfg(feature = "process")]
-            Process(crate::process::ProcessMetric),
-            Stock(StockFamily<'a>),
-        }
-        impl Part<'_> {
-            fn name(&self) -> &str {
-                match self {
-                    Self::Ours(family) => family.name(),
-                    Self::TargetInfo(_) => TARGET_INFO,
-                    #[cfg(feature = "process")]
-                    Self::Process(family) => family.name,
-                    Self::Stock(family) => family.name,
+        sink: &mut dyn Sink,
+        own: impl FnOnce(&mut dyn Encoder),
+    ) {
+        let stock = self.stock.render();
+        let parts = self.parts(&stock);
+        let mut encoder = encoder(dialect, parts.iter().map(Part::name), sink);
+        let page = &mut *encoder;
+        for part in &parts {
+            match part {
+                Part::Ours(family) => {
+                    page.family(&Head {
+                        name: family.name(),
+                        help: &family.help(),
+                        kind: family.kind(),
+                    });
+                    family.each(&mut |series| page.series(&series));
+                }
+                Part::TargetInfo(labels) => {
+                    let head = Head {
+                        name: TARGET_INFO,
+                        help: "Target metadata",
+                        kind: Kind::Info,
+                    };
+                    page.single(head, labels, Point::Gauge(Number::U64(1)));
+                }
+                #[cfg(feature = "process")]
+                Part::Process(metric) => metric.write(page, self.ours.global_labels()),
+                Part::Stock(family) => {
+                    family.with_head(|head| page.family(head));
+                    family.each(self.ours.started(), &mut |series| page.series(&series));
                 }
             }
         }
+        own(page);
+        page.finish();
+    }
 
-        let stock = self.stock.render();
+    /// Returns the families of the page, sorted. `stock` is the page of the stock recorder.
+    fn parts<'a>(&'a self, stock: &'a str) -> Vec<Part<'a>> {
         let mut parts: Vec<Part<'_>> = self.ours.all().into_iter().map(Part::Ours).collect();
         if !self.ours.target_info().is_empty() {
             parts.push(Part::TargetInfo(self.ours.target_info()));
@@ -135,55 +154,13 @@ impl Page {
         if self.shows_process {
             parts.extend(crate::process::families().map(Part::Process));
         }
-        parts.extend(stock::families(&stock).into_iter().map(Part::Stock));
-        // The text format allows a family only once, and a parser may reject a page that
+        parts.extend(stock::families(stock).into_iter().map(Part::Stock));
+        // Every format allows a family only once, and a parser may reject a page that
         // repeats a family. The sort is stable, so our family comes first among families
         // with the same name, and `dedup_by` drops the stock recorder's family.
         parts.sort_by(|one, other| one.name().cmp(other.name()));
         parts.dedup_by(|next, kept| next.name() == kept.name());
-
-        let names;
-        let style = if dialect.open_metrics {
-            names = family_names(parts.iter().map(Part::name));
-            HeadStyle::OpenMetrics(&names)
-        } else {
-            HeadStyle::Prometheus
-        };
-        let mut page = String::with_capacity(stock.len());
-        let mut at = None;
-        for part in &parts {
-            if part.name() >= place {
-                at.get_or_insert(page.len());
-            }
-            match part {
-                Part::Ours(family) => family.write(&mut page, style),
-                Part::TargetInfo(labels) => {
-                    let info = Head {
-                        name: TARGET_INFO,
-                        help: "Target metadata",
-                        kind: "info",
-                    };
-                    info.write(&mut page, style);
-                    // Writing to a string does not fail.
-                    let _ = writeln!(page, "{TARGET_INFO}{{{labels}}} 1");
-                }
-                #[cfg(feature = "process")]
-                Part::Process(family) => {
-                    family.write(&mut page, style, self.ours.global_labels());
-                }
-                Part::Stock(family) => family.write(&mut page, style),
-            }
-        }
-        let mut health = String::new();
-        own(&mut health, style);
-        page.insert_str(at.unwrap_or(page.len()), &health);
-        if dialect.dots {
-            page = escaping::dots(&page);
-        }
-        if dialect.open_metrics {
-            page.push_str("# EOF\n");
-        }
-        page
+        parts
     }
 
     /// Adds the metrics of the process to the page.
@@ -203,4 +180,50 @@ impl Page {
     pub(crate) fn series(&self) -> usize {
         self.ours.series()
     }
+}
+
+/// A family of the page.
+enum Part<'a> {
+    Ours(&'a dyn ReadFamily),
+    /// The labels of `target_info`.
+    TargetInfo(&'a str),
+    #[cfg(feature = "process")]
+    Process(crate::process::ProcessMetric),
+    Stock(StockFamily<'a>),
+}
+
+impl Part<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Ours(family) => family.name(),
+            Self::TargetInfo(_) => TARGET_INFO,
+            #[cfg(feature = "process")]
+            Self::Process(family) => family.name,
+            Self::Stock(family) => family.name,
+        }
+    }
+}
+
+/// Returns the encoder of a dialect. `families` are the names of all families that the page
+/// will have, besides those of the exporter.
+fn encoder<'a>(
+    dialect: Dialect,
+    families: impl Iterator<Item = &'a str>,
+    sink: &'a mut dyn Sink,
+) -> Box<dyn Encoder + 'a> {
+    let metadata = match dialect.syntax {
+        Syntax::Protobuf => return Box::new(Protobuf::new(dialect.dots, sink)),
+        Syntax::Prometheus => Metadata::Prometheus,
+        Syntax::OpenMetrics => Metadata::OpenMetrics(taken_names(families)),
+    };
+    Box::new(Text::new(metadata, dialect.dots, sink))
+}
+
+/// Returns the names that no shortened family of a counter may have in OpenMetrics,
+/// sorted: those of all families, of the exporter's own, and of the shortened
+/// `target_info`.
+fn taken_names<'a>(families: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = families.chain(own::ALL).chain(["target"]).collect();
+    names.sort_unstable();
+    names
 }

@@ -2,12 +2,12 @@
 //!
 //! The counts are kept in a static, because a process has one installation.
 
-use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::PushError;
 use crate::names::own::PUSHES;
-use crate::recorder::text::{Head, HeadStyle};
+use crate::page::encoder::Encoder;
+use crate::recorder::point::{Head, Kind, Number, Point, Series};
 
 static OUTCOMES: Mutex<Outcomes> = Mutex::new(Outcomes {
     pushing: false,
@@ -50,27 +50,22 @@ pub(crate) fn last_error() -> Option<PushError> {
     with(|outcomes| outcomes.last_error.clone())
 }
 
-/// Returns whether the page shows the metrics of pushes.
-pub(super) fn is_pushing() -> bool {
-    with(|outcomes| outcomes.pushing)
-}
-
-/// Appends the metrics of pushes to `page`, if pushing is configured.
-pub(super) fn write(page: &mut String, style: HeadStyle<'_>) {
-    with(|outcomes| {
-        if outcomes.pushing {
-            let head = Head {
-                name: PUSHES,
-                help: "Total number of pushes to the Pushgateway, by outcome.",
-                kind: "counter",
-            };
-            head.write(page, style);
-            let Outcomes { ok, error, .. } = outcomes;
-            // Writing to a string does not fail.
-            let _ = write!(
-                page,
-                "{PUSHES}{{outcome=\"error\"}} {error}\n{PUSHES}{{outcome=\"ok\"}} {ok}\n"
-            );
-        }
+/// Writes the metrics of pushes, if pushing is configured.
+pub(super) fn write(page: &mut dyn Encoder) {
+    let counts = with(|outcomes| outcomes.pushing.then_some([outcomes.error, outcomes.ok]));
+    let Some(counts) = counts else {
+        return;
+    };
+    page.family(&Head {
+        name: PUSHES,
+        help: "Total number of pushes to the Pushgateway, by outcome.",
+        kind: Kind::Counter,
     });
+    for (outcome, count) in ["error", "ok"].into_iter().zip(counts) {
+        page.series(&Series {
+            labels: &format!("outcome=\"{outcome}\""),
+            started: None,
+            point: Point::Counter(Number::U64(count)),
+        });
+    }
 }

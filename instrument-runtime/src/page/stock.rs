@@ -1,7 +1,10 @@
 //! Parses the page of the stock recorder, which holds the application's other metrics,
 //! into families, and sorts it so that the order is the same at every scrape.
 
-use crate::recorder::text::{self, Head, HeadStyle};
+use crate::recorder::label_text;
+use crate::recorder::point::{
+    Head, HistogramPoint, Kind, Number, Point, Series, SummaryPoint, UnixTime,
+};
 
 const COMMENT: &str = "# ";
 
@@ -11,8 +14,7 @@ pub(super) struct StockFamily<'a> {
     pub(super) name: &'a str,
     /// The HELP and TYPE lines.
     head: &'a str,
-    /// Whether this is a histogram or a summary, whose series have several lines each.
-    is_distribution: bool,
+    kind: Kind,
     samples: &'a str,
 }
 
@@ -28,7 +30,7 @@ pub(super) fn families(page: &str) -> Vec<StockFamily<'_>> {
             families.push(StockFamily {
                 name,
                 head,
-                is_distribution: is_distribution(head),
+                kind: kind(head),
                 samples: &rest[head.len()..][..end],
             });
         }
@@ -68,17 +70,36 @@ fn samples_end(text: &str) -> usize {
         .sum()
 }
 
-fn is_distribution(head: &str) -> bool {
-    head.lines()
-        .last()
-        .is_some_and(|line| line.ends_with(" histogram") || line.ends_with(" summary"))
+/// Returns the type in the last of the leading comments.
+fn kind(head: &str) -> Kind {
+    let line = head.lines().last().unwrap_or_default();
+    match line.rsplit_once(' ').map(|(_, kind)| kind) {
+        Some("counter") => Kind::Counter,
+        Some("gauge") => Kind::Gauge,
+        Some("histogram") => Kind::Histogram,
+        Some("summary") => Kind::Summary,
+        _ => Kind::Untyped,
+    }
 }
 
 impl StockFamily<'_> {
-    /// Appends the family to `page`, with its series sorted.
-    pub(super) fn write(&self, page: &mut String, style: HeadStyle<'_>) {
-        self.write_head(page, style);
-        let mut series = if self.is_distribution {
+    /// Calls `write` with the metadata. Unescapes the HELP text of the stock recorder first,
+    /// because each format escapes it differently.
+    pub(super) fn with_head(&self, write: impl FnOnce(&Head<'_>)) {
+        let mut lines = self.head.lines();
+        let help = lines.find_map(|line| line.strip_prefix("# HELP ")?.split_once(' '));
+        let help = help.map(|(_, text)| label_text::unescape(text));
+        write(&Head {
+            name: self.name,
+            help: help.as_deref().unwrap_or_default(),
+            kind: self.kind,
+        });
+    }
+
+    /// Calls `visit` with each series, sorted. `started` is the time since which the stock
+    /// recorder has counted.
+    pub(super) fn each(&self, started: UnixTime, visit: &mut dyn FnMut(Series<'_>)) {
+        let mut series = if self.is_distribution() {
             self.distributions()
         } else {
             let lines = self.samples.split_inclusive('\n');
@@ -86,33 +107,35 @@ impl StockFamily<'_> {
         };
         series.sort_unstable();
         for (_, lines) in series {
-            if self.is_distribution {
-                lines
-                    .split_inclusive('\n')
-                    .for_each(|line| push_canonical(page, line));
-            } else {
-                page.push_str(lines);
+            let mut samples = lines
+                .lines()
+                .filter_map(|line| Sample::parse(line, self.name));
+            let started = Some(started);
+            match self.kind {
+                Kind::Histogram => visit_histogram(samples, started, visit),
+                Kind::Summary => visit_summary(samples, started, visit),
+                _ => {
+                    if let Some(Sample { labels, value, .. }) = samples.next() {
+                        let point = match self.kind {
+                            Kind::Counter => Point::Counter(value),
+                            Kind::Gauge => Point::Gauge(value),
+                            _ => Point::Untyped(value),
+                        };
+                        visit(Series {
+                            labels,
+                            started,
+                            point,
+                        });
+                    }
+                }
             }
         }
     }
 
-    /// Writes the metadata lines. Unescapes the HELP text of the stock recorder first,
-    /// because each format escapes it differently.
-    fn write_head(&self, page: &mut String, style: HeadStyle<'_>) {
-        let line = |what: &str| {
-            let lines = self.head.lines();
-            let texts = lines.filter_map(move |line| line.strip_prefix("# ")?.strip_prefix(what));
-            texts
-                .filter_map(|text| Some(text.strip_prefix(' ')?.split_once(' ')?.1))
-                .next_back()
-        };
-        let help = line("HELP").map(text::unescape).unwrap_or_default();
-        let head = Head {
-            name: self.name,
-            help: &help,
-            kind: line("TYPE").unwrap_or("untyped"),
-        };
-        head.write(page, style);
+    /// Returns whether this is a histogram or a summary, whose series have several lines
+    /// each.
+    fn is_distribution(&self) -> bool {
+        matches!(self.kind, Kind::Histogram | Kind::Summary)
     }
 
     /// Returns the lines of each series of a histogram or a summary, together with the
@@ -140,36 +163,156 @@ impl StockFamily<'_> {
     }
 }
 
-/// Appends the line with its bound or quantile in canonical form.
-fn push_canonical(page: &mut String, line: &str) {
-    let bound = BOUNDS.iter().find_map(|label| {
-        let start = line.find(label)? + label.len();
-        let length = line[start..].find('"')?;
-        let bound: f64 = line[start..][..length].parse().ok()?;
-        Some((start, start + length, bound))
-    });
-    match bound {
-        Some((start, end, bound)) => {
-            page.push_str(&line[..start]);
-            page.push_str(&text::canonical(bound));
-            page.push_str(&line[end..]);
+/// One line of the page.
+#[derive(Clone, Copy, Debug)]
+struct Sample<'a> {
+    of: Of,
+    /// The labels without braces, and without `le` or `quantile`.
+    labels: &'a str,
+    /// The value of `le` or `quantile`.
+    bound: Option<f64>,
+    value: Number,
+}
+
+/// What a sample is of a histogram or a summary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    /// The value, a bucket or a quantile.
+    Value,
+    Sum,
+    Count,
+}
+
+impl Of {
+    /// `suffix` follows the name of the family.
+    ///
+    /// The stock recorder omits a suffix that the name already ends in: the count of a
+    /// histogram `discount` is `discount`, not `discount_count`. The page writes it.
+    fn new(family: &str, suffix: &str) -> Self {
+        match suffix {
+            "_sum" => Self::Sum,
+            "_count" => Self::Count,
+            "" if family.ends_with("sum") => Self::Sum,
+            "" if family.ends_with("count") => Self::Count,
+            _ => Self::Value,
         }
-        None => page.push_str(line),
     }
 }
 
-/// How a label `le` or `quantile` starts. A label value cannot contain these patterns,
-/// because the double quotes in it are escaped.
-const BOUNDS: [&str; 4] = ["{le=\"", ",le=\"", "{quantile=\"", ",quantile=\""];
+impl<'a> Sample<'a> {
+    /// Returns `None` for a line that is not a sample of the family.
+    fn parse(line: &'a str, family: &str) -> Option<Self> {
+        let (series, value) = line.rsplit_once(' ')?;
+        let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+        let labels = labels.strip_suffix('}').unwrap_or(labels);
+        let (labels, bound) = match BOUNDS.iter().find_map(|label| labels.rfind(label)) {
+            Some(at) => (&labels[..at], Some(&labels[at..])),
+            None if BOUNDS.iter().any(|label| labels.starts_with(&label[1..])) => {
+                ("", Some(labels))
+            }
+            None => (labels, None),
+        };
+        let bound = bound.and_then(|label| label.split('"').nth(1)?.parse().ok());
+        Some(Self {
+            of: Of::new(family, name.strip_prefix(family)?),
+            labels,
+            bound,
+            value: match value.parse() {
+                Ok(value) => Number::U64(value),
+                Err(_) => Number::F64(value.parse().ok()?),
+            },
+        })
+    }
+
+    fn count(&self) -> u64 {
+        match self.value {
+            Number::U64(value) => value,
+            other => other.to_f64() as u64,
+        }
+    }
+}
+
+fn visit_histogram<'a>(
+    samples: impl Iterator<Item = Sample<'a>>,
+    started: Option<UnixTime>,
+    visit: &mut dyn FnMut(Series<'_>),
+) {
+    let mut of_series = "";
+    let (mut bounds, mut counts) = (Vec::new(), Vec::new());
+    let mut sum = Number::U64(0);
+    let mut total = 0;
+    for sample in samples {
+        of_series = sample.labels;
+        match (sample.of, sample.bound) {
+            (_, Some(bound)) => {
+                bounds.push(bound);
+                // The page has cumulative counts.
+                counts.push(sample.count().wrapping_sub(total));
+                total = sample.count();
+            }
+            (Of::Sum, None) => sum = sample.value,
+            _ => {}
+        }
+    }
+    // The last bucket is `+Inf`.
+    bounds.pop();
+    visit(Series {
+        labels: of_series,
+        started,
+        point: Point::Histogram(HistogramPoint {
+            bounds: &bounds,
+            counts,
+            sum,
+        }),
+    });
+}
+
+fn visit_summary<'a>(
+    samples: impl Iterator<Item = Sample<'a>>,
+    started: Option<UnixTime>,
+    visit: &mut dyn FnMut(Series<'_>),
+) {
+    let mut of_series = "";
+    let mut quantiles = Vec::new();
+    let mut sum = Number::U64(0);
+    let mut count = 0;
+    for sample in samples {
+        of_series = sample.labels;
+        match (sample.of, sample.bound) {
+            (_, Some(quantile)) => quantiles.push((quantile, sample.value)),
+            (Of::Sum, None) => sum = sample.value,
+            (Of::Count, None) => count = sample.count(),
+            _ => {}
+        }
+    }
+    visit(Series {
+        labels: of_series,
+        started,
+        point: Point::Summary(SummaryPoint {
+            quantiles: &quantiles,
+            sum,
+            count,
+        }),
+    });
+}
+
+/// How a label `le` or `quantile` starts after another label. The stock recorder writes it
+/// last. A label value cannot contain these patterns, because the double quotes in it are
+/// escaped.
+const BOUNDS: [&str; 2] = [",le=\"", ",quantile=\""];
 
 /// Whether the line has a label `le` or `quantile`.
 fn has_bound(line: &str) -> bool {
-    BOUNDS.iter().any(|label| line.contains(label))
+    BOUNDS
+        .iter()
+        .any(|label| line.contains(label) || line.contains(&label.replace(',', "{")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::page::encoder::Encoder;
+    use crate::page::text::{Metadata, Text};
 
     const PAGE: &str = "\
 # HELP z The last.
@@ -223,10 +366,10 @@ m_count{x=\"2\"} 2
 # TYPE r_count summary
 r_count{y=\"1\",quantile=\"0.5\"} 1
 r_count_sum{y=\"1\"} 1
-r_count{y=\"1\"} 1
+r_count_count{y=\"1\"} 1
 r_count{y=\"2\",quantile=\"0.5\"} 1
 r_count_sum{y=\"2\"} 1
-r_count{y=\"2\"} 1
+r_count_count{y=\"2\"} 1
 # HELP z The last.
 # TYPE z counter
 z{a=\"1\",b=\"x # y\"} 3
@@ -235,11 +378,14 @@ z{a=\"2\"} 1
 ";
 
     fn sorted(page: &str) -> String {
-        let mut sorted = String::new();
+        let mut sorted = Vec::new();
+        let mut text = Text::new(Metadata::Prometheus, false, &mut sorted);
         for family in families(page) {
-            family.write(&mut sorted, HeadStyle::Prometheus);
+            family.with_head(|head| text.family(head));
+            family.each(UnixTime::now(), &mut |series| text.series(&series));
         }
-        sorted
+        text.finish();
+        String::from_utf8(sorted).expect("text")
     }
 
     #[test]
@@ -265,7 +411,8 @@ z{a=\"2\"} 1
             sorted("# TYPE b counter\n# TYPE a gauge\na 1\n")
                 .lines()
                 .count(),
-            3
+            2,
+            "a family without samples is left out"
         );
     }
 }

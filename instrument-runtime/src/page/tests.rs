@@ -25,7 +25,9 @@ fn recorder(max_series: usize) -> Recorder {
 impl Page {
     /// Renders the page without the exporter's own metrics.
     fn bare(&self) -> String {
-        self.render_with(Dialect::default(), "", |_, _| {})
+        let mut page = Vec::new();
+        self.write(Dialect::default(), &mut page, |_| {});
+        String::from_utf8(page).expect("text")
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use metrics::CounterFn;
 
+use crate::recorder::point::{Instrument, Kind, Number, Point};
 use crate::recorder::registry::Cell;
-use crate::recorder::samples::{Instrument, Samples};
 use crate::recorder::shards::{Shard, Words};
 use crate::recorder::threads::Thread;
 
@@ -32,7 +32,7 @@ impl Counter {
 }
 
 impl Instrument for Counter {
-    const TYPE: &'static str = "counter";
+    const KIND: Kind = Kind::Counter;
     type Layout = ();
 
     fn words((): &()) -> usize {
@@ -43,8 +43,8 @@ impl Instrument for Counter {
         Self { words }
     }
 
-    fn write(&self, samples: &mut Samples<'_>) {
-        samples.line("").u64(self.value());
+    fn point(&self) -> Point<'_> {
+        Point::Counter(Number::U64(self.value()))
     }
 }
 

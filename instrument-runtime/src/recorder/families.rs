@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::recorder::counter::Counter;
-use crate::recorder::family::{Family, WriteFamily};
+use crate::recorder::family::{Family, ReadFamily};
 use crate::recorder::gauge::Gauge;
 use crate::recorder::histogram::{Buckets, LatencyHistogram};
 use crate::recorder::labels::GlobalLabels;
+use crate::recorder::point::UnixTime;
 use crate::recorder::registry::Registry;
 use crate::recorder::shards::shard_count;
 use crate::settings::Settings;
@@ -20,6 +21,8 @@ pub(crate) struct Families {
     pub(super) in_progress: Family<Gauge>,
     /// The labels of `target_info`, as text.
     target_info: String,
+    /// The time at which the recorder was created.
+    started: UnixTime,
     #[cfg(feature = "process")]
     globals: Arc<GlobalLabels>,
 }
@@ -54,13 +57,14 @@ impl Families {
                 Registry::new((), *max_series, shards),
             ),
             target_info: GlobalLabels::new(target_info).text().to_owned(),
+            started: UnixTime::now(),
             #[cfg(feature = "process")]
             globals,
         }
     }
 
     /// Returns all three families, for the page.
-    pub(crate) fn all(&self) -> [&dyn WriteFamily; 3] {
+    pub(crate) fn all(&self) -> [&dyn ReadFamily; 3] {
         [&self.requests, &self.latency, &self.in_progress]
     }
 
@@ -79,6 +83,11 @@ impl Families {
     /// metric.
     pub(crate) fn target_info(&self) -> &str {
         &self.target_info
+    }
+
+    /// Returns the time at which the recorder was created.
+    pub(crate) fn started(&self) -> UnixTime {
+        self.started
     }
 
     /// Returns the text of the global labels, without braces.

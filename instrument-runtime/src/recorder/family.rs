@@ -1,13 +1,12 @@
-//! One metric on the page: HELP, TYPE and the samples of its series.
+//! One metric: its name, its HELP text and its series.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use metrics::{Key, SharedString};
 
 use crate::recorder::labels::{GlobalLabels, LabelSet};
+use crate::recorder::point::{Instrument, Kind, Series};
 use crate::recorder::registry::{Cell, Registry};
-use crate::recorder::samples::{Instrument, Samples};
-use crate::recorder::text::{Head, HeadStyle};
 
 /// One of the three metrics.
 #[derive(Debug)]
@@ -45,51 +44,43 @@ impl<I: Instrument> Family<I> {
 }
 
 /// The part of a [`Family`] that does not depend on its instrument, for trait objects.
-pub(crate) trait WriteFamily {
+pub(crate) trait ReadFamily {
     /// Returns the name of the metric.
     fn name(&self) -> &str;
-    /// Appends the family to `page`: HELP, TYPE and all samples.
-    fn write(&self, page: &mut String, style: HeadStyle<'_>);
+    /// Returns the HELP text.
+    fn help(&self) -> SharedString;
+    /// Returns the type of the metric.
+    fn kind(&self) -> Kind;
+    /// Calls `visit` with each series, in the order of their labels.
+    fn each(&self, visit: &mut dyn FnMut(Series<'_>));
 }
 
-impl<I: Instrument> WriteFamily for Family<I> {
+impl<I: Instrument> ReadFamily for Family<I> {
     fn name(&self) -> &str {
         &self.name
     }
 
-    /// Writes nothing if the family has no series.
-    fn write(&self, page: &mut String, style: HeadStyle<'_>) {
-        let all = self.registry.all();
-        if all.is_empty() {
-            return;
-        }
-        {
-            let help = self.help.read().unwrap_or_else(PoisonError::into_inner);
-            let head = Head {
-                name: &self.name,
-                help: &help,
-                kind: I::TYPE,
-            };
-            head.write(page, style);
-        }
+    fn help(&self) -> SharedString {
+        let help = self.help.read().unwrap_or_else(PoisonError::into_inner);
+        help.clone()
+    }
+
+    fn kind(&self) -> Kind {
+        I::KIND
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(Series<'_>)) {
         let mut labels = String::new();
-        let start = page.len();
-        for (index, series) in all.iter().enumerate() {
+        for series in self.registry.all() {
             let globals = series.labels.globals.as_deref();
             labels.clear();
             labels.push_str(globals.unwrap_or(self.globals.text()));
             join(&mut labels, &series.labels.own);
-            series
-                .instrument
-                .write(&mut Samples::new(page, &self.name, &labels));
-            if index == 0 {
-                // Reserves memory for all series at once. Otherwise the page would be
-                // reallocated as it grows, and each reallocation of several megabytes
-                // holds two copies at a time. The estimate may be too high: memory that
-                // is reserved but never written is not resident.
-                let sample = page.len() - start;
-                page.reserve_exact(all.len() * (sample + sample / 8));
-            }
+            visit(Series {
+                labels: &labels,
+                started: Some(series.started),
+                point: series.instrument.point(),
+            });
         }
     }
 }

@@ -26,8 +26,8 @@ use std::sync::PoisonError;
 use metrics::GaugeFn;
 
 use crate::lock_free::sync::{Mutex, MutexGuard, Ordering};
+use crate::recorder::point::{Instrument, Kind, Number, Point};
 use crate::recorder::registry::Cell;
-use crate::recorder::samples::{Instrument, Samples};
 use crate::recorder::shards::{Shard, Words};
 use crate::recorder::threads::Thread;
 
@@ -115,7 +115,7 @@ impl Gauge {
 }
 
 impl Instrument for Gauge {
-    const TYPE: &'static str = "gauge";
+    const KIND: Kind = Kind::Gauge;
     type Layout = ();
 
     fn words((): &()) -> usize {
@@ -129,8 +129,8 @@ impl Instrument for Gauge {
         }
     }
 
-    fn write(&self, samples: &mut Samples<'_>) {
-        samples.line("").f64(self.value());
+    fn point(&self) -> Point<'_> {
+        Point::Gauge(Number::F64(self.value()))
     }
 }
 

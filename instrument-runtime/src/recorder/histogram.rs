@@ -5,10 +5,9 @@ use std::sync::Arc;
 use metrics::HistogramFn;
 
 use crate::lock_free::sync::Ordering;
+use crate::recorder::point::{HistogramPoint, Instrument, Kind, Number, Point};
 use crate::recorder::registry::Cell;
-use crate::recorder::samples::{Instrument, Samples};
 use crate::recorder::shards::{Shard, Words};
-use crate::recorder::text;
 use crate::recorder::threads::Thread;
 
 /// The low word of the sum, in nanoseconds. The words of a series in a shard are the low
@@ -59,19 +58,19 @@ pub(super) struct Buckets {
     bounds: Box<[f64]>,
     /// The same bounds in whole nanoseconds, rounded down.
     nanos: Box<[i64]>,
-    /// The label `le` of each bucket, `+Inf` included.
-    labels: Box<[Box<str>]>,
 }
 
 impl Buckets {
     pub(super) fn new(bounds: &[f64]) -> Self {
-        let label = |bound: &f64| format!("le=\"{}\"", text::canonical(*bound)).into_boxed_str();
-        let infinite = &f64::INFINITY;
         Self {
             bounds: bounds.into(),
             nanos: bounds.iter().map(|bound| whole_nanos(*bound)).collect(),
-            labels: bounds.iter().chain([infinite]).map(label).collect(),
         }
+    }
+
+    /// Returns the number of buckets, `+Inf` included.
+    fn len(&self) -> usize {
+        self.bounds.len() + 1
     }
 
     /// Returns the index of the bucket that counts a sample. Upper bounds are inclusive.
@@ -147,7 +146,7 @@ impl LatencyHistogram {
 
     /// Returns the count of each bucket, not cumulative, and the sum in nanoseconds.
     pub(super) fn read(&self) -> (Vec<u64>, u128) {
-        let mut counts = vec![0_u64; self.buckets.labels.len()];
+        let mut counts = vec![0_u64; self.buckets.len()];
         let mut total = 0_u128;
         for shard in self.words.shards() {
             let load = |index| shard.load(index, Ordering::Relaxed);
@@ -186,11 +185,11 @@ fn sum(shard: Shard<'_>) -> u128 {
 }
 
 impl Instrument for LatencyHistogram {
-    const TYPE: &'static str = "histogram";
+    const KIND: Kind = Kind::Histogram;
     type Layout = Arc<Buckets>;
 
     fn words(buckets: &Arc<Buckets>) -> usize {
-        FIRST_BUCKET + buckets.labels.len()
+        FIRST_BUCKET + buckets.len()
     }
 
     fn new(words: Words, buckets: &Arc<Buckets>) -> Self {
@@ -200,16 +199,13 @@ impl Instrument for LatencyHistogram {
         }
     }
 
-    fn write(&self, samples: &mut Samples<'_>) {
+    fn point(&self) -> Point<'_> {
         let (counts, sum) = self.read();
-        let mut total = 0;
-        let mut lines = samples.lines_with("_bucket");
-        for (label, count) in self.buckets.labels.iter().zip(counts) {
-            total += count;
-            lines.label(label).u64(total);
-        }
-        samples.line("_sum").seconds(sum);
-        samples.line("_count").u64(total);
+        Point::Histogram(HistogramPoint {
+            bounds: &self.buckets.bounds,
+            counts,
+            sum: Number::Nanos(sum),
+        })
     }
 }
 

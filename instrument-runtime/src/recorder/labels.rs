@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use metrics::Key;
 
-use crate::recorder::text;
+use crate::recorder::label_text;
 
 /// The maximum length of a label value in bytes. A longer value is truncated, and a hash
 /// of the whole value is appended. The limit bounds the size of the page and the memory
@@ -132,7 +132,7 @@ fn write<'a>(labels: impl Iterator<Item = (&'a str, Cow<'a, str>)>) -> String {
         }
         written.push_str(name);
         written.push_str("=\"");
-        text::escape_label_value(&mut written, &value);
+        label_text::push_value(&mut written, &value);
         written.push('"');
     }
     written

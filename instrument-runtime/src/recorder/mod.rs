@@ -8,9 +8,10 @@
 //! direct     handles that call sites use instead of the `metrics` facade
 //!
 //! families   the three call metrics
-//! family     one metric: HELP, TYPE and the samples of its series
+//! family     one metric: its name, its HELP text and its series
 //! registry   the series of a metric, by label set, up to a limit
-//! labels     label sets, and their text on the page
+//! labels     label sets
+//! label_text labels as text
 //!
 //! counter    a sharded counter
 //! gauge      a sharded gauge
@@ -18,8 +19,7 @@
 //! shards     the storage of the instruments: 64-bit words, sharded by thread
 //! threads    thread numbers, which select the shard that a thread writes to
 //!
-//! samples    writes the sample lines of a series
-//! text       escapes strings, formats numbers and writes metadata lines
+//! point      the value of a series at one moment, which the page writes
 //! ```
 
 mod counter;
@@ -28,16 +28,16 @@ mod families;
 mod family;
 mod gauge;
 mod histogram;
+pub(crate) mod label_text;
 mod labels;
 mod place;
+pub(crate) mod point;
 mod registry;
-mod samples;
 mod shards;
-pub(crate) mod text;
 mod threads;
 
 pub(crate) use self::families::Families;
-pub(crate) use self::family::WriteFamily;
+pub(crate) use self::family::ReadFamily;
 pub(crate) use self::place::is_written_as;
 
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::diagnostics;
 use crate::names;
-use crate::recorder::{Families, WriteFamily};
+use crate::recorder::{Families, ReadFamily};
 
 /// The kind of a metric, as registered through the facade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

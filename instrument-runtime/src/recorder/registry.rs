@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::recorder::labels::LabelSet;
-use crate::recorder::samples::Instrument;
+use crate::recorder::point::{Instrument, UnixTime};
 use crate::recorder::shards::Allocator;
 
 /// One series. Handles update it, and the page reads it.
@@ -14,6 +14,8 @@ use crate::recorder::shards::Allocator;
 pub(super) struct Cell<I> {
     pub(super) instrument: I,
     pub(super) labels: LabelSet,
+    /// The time at which the series was created, with the value 0.
+    pub(super) started: UnixTime,
 }
 
 /// The series of one metric. A series is never removed, because call sites and the
@@ -80,6 +82,7 @@ impl<I: Instrument> Registry<I> {
         let series = Arc::new(Cell {
             instrument: I::new(state.allocator.allocate(), &self.layout),
             labels,
+            started: UnixTime::now(),
         });
         if is_full {
             state.overflow = Some(Arc::clone(&series));

@@ -1,0 +1,251 @@
+//! Prometheus's [protobuf format]: a sequence of `io.prometheus.client.MetricFamily`
+//! messages, each with its length in front.
+//!
+//! The messages are written directly, without generated types: a page would otherwise be
+//! built in memory as a tree of messages before its first byte is written.
+//!
+//! [protobuf format]: https://github.com/prometheus/client_model/blob/master/io/prometheus/client/metrics.proto
+
+use crate::page::encoder::{Encoder, PIECE, Sink, unit, without_suffix};
+use crate::page::escaping::push_name;
+use crate::page::wire::{push_double, push_message, push_string, push_uint, push_varint};
+use crate::recorder::label_text::{pairs, unescape};
+use crate::recorder::point::{
+    Head, HistogramPoint, Kind, Number, Point, Series, SummaryPoint, UnixTime,
+};
+
+/// The fields of `io.prometheus.client` messages.
+mod fields {
+    pub(super) mod metric_family {
+        pub(crate) const NAME: u64 = 1;
+        pub(crate) const HELP: u64 = 2;
+        pub(crate) const TYPE: u64 = 3;
+        pub(crate) const METRIC: u64 = 4;
+        pub(crate) const UNIT: u64 = 5;
+    }
+    pub(super) mod metric {
+        pub(crate) const LABEL: u64 = 1;
+        pub(crate) const GAUGE: u64 = 2;
+        pub(crate) const COUNTER: u64 = 3;
+        pub(crate) const SUMMARY: u64 = 4;
+        pub(crate) const UNTYPED: u64 = 5;
+        pub(crate) const HISTOGRAM: u64 = 7;
+    }
+    pub(super) mod label_pair {
+        pub(crate) const NAME: u64 = 1;
+        pub(crate) const VALUE: u64 = 2;
+    }
+    /// `Gauge`, `Counter` and `Untyped`.
+    pub(super) mod number {
+        pub(crate) const VALUE: u64 = 1;
+    }
+    pub(super) mod counter {
+        pub(crate) const CREATED_TIMESTAMP: u64 = 3;
+    }
+    pub(super) mod summary {
+        pub(crate) const SAMPLE_COUNT: u64 = 1;
+        pub(crate) const SAMPLE_SUM: u64 = 2;
+        pub(crate) const QUANTILE: u64 = 3;
+        pub(crate) const CREATED_TIMESTAMP: u64 = 4;
+    }
+    pub(super) mod quantile {
+        pub(crate) const QUANTILE: u64 = 1;
+        pub(crate) const VALUE: u64 = 2;
+    }
+    pub(super) mod histogram {
+        pub(crate) const SAMPLE_COUNT: u64 = 1;
+        pub(crate) const SAMPLE_SUM: u64 = 2;
+        pub(crate) const BUCKET: u64 = 3;
+        pub(crate) const CREATED_TIMESTAMP: u64 = 15;
+    }
+    pub(super) mod bucket {
+        pub(crate) const CUMULATIVE_COUNT: u64 = 1;
+        pub(crate) const UPPER_BOUND: u64 = 2;
+    }
+    /// `google.protobuf.Timestamp`.
+    pub(super) mod timestamp {
+        pub(crate) const SECONDS: u64 = 1;
+        pub(crate) const NANOS: u64 = 2;
+    }
+}
+
+/// Writes a page of delimited messages.
+pub(super) struct Protobuf<'a> {
+    sink: &'a mut dyn Sink,
+    /// Names are written in the escaping scheme `dots`.
+    dots: bool,
+    /// Complete families, which the sink does not have yet.
+    piece: Vec<u8>,
+    /// The start of the family that is being written, in full pieces. They wait for its
+    /// end, because the length of a message comes first.
+    family: Vec<Vec<u8>>,
+    /// The end of that family.
+    end: Vec<u8>,
+    has_series: bool,
+}
+
+impl<'a> Protobuf<'a> {
+    pub(super) fn new(dots: bool, sink: &'a mut dyn Sink) -> Self {
+        Self {
+            sink,
+            dots,
+            piece: Vec::new(),
+            family: Vec::new(),
+            end: Vec::new(),
+            has_series: false,
+        }
+    }
+
+    fn end_family(&mut self) {
+        if !std::mem::take(&mut self.has_series) {
+            self.end.clear();
+            return;
+        }
+        let length = self.family.iter().map(Vec::len).sum::<usize>() + self.end.len();
+        push_varint(&mut self.piece, length as u64);
+        if !self.family.is_empty() {
+            self.sink.take(&mut self.piece);
+            for mut piece in self.family.drain(..) {
+                self.sink.take(&mut piece);
+            }
+        }
+        self.piece.append(&mut self.end);
+        if self.piece.len() >= PIECE {
+            self.sink.take(&mut self.piece);
+        }
+    }
+}
+
+impl Encoder for Protobuf<'_> {
+    fn family(&mut self, head: &Head<'_>) {
+        use fields::metric_family as field;
+
+        self.end_family();
+        let Head { name, help, kind } = *head;
+        let mut escaped = String::new();
+        push_name(&mut escaped, name, self.dots);
+        push_string(&mut self.end, field::NAME, &escaped);
+        if !help.is_empty() {
+            push_string(&mut self.end, field::HELP, help);
+        }
+        push_uint(&mut self.end, field::TYPE, metric_type(kind));
+        if let Some(unit) = unit(without_suffix(name, kind).unwrap_or(name)) {
+            push_string(&mut self.end, field::UNIT, unit);
+        }
+    }
+
+    fn series(&mut self, series: &Series<'_>) {
+        self.has_series = true;
+        push_message(&mut self.end, fields::metric_family::METRIC, |metric| {
+            push_metric(metric, series, self.dots);
+        });
+        if self.end.len() >= PIECE {
+            self.family.push(std::mem::take(&mut self.end));
+        }
+    }
+
+    fn finish(&mut self) {
+        self.end_family();
+        self.sink.take(&mut self.piece);
+    }
+}
+
+/// Returns the value of the enumeration `MetricType`.
+fn metric_type(kind: Kind) -> u64 {
+    match kind {
+        Kind::Counter => 0,
+        Kind::Gauge | Kind::Info => 1,
+        Kind::Summary => 2,
+        Kind::Untyped => 3,
+        Kind::Histogram => 4,
+    }
+}
+
+fn push_metric(metric: &mut Vec<u8>, series: &Series<'_>, dots: bool) {
+    use fields::{counter, label_pair, metric as field, number};
+
+    for (name, value) in pairs(series.labels) {
+        push_message(metric, field::LABEL, |label| {
+            if dots {
+                let mut escaped = String::new();
+                push_name(&mut escaped, name, dots);
+                push_string(label, label_pair::NAME, &escaped);
+            } else {
+                push_string(label, label_pair::NAME, name);
+            }
+            push_string(label, label_pair::VALUE, &unescape(value));
+        });
+    }
+    let plain = |metric: &mut Vec<u8>, field, value: Number| {
+        push_message(metric, field, |message| {
+            push_double(message, number::VALUE, value.to_f64());
+        });
+    };
+    match &series.point {
+        Point::Gauge(value) => plain(metric, field::GAUGE, *value),
+        Point::Untyped(value) => plain(metric, field::UNTYPED, *value),
+        Point::Counter(value) => push_message(metric, field::COUNTER, |message| {
+            push_double(message, number::VALUE, value.to_f64());
+            push_time(message, counter::CREATED_TIMESTAMP, series.started);
+        }),
+        Point::Histogram(histogram) => push_message(metric, field::HISTOGRAM, |message| {
+            push_histogram(message, histogram, series.started);
+        }),
+        Point::Summary(summary) => push_message(metric, field::SUMMARY, |message| {
+            push_summary(message, summary, series.started);
+        }),
+    }
+}
+
+fn push_histogram(
+    message: &mut Vec<u8>,
+    histogram: &HistogramPoint<'_>,
+    started: Option<UnixTime>,
+) {
+    use fields::{bucket, histogram as field};
+
+    let total = histogram
+        .counts
+        .iter()
+        .fold(0, |sum: u64, count| sum.wrapping_add(*count));
+    push_uint(message, field::SAMPLE_COUNT, total);
+    push_double(message, field::SAMPLE_SUM, histogram.sum.to_f64());
+    let mut cumulative = 0_u64;
+    // The last count belongs to the bucket `+Inf`, which the format leaves out: it is the
+    // count of the whole histogram.
+    for (bound, count) in histogram.bounds.iter().zip(&histogram.counts) {
+        cumulative = cumulative.wrapping_add(*count);
+        push_message(message, field::BUCKET, |message| {
+            push_uint(message, bucket::CUMULATIVE_COUNT, cumulative);
+            push_double(message, bucket::UPPER_BOUND, *bound);
+        });
+    }
+    push_time(message, field::CREATED_TIMESTAMP, started);
+}
+
+fn push_summary(message: &mut Vec<u8>, summary: &SummaryPoint<'_>, started: Option<UnixTime>) {
+    use fields::{quantile, summary as field};
+
+    push_uint(message, field::SAMPLE_COUNT, summary.count);
+    push_double(message, field::SAMPLE_SUM, summary.sum.to_f64());
+    for (of, value) in summary.quantiles {
+        push_message(message, field::QUANTILE, |message| {
+            push_double(message, quantile::QUANTILE, *of);
+            push_double(message, quantile::VALUE, value.to_f64());
+        });
+    }
+    push_time(message, field::CREATED_TIMESTAMP, started);
+}
+
+fn push_time(message: &mut Vec<u8>, field: u64, time: Option<UnixTime>) {
+    if let Some(UnixTime(since_epoch)) = time {
+        push_message(message, field, |message| {
+            push_uint(message, fields::timestamp::SECONDS, since_epoch.as_secs());
+            push_uint(
+                message,
+                fields::timestamp::NANOS,
+                since_epoch.subsec_nanos().into(),
+            );
+        });
+    }
+}
