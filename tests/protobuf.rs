@@ -8,6 +8,7 @@ use crate::page::Page;
 
 /// The messages of Prometheus's `io/prometheus/client/metrics.proto`, with all fields that
 /// have a meaning without float histograms.
+#[allow(missing_docs, reason = "the names are those of the messages")]
 pub mod client {
     #[derive(Clone, PartialEq, prost::Message)]
     pub struct MetricFamily {
@@ -261,4 +262,27 @@ fn canonical(bound: f64) -> String {
     } else {
         format!("{bound:?}")
     }
+}
+
+/// Returns the index and the count of each native bucket that is listed.
+///
+/// # Panics
+///
+/// Panics if the spans and the deltas do not fit.
+#[must_use]
+pub fn native_buckets(histogram: &client::Histogram) -> Vec<(i32, u64)> {
+    let mut deltas = histogram.positive_delta.iter();
+    let mut buckets = Vec::new();
+    let (mut index, mut count) = (0, 0);
+    for (number, span) in histogram.positive_span.iter().enumerate() {
+        assert!(number == 0 || span.offset() >= 0, "{histogram:?}");
+        index += span.offset();
+        for _ in 0..span.length() {
+            count += deltas.next().expect("a delta for each bucket");
+            buckets.push((index, u64::try_from(count).expect("no negative count")));
+            index += 1;
+        }
+    }
+    assert_eq!(deltas.next(), None, "a bucket for each delta");
+    buckets
 }

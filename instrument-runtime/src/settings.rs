@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) target_info: Vec<(String, String)>,
     /// The maximum number of series of each metric, not counting the overflow series.
     pub(crate) max_series: usize,
+    /// Whether the latency histogram has native buckets beside the others.
+    pub(crate) native_histograms: bool,
 }
 
 #[cfg(test)]
@@ -44,6 +46,7 @@ impl Default for Settings {
             global_labels: Vec::new(),
             target_info: Vec::new(),
             max_series: DEFAULT_MAX_SERIES,
+            native_histograms: false,
         }
     }
 }

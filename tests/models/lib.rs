@@ -15,6 +15,7 @@
 //! models           runs each model as a test
 //! growing          models of the list and the trie
 //! recorder_models  models of thread numbers, shards, gauges and histograms
+//! diagnostics      messages that are not written
 //! lock_free        includes the runtime's `lock_free`
 //! recorder         includes the runtime's `recorder`
 //! sync             loom's types, in place of `lock_free::sync`
@@ -34,6 +35,7 @@ macro_rules! thread_local {
     )*};
 }
 
+mod diagnostics;
 #[allow(dead_code, reason = "the models use only a part of each file")]
 mod lock_free;
 #[allow(dead_code, reason = "the models use only a part of each file")]
@@ -43,5 +45,6 @@ mod growing;
 
 pub use growing::{list_of_ends, trie_of_values};
 pub use recorder::models::{
-    gauge_order, histogram_carry, histogram_carry_of_two, shared_shard, thread_leases,
+    gauge_order, histogram_carry, histogram_carry_of_two, native_after_classic,
+    native_schema_lowered, shared_shard, thread_leases,
 };

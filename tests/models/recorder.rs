@@ -12,6 +12,8 @@ mod label_text;
 mod labels;
 #[path = "recorder_models.rs"]
 pub(crate) mod models;
+#[path = "../../instrument-runtime/src/recorder/native.rs"]
+mod native;
 #[path = "../../instrument-runtime/src/recorder/point.rs"]
 mod point;
 #[path = "../../instrument-runtime/src/recorder/registry.rs"]

@@ -71,6 +71,7 @@ impl Builder {
                 global_labels,
                 target_info,
                 max_series: self.max_series,
+                native_histograms: self.native_histograms,
             }),
             last_scrape: match target {
                 // Nothing can scrape an exporter without a listener.

@@ -8,10 +8,13 @@
 
 use crate::page::encoder::{Encoder, PIECE, Sink, unit, without_suffix};
 use crate::page::escaping::push_name;
-use crate::page::wire::{push_double, push_message, push_string, push_uint, push_varint};
+use crate::page::wire::{
+    push_double, push_message, push_sint, push_string, push_uint, push_varint,
+};
 use crate::recorder::label_text::{pairs, unescape};
+use crate::recorder::native::ZERO_THRESHOLD;
 use crate::recorder::point::{
-    Head, HistogramPoint, Kind, Number, Point, Series, SummaryPoint, UnixTime,
+    Head, HistogramPoint, Kind, NativePoint, Number, Point, Series, SummaryPoint, UnixTime,
 };
 
 /// The fields of `io.prometheus.client` messages.
@@ -56,7 +59,16 @@ mod fields {
         pub(crate) const SAMPLE_COUNT: u64 = 1;
         pub(crate) const SAMPLE_SUM: u64 = 2;
         pub(crate) const BUCKET: u64 = 3;
+        pub(crate) const SCHEMA: u64 = 5;
+        pub(crate) const ZERO_THRESHOLD: u64 = 6;
+        pub(crate) const ZERO_COUNT: u64 = 7;
+        pub(crate) const POSITIVE_SPAN: u64 = 12;
+        pub(crate) const POSITIVE_DELTA: u64 = 13;
         pub(crate) const CREATED_TIMESTAMP: u64 = 15;
+    }
+    pub(super) mod bucket_span {
+        pub(crate) const OFFSET: u64 = 1;
+        pub(crate) const LENGTH: u64 = 2;
     }
     pub(super) mod bucket {
         pub(crate) const CUMULATIVE_COUNT: u64 = 1;
@@ -204,11 +216,7 @@ fn push_histogram(
 ) {
     use fields::{bucket, histogram as field};
 
-    let total = histogram
-        .counts
-        .iter()
-        .fold(0, |sum: u64, count| sum.wrapping_add(*count));
-    push_uint(message, field::SAMPLE_COUNT, total);
+    push_uint(message, field::SAMPLE_COUNT, histogram.total());
     push_double(message, field::SAMPLE_SUM, histogram.sum.to_f64());
     let mut cumulative = 0_u64;
     // The last count belongs to the bucket `+Inf`, which the format leaves out: it is the
@@ -220,7 +228,70 @@ fn push_histogram(
             push_double(message, bucket::UPPER_BOUND, *bound);
         });
     }
+    if let Some(native) = &histogram.native {
+        push_native(message, native);
+    }
     push_time(message, field::CREATED_TIMESTAMP, started);
+}
+
+/// Appends the native buckets to a histogram.
+fn push_native(message: &mut Vec<u8>, native: &NativePoint) {
+    use fields::{bucket_span, histogram as field};
+
+    push_sint(message, field::SCHEMA, native.schema.into());
+    push_double(message, field::ZERO_THRESHOLD, ZERO_THRESHOLD);
+    push_uint(message, field::ZERO_COUNT, native.zero_count);
+    let (spans, deltas) = spans(&native.buckets);
+    for Span { offset, length } in spans {
+        push_message(message, field::POSITIVE_SPAN, |message| {
+            push_sint(message, bucket_span::OFFSET, offset);
+            push_uint(message, bucket_span::LENGTH, length);
+        });
+    }
+    for delta in deltas {
+        push_sint(message, field::POSITIVE_DELTA, delta);
+    }
+}
+
+/// A run of consecutive buckets.
+struct Span {
+    /// The index of the first bucket of the first span. For other spans, the number of
+    /// buckets between the previous span and this one.
+    offset: i64,
+    length: u64,
+}
+
+/// Arranges buckets in spans. Returns the difference of each count from the previous one,
+/// too.
+fn spans(buckets: &[(i32, u64)]) -> (Vec<Span>, Vec<i64>) {
+    /// Up to this many empty buckets are shorter inside a span than between two spans.
+    const SHORT_GAP: i64 = 2;
+    let mut spans: Vec<Span> = Vec::new();
+    let mut deltas = Vec::with_capacity(buckets.len());
+    let (mut next, mut before) = (0, 0_u64);
+    for (index, count) in buckets {
+        let gap = i64::from(*index) - next;
+        match spans.last_mut() {
+            Some(span) if gap <= SHORT_GAP => {
+                for _ in 0..gap {
+                    deltas.push(
+                        0_u64
+                            .wrapping_sub(std::mem::take(&mut before))
+                            .cast_signed(),
+                    );
+                }
+                span.length += gap.cast_unsigned() + 1;
+            }
+            _ => spans.push(Span {
+                offset: gap,
+                length: 1,
+            }),
+        }
+        deltas.push(count.wrapping_sub(before).cast_signed());
+        before = *count;
+        next = i64::from(*index) + 1;
+    }
+    (spans, deltas)
 }
 
 fn push_summary(message: &mut Vec<u8>, summary: &SummaryPoint<'_>, started: Option<UnixTime>) {

@@ -263,6 +263,7 @@ fn visit_histogram<'a>(
             bounds: &bounds,
             counts,
             sum,
+            native: None,
         }),
     });
 }

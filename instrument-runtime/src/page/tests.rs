@@ -19,6 +19,7 @@ fn recorder(max_series: usize) -> Recorder {
         global_labels: vec![label("app_name", "shop"), label("region", "eu")],
         target_info: Vec::new(),
         max_series,
+        native_histograms: false,
     }))
 }
 
@@ -87,6 +88,7 @@ fn without_labels_there_are_no_braces() {
         global_labels: Vec::new(),
         target_info: Vec::new(),
         max_series: 1,
+        native_histograms: false,
     }));
     metrics::with_local_recorder(&recorder, || {
         counter!("requests_total").increment(1);
@@ -347,6 +349,7 @@ fn samples_of_a_histogram_do_not_meet_a_metric_of_ours() {
         global_labels: Vec::new(),
         target_info: Vec::new(),
         max_series: 10,
+        native_histograms: false,
     }));
     metrics::with_local_recorder(&recorder, || {
         counter!("shop_count").increment(1);

@@ -29,6 +29,13 @@ pub(super) fn push_uint(message: &mut Vec<u8>, field: u64, value: u64) {
     push_varint(message, value);
 }
 
+/// Appends a field of type `sint32` or `sint64`. The zigzag encoding keeps small negative
+/// numbers short.
+pub(super) fn push_sint(message: &mut Vec<u8>, field: u64, value: i64) {
+    push_tag(message, field, WireType::Varint);
+    push_varint(message, (value << 1 ^ value >> 63).cast_unsigned());
+}
+
 /// Appends a field of type `double`.
 pub(super) fn push_double(message: &mut Vec<u8>, field: u64, value: f64) {
     push_tag(message, field, WireType::Fixed64);
@@ -81,6 +88,11 @@ mod tests {
             pushed(|to| push_message(to, 3, |to| push_uint(to, 1, 150))),
             [0x1a, 0x03, 0x08, 0x96, 0x01]
         );
+        for (value, encoded) in [(0, 0_u8), (-1, 1), (1, 2), (-2, 3), (63, 126)] {
+            assert_eq!(pushed(|to| push_sint(to, 1, value)), [0x08, encoded]);
+        }
+        let least = pushed(|to| push_sint(to, 1, i64::MIN));
+        assert_eq!(least, pushed(|to| push_uint(to, 1, u64::MAX)));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::recorder::family::{Family, ReadFamily};
 use crate::recorder::gauge::Gauge;
 use crate::recorder::histogram::{Buckets, LatencyHistogram};
 use crate::recorder::labels::GlobalLabels;
+use crate::recorder::native::Grid;
 use crate::recorder::point::UnixTime;
 use crate::recorder::registry::Registry;
 use crate::recorder::shards::shard_count;
@@ -36,10 +37,14 @@ impl Families {
             global_labels,
             target_info,
             max_series,
+            native_histograms,
         } = settings;
         let shards = shard_count();
         let globals = Arc::new(GlobalLabels::new(global_labels));
-        let buckets = Arc::new(Buckets::new(buckets));
+        let buckets = Arc::new(Buckets::new(
+            buckets,
+            native_histograms.then(|| Grid::new(shards)),
+        ));
         Self {
             requests: Family::new(
                 &names.requests_total,

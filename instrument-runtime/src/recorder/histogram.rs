@@ -5,6 +5,7 @@ use std::sync::Arc;
 use metrics::HistogramFn;
 
 use crate::lock_free::sync::Ordering;
+use crate::recorder::native::{Grid, NativeBuckets};
 use crate::recorder::point::{HistogramPoint, Instrument, Kind, Number, Point};
 use crate::recorder::registry::Cell;
 use crate::recorder::shards::{Shard, Words};
@@ -48,6 +49,7 @@ const NANOS_PER_SECOND: f64 = 1e9;
 pub(super) struct LatencyHistogram {
     words: Words,
     buckets: Arc<Buckets>,
+    native: Option<NativeBuckets>,
 }
 
 /// The bounds of the buckets, which all series of the metric share.
@@ -58,13 +60,16 @@ pub(super) struct Buckets {
     bounds: Box<[f64]>,
     /// The same bounds in whole nanoseconds, rounded down.
     nanos: Box<[i64]>,
+    /// For native buckets, if the series have them.
+    grid: Option<Grid>,
 }
 
 impl Buckets {
-    pub(super) fn new(bounds: &[f64]) -> Self {
+    pub(super) fn new(bounds: &[f64], grid: Option<Grid>) -> Self {
         Self {
             bounds: bounds.into(),
             nanos: bounds.iter().map(|bound| whole_nanos(*bound)).collect(),
+            grid,
         }
     }
 
@@ -106,6 +111,9 @@ impl LatencyHistogram {
     pub(super) fn record_nanos(&self, thread: Thread, nanos: u64) {
         // Saturates at 292 years. Bounds in nanoseconds saturate there, too.
         let signed = i64::try_from(nanos).unwrap_or(i64::MAX);
+        if let Some((native, grid)) = self.native() {
+            native.record_nanos(grid, thread, nanos);
+        }
         let bounds = &self.buckets.nanos;
         let bucket = bounds
             .iter()
@@ -113,8 +121,13 @@ impl LatencyHistogram {
             .unwrap_or(bounds.len());
         self.words.write(thread, move |shard| {
             add_to_sum(shard, nanos);
-            shard.add(FIRST_BUCKET + bucket, 1, Ordering::Relaxed);
+            shard.add(FIRST_BUCKET + bucket, 1, Ordering::Release);
         });
+    }
+
+    #[inline(always)]
+    fn native(&self) -> Option<(&NativeBuckets, &Grid)> {
+        self.native.as_ref().zip(self.buckets.grid.as_ref())
     }
 
     /// Records the same duration `times` times.
@@ -127,9 +140,14 @@ impl LatencyHistogram {
         } else {
             0
         };
+        let thread = Thread::current();
+        if let Some((native, grid)) = self.native() {
+            let finite = seconds.is_finite().then_some(nanos);
+            native.record(grid, thread, finite, times);
+        }
         let nanos = u128::from(nanos) * u128::from(times);
         let bucket = self.buckets.index(seconds);
-        self.words.write(Thread::current(), move |shard| {
+        self.words.write(thread, move |shard| {
             // Multiples of 2^64 ns change the high word only.
             let wraps = (nanos >> 64) as u64;
             if wraps != 0 {
@@ -140,16 +158,19 @@ impl LatencyHistogram {
             let rest = nanos as u64;
             add_to_sum(shard, rest / 2);
             add_to_sum(shard, rest - rest / 2);
-            shard.add(FIRST_BUCKET + bucket, times, Ordering::Relaxed);
+            shard.add(FIRST_BUCKET + bucket, times, Ordering::Release);
         });
     }
 
     /// Returns the count of each bucket, not cumulative, and the sum in nanoseconds.
+    ///
+    /// A call adds to its native bucket before it adds to its classic bucket. So native
+    /// buckets that are read after this have every sample that is counted here.
     pub(super) fn read(&self) -> (Vec<u64>, u128) {
         let mut counts = vec![0_u64; self.buckets.len()];
         let mut total = 0_u128;
         for shard in self.words.shards() {
-            let load = |index| shard.load(index, Ordering::Relaxed);
+            let load = |index| shard.load(index, Ordering::Acquire);
             for (index, count) in counts.iter_mut().enumerate() {
                 *count = count.wrapping_add(load(FIRST_BUCKET + index));
             }
@@ -196,6 +217,7 @@ impl Instrument for LatencyHistogram {
         Self {
             words,
             buckets: Arc::clone(buckets),
+            native: buckets.grid.as_ref().map(|_| NativeBuckets::new()),
         }
     }
 
@@ -205,6 +227,7 @@ impl Instrument for LatencyHistogram {
             bounds: &self.buckets.bounds,
             counts,
             sum: Number::Nanos(sum),
+            native: self.native.as_ref().map(NativeBuckets::read),
         })
     }
 }
@@ -232,7 +255,8 @@ mod tests {
     use crate::recorder::shards::tests::SHARDS;
 
     fn histogram(bounds: &[f64]) -> Arc<Cell<LatencyHistogram>> {
-        let registry = Registry::<LatencyHistogram>::new(Arc::new(Buckets::new(bounds)), 1, SHARDS);
+        let registry =
+            Registry::<LatencyHistogram>::new(Arc::new(Buckets::new(bounds, None)), 1, SHARDS);
         registry.series(LabelSet::default())
     }
 

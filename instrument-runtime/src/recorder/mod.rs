@@ -16,6 +16,7 @@
 //! counter    a sharded counter
 //! gauge      a sharded gauge
 //! histogram  a sharded histogram of durations
+//! native     the exponential buckets of native histograms
 //! shards     the storage of the instruments: 64-bit words, sharded by thread
 //! threads    thread numbers, which select the shard that a thread writes to
 //!
@@ -30,6 +31,7 @@ mod gauge;
 mod histogram;
 pub(crate) mod label_text;
 mod labels;
+pub(crate) mod native;
 mod place;
 pub(crate) mod point;
 mod registry;

@@ -67,6 +67,37 @@ pub(crate) struct HistogramPoint<'a> {
     /// The count of each bucket, not cumulative. `+Inf` comes last.
     pub(crate) counts: Vec<u64>,
     pub(crate) sum: Number,
+    pub(crate) native: Option<NativePoint>,
+}
+
+impl HistogramPoint<'_> {
+    /// Returns the number of samples.
+    pub(crate) fn total(&self) -> u64 {
+        match &self.native {
+            // The native buckets are read later, so they have every sample of the others.
+            Some(native) => native.total(),
+            None => self
+                .counts
+                .iter()
+                .fold(0, |sum, count| sum.wrapping_add(*count)),
+        }
+    }
+}
+
+/// The buckets of a native histogram.
+#[derive(Debug, PartialEq)]
+pub(crate) struct NativePoint {
+    pub(crate) schema: i32,
+    pub(crate) zero_count: u64,
+    /// The index and the count of each bucket that is not empty, sorted.
+    pub(crate) buckets: Vec<(i32, u64)>,
+}
+
+impl NativePoint {
+    fn total(&self) -> u64 {
+        let counts = self.buckets.iter().map(|(_, count)| *count);
+        counts.fold(self.zero_count, u64::wrapping_add)
+    }
 }
 
 #[derive(Debug)]
