@@ -60,6 +60,13 @@ pub(crate) const CANDIDATES: &[Candidate] = &[
         start: || ours(drives(|n| ours_dynamic_labels(n, tenant(n)))),
     },
     Candidate {
+        name: "ours, native histograms",
+        start: || {
+            let builder = instrument_runtime::builder("bench").native_histograms();
+            ours_with(builder, drives(ours_no_labels))
+        },
+    },
+    Candidate {
         name: "metrics cached, std clock",
         start: || stock(drives(cached_std)),
     },
@@ -145,9 +152,14 @@ fn running<F: Future>(call: impl Fn(u64) -> F + Sync + 'static) -> Result<Runnin
 }
 
 fn ours(batch: Box<dyn Fn(u64) + Sync>) -> Result<Running> {
-    let exporter = instrument_runtime::builder("bench")
-        .without_listener()
-        .install()?;
+    ours_with(instrument_runtime::builder("bench"), batch)
+}
+
+fn ours_with(
+    builder: instrument_runtime::Builder,
+    batch: Box<dyn Fn(u64) + Sync>,
+) -> Result<Running> {
+    let exporter = builder.without_listener().install()?;
     Ok(Running {
         batch,
         page: Box::new(move || exporter.render()),

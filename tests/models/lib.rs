@@ -45,6 +45,5 @@ mod growing;
 
 pub use growing::{list_of_ends, trie_of_values};
 pub use recorder::models::{
-    gauge_order, histogram_carry, histogram_carry_of_two, native_after_classic,
-    native_schema_lowered, shared_shard, thread_leases,
+    gauge_order, histogram_carry, histogram_carry_of_two, shared_shard, thread_leases,
 };

@@ -17,6 +17,4 @@ models! {
     gauge_order
     histogram_carry
     histogram_carry_of_two
-    native_after_classic
-    native_schema_lowered
 }

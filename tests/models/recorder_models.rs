@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::gauge::Gauge;
 use super::histogram::{Buckets, LatencyHistogram};
-use super::native::{Grid, NativeBuckets};
-use super::point::{Instrument, Point};
+use super::point::Instrument;
 use super::shards::{Allocator, Words};
 use super::threads::Thread;
 use crate::lock_free::sync::{AtomicBool, Ordering, model, spawn};
@@ -135,7 +134,7 @@ const QUARTER: u64 = 1 << 62;
 /// and whose shard the next thread takes over. Models may add less than 2^64 ns while a
 /// reader reads.
 fn histogram(shards: usize) -> Arc<LatencyHistogram> {
-    let buckets = Arc::new(Buckets::new(&[1.0], None));
+    let buckets = Arc::new(Buckets::new(&[1.0]));
     let words = words(LatencyHistogram::words(&buckets), shards);
     let histogram = Arc::new(LatencyHistogram::new(words, &buckets));
     record(&histogram, 3).join().expect("no panic");
@@ -185,56 +184,5 @@ pub fn histogram_carry_of_two() {
             thread.join().expect("no panic");
         }
         assert_eq!(histogram.read(), (vec![0, 5], 5 << 62));
-    });
-}
-
-/// A reader that sees a sample in its classic bucket sees it in its native bucket, too, if
-/// it reads the native buckets afterwards.
-pub fn native_after_classic() {
-    model(3, || {
-        let buckets = Arc::new(Buckets::new(&[1.0], Some(Grid::new(ONE_OWN))));
-        let words = words(LatencyHistogram::words(&buckets), ONE_OWN);
-        let histogram = Arc::new(LatencyHistogram::new(words, &buckets));
-        let recording = Arc::clone(&histogram);
-        let thread = spawn(move || {
-            for _ in 0..2 {
-                recording.record_nanos(Thread::current(), 1_000_000);
-            }
-        });
-        let Point::Histogram(point) = histogram.point() else {
-            panic!("not a histogram");
-        };
-        let classic: u64 = point.counts.iter().sum();
-        assert!(point.total() >= classic, "{point:?}");
-        assert!(point.total() <= 2, "{point:?}");
-        thread.join().expect("no panic");
-    });
-}
-
-/// A reader attributes no sample to a wrong bucket while another thread lowers the schema.
-pub fn native_schema_lowered() {
-    /// In adjacent buckets of schema 3, which are one bucket of schema 2.
-    const NANOS: [u64; 2] = [900_000_000, 1_000_000_000];
-    model(3, || {
-        let grid = Arc::new(Grid::new(ONE_OWN));
-        let native = Arc::new(NativeBuckets::with_at_most(1));
-        let recording = (Arc::clone(&grid), Arc::clone(&native));
-        let first = Arc::clone(&native);
-        let of_first = Arc::clone(&grid);
-        spawn(move || first.record_nanos(&of_first, Thread::current(), NANOS[0]))
-            .join()
-            .expect("no panic");
-        let thread = spawn(move || {
-            let (grid, native) = recording;
-            native.record_nanos(&grid, Thread::current(), NANOS[1]);
-        });
-        let point = native.read();
-        match point.schema {
-            3 => assert_eq!(point.buckets, [(-1, 1)]),
-            2 => assert!(matches!(point.buckets[..], [(0, 1 | 2)]), "{point:?}"),
-            _ => panic!("{point:?}"),
-        }
-        thread.join().expect("no panic");
-        assert_eq!(native.read().buckets, [(0, 2)]);
     });
 }

@@ -77,7 +77,7 @@ macro_rules! atomics {
     )*};
 }
 
-atomics!(AtomicBool: bool, AtomicU16: u16, AtomicU64: u64, AtomicUsize: usize);
+atomics!(AtomicBool: bool, AtomicU64: u64, AtomicUsize: usize);
 
 impl AtomicU64 {
     pub(crate) fn fetch_add(&self, value: u64, order: Ordering) -> u64 {

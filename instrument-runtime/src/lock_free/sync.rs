@@ -1,7 +1,7 @@
 //! The atomics and locks that the lock-free code uses. `tests/models` replaces this
 //! module with loom's versions of the same types.
 
-pub(crate) use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Mutex, MutexGuard, OnceLock};
 
 /// Declares a static. In `tests/models`, every run of a model gets a new value.

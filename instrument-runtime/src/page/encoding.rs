@@ -153,7 +153,7 @@ impl Pieces {
         self.pieces[self.sent..].iter().map(Bytes::len).sum()
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, any(feature = "axum", feature = "actix-web")))]
     pub(crate) fn first(&self) -> Option<&[u8]> {
         self.pieces.first().map(|piece| &**piece)
     }

@@ -7,7 +7,6 @@ use crate::recorder::family::{Family, ReadFamily};
 use crate::recorder::gauge::Gauge;
 use crate::recorder::histogram::{Buckets, LatencyHistogram};
 use crate::recorder::labels::GlobalLabels;
-use crate::recorder::native::Grid;
 use crate::recorder::point::UnixTime;
 use crate::recorder::registry::Registry;
 use crate::recorder::shards::shard_count;
@@ -41,10 +40,13 @@ impl Families {
         } = settings;
         let shards = shard_count();
         let globals = Arc::new(GlobalLabels::new(global_labels));
-        let buckets = Arc::new(Buckets::new(
-            buckets,
-            native_histograms.then(|| Grid::new(shards)),
-        ));
+        let buckets = Buckets::new(buckets);
+        let buckets = if *native_histograms {
+            buckets.with_native(shards)
+        } else {
+            buckets
+        };
+        let buckets = Arc::new(buckets);
         Self {
             requests: Family::new(
                 &names.requests_total,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use metrics::HistogramFn;
 
 use crate::lock_free::sync::Ordering;
-use crate::recorder::native::{Grid, NativeBuckets};
-use crate::recorder::point::{HistogramPoint, Instrument, Kind, Number, Point};
+use crate::recorder::native::{self, Grid, NativeBuckets};
+use crate::recorder::point::{HistogramPoint, Instrument, Kind, NativePoint, Number, Point};
 use crate::recorder::registry::Cell;
 use crate::recorder::shards::{Shard, Words};
 use crate::recorder::threads::Thread;
@@ -36,7 +36,8 @@ use crate::recorder::threads::Thread;
 const SUM: usize = 0;
 /// The high word of the sum, in units of 2^56 ns.
 const UNITS: usize = 1;
-/// The count of the first bucket. The other buckets follow.
+/// The count of the first bucket. The other buckets follow. With native buckets, their
+/// window is here instead.
 const FIRST_BUCKET: usize = 2;
 
 /// The binary logarithm of a unit in nanoseconds.
@@ -61,21 +62,38 @@ pub(super) struct Buckets {
     /// The same bounds in whole nanoseconds, rounded down.
     nanos: Box<[i64]>,
     /// For native buckets, if the series have them.
-    grid: Option<Grid>,
+    grid: Option<Arc<Grid>>,
 }
 
 impl Buckets {
-    pub(super) fn new(bounds: &[f64], grid: Option<Grid>) -> Self {
+    pub(super) fn new(bounds: &[f64]) -> Self {
         Self {
             bounds: bounds.into(),
             nanos: bounds.iter().map(|bound| whole_nanos(*bound)).collect(),
-            grid,
+            grid: None,
         }
+    }
+
+    /// Adds native buckets. `shards` is the number of shards of a series.
+    pub(super) fn with_native(mut self, shards: usize) -> Self {
+        self.grid = Some(Arc::new(Grid::new(&self.nanos, shards)));
+        self
     }
 
     /// Returns the number of buckets, `+Inf` included.
     fn len(&self) -> usize {
         self.bounds.len() + 1
+    }
+
+    /// Returns the index of the bucket that counts a duration in nanoseconds.
+    #[inline(always)]
+    fn index_of_nanos(&self, nanos: u64) -> usize {
+        // Saturates at 292 years. Bounds in nanoseconds saturate there, too.
+        let signed = i64::try_from(nanos).unwrap_or(i64::MAX);
+        self.nanos
+            .iter()
+            .position(|bound| signed <= *bound)
+            .unwrap_or(self.nanos.len())
     }
 
     /// Returns the index of the bucket that counts a sample. Upper bounds are inclusive.
@@ -109,25 +127,26 @@ impl LatencyHistogram {
     /// Records a duration in nanoseconds. `thread` must be the current thread.
     #[inline(always)]
     pub(super) fn record_nanos(&self, thread: Thread, nanos: u64) {
-        // Saturates at 292 years. Bounds in nanoseconds saturate there, too.
-        let signed = i64::try_from(nanos).unwrap_or(i64::MAX);
-        if let Some((native, grid)) = self.native() {
-            native.record_nanos(grid, thread, nanos);
-        }
-        let bounds = &self.buckets.nanos;
-        let bucket = bounds
-            .iter()
-            .position(|bound| signed <= *bound)
-            .unwrap_or(bounds.len());
+        let word = match &self.native {
+            None => FIRST_BUCKET + self.buckets.index_of_nanos(nanos),
+            Some(native) => match native.word(nanos) {
+                Some(word) => word,
+                None => return self.record_elsewhere(native, thread, nanos),
+            },
+        };
         self.words.write(thread, move |shard| {
             add_to_sum(shard, nanos);
-            shard.add(FIRST_BUCKET + bucket, 1, Ordering::Release);
+            shard.add(word, 1, Ordering::Relaxed);
         });
     }
 
-    #[inline(always)]
-    fn native(&self) -> Option<(&NativeBuckets, &Grid)> {
-        self.native.as_ref().zip(self.buckets.grid.as_ref())
+    /// Records a duration that is not in the window of the native buckets.
+    #[cold]
+    #[inline(never)]
+    fn record_elsewhere(&self, native: &NativeBuckets, thread: Thread, nanos: u64) {
+        self.words
+            .write(thread, move |shard| add_to_sum(shard, nanos));
+        native.record(&self.words, thread, Some(nanos), 1);
     }
 
     /// Records the same duration `times` times.
@@ -141,42 +160,58 @@ impl LatencyHistogram {
             0
         };
         let thread = Thread::current();
-        if let Some((native, grid)) = self.native() {
-            let finite = seconds.is_finite().then_some(nanos);
-            native.record(grid, thread, finite, times);
-        }
-        let nanos = u128::from(nanos) * u128::from(times);
-        let bucket = self.buckets.index(seconds);
+        let added = u128::from(nanos) * u128::from(times);
         self.words.write(thread, move |shard| {
             // Multiples of 2^64 ns change the high word only.
-            let wraps = (nanos >> 64) as u64;
+            let wraps = (added >> 64) as u64;
             if wraps != 0 {
                 shard.add(UNITS, wraps << (64 - UNIT), Ordering::Release);
             }
             // Added in two halves. In one step, `UNITS` could lag by 256 units, one more
             // than a reader can make up for.
-            let rest = nanos as u64;
+            let rest = added as u64;
             add_to_sum(shard, rest / 2);
             add_to_sum(shard, rest - rest / 2);
-            shard.add(FIRST_BUCKET + bucket, times, Ordering::Release);
         });
+        match &self.native {
+            None => {
+                let word = FIRST_BUCKET + self.buckets.index(seconds);
+                self.words.write(thread, move |shard| {
+                    shard.add(word, times, Ordering::Relaxed);
+                });
+            }
+            // In whole nanoseconds, so a negative sample is counted as 0.
+            Some(native) => {
+                let nanos = (seconds.is_finite() || seconds < 0.0).then_some(nanos);
+                native.record(&self.words, thread, nanos, times);
+            }
+        }
     }
 
     /// Returns the count of each bucket, not cumulative, and the sum in nanoseconds.
-    ///
-    /// A call adds to its native bucket before it adds to its classic bucket. So native
-    /// buckets that are read after this have every sample that is counted here.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for tests and models"))]
     pub(super) fn read(&self) -> (Vec<u64>, u128) {
-        let mut counts = vec![0_u64; self.buckets.len()];
-        let mut total = 0_u128;
-        for shard in self.words.shards() {
-            let load = |index| shard.load(index, Ordering::Acquire);
-            for (index, count) in counts.iter_mut().enumerate() {
-                *count = count.wrapping_add(load(FIRST_BUCKET + index));
-            }
-            total = total.wrapping_add(sum(shard));
+        (self.counts().0, self.sum())
+    }
+
+    /// Returns the count of each bucket, not cumulative, and the native buckets.
+    fn counts(&self) -> (Vec<u64>, Option<NativePoint>) {
+        if let Some(native) = &self.native {
+            let (counts, native) = native.read(&self.words);
+            return (counts, Some(native));
         }
-        (counts, total)
+        let mut counts = vec![0_u64; self.buckets.len()];
+        for shard in self.words.shards() {
+            for (index, count) in counts.iter_mut().enumerate() {
+                let of_shard = shard.load(FIRST_BUCKET + index, Ordering::Relaxed);
+                *count = count.wrapping_add(of_shard);
+            }
+        }
+        (counts, None)
+    }
+
+    fn sum(&self) -> u128 {
+        self.words.shards().map(sum).fold(0, u128::wrapping_add)
     }
 }
 
@@ -210,24 +245,31 @@ impl Instrument for LatencyHistogram {
     type Layout = Arc<Buckets>;
 
     fn words(buckets: &Arc<Buckets>) -> usize {
-        FIRST_BUCKET + buckets.len()
+        FIRST_BUCKET
+            + match buckets.grid {
+                None => buckets.len(),
+                Some(_) => native::WINDOW,
+            }
     }
 
     fn new(words: Words, buckets: &Arc<Buckets>) -> Self {
         Self {
             words,
             buckets: Arc::clone(buckets),
-            native: buckets.grid.as_ref().map(|_| NativeBuckets::new()),
+            native: buckets
+                .grid
+                .as_ref()
+                .map(|grid| NativeBuckets::new(grid, FIRST_BUCKET)),
         }
     }
 
     fn point(&self) -> Point<'_> {
-        let (counts, sum) = self.read();
+        let (counts, native) = self.counts();
         Point::Histogram(HistogramPoint {
             bounds: &self.buckets.bounds,
             counts,
-            sum: Number::Nanos(sum),
-            native: self.native.as_ref().map(NativeBuckets::read),
+            sum: Number::Nanos(self.sum()),
+            native,
         })
     }
 }
@@ -255,8 +297,7 @@ mod tests {
     use crate::recorder::shards::tests::SHARDS;
 
     fn histogram(bounds: &[f64]) -> Arc<Cell<LatencyHistogram>> {
-        let registry =
-            Registry::<LatencyHistogram>::new(Arc::new(Buckets::new(bounds, None)), 1, SHARDS);
+        let registry = Registry::<LatencyHistogram>::new(Arc::new(Buckets::new(bounds)), 1, SHARDS);
         registry.series(LabelSet::default())
     }
 

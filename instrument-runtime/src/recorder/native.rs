@@ -7,40 +7,42 @@
 //!
 //! # Storage
 //!
-//! A duration in nanoseconds falls into one of 515 *fine* buckets of schema 3. Most series
-//! use only a few dozen of them. So each bucket that occurs gets a *slot*, which is a word
-//! in the shards, and `slots` maps fine buckets to slots:
+//! Calls count in *fine* buckets, whose bounds are those of schema 3 and those of the classic
+//! buckets. Each fine bucket is a part of one native and of one classic bucket. So a call
+//! adds to one word only, and the reader gets both kinds of buckets from the same counts. It
+//! also merges native buckets if it has to lower the schema.
+//!
+//! There are more than 500 fine buckets, and most series use only a few dozen adjacent ones.
+//! So the words of the histogram have a *window* of 64 fine buckets, which are the fastest
+//! to reach. It is placed around the 128th sample: the first call of a handler is often far
+//! slower than the others. Samples outside the window, and earlier ones, are counted in
+//! *pieces* of 64 fine buckets, which are allocated when a sample first falls into them. The
+//! reader adds both:
 //!
 //! ```text
-//!              fine bucket     0    1    2   …   164  165   …   514
-//!                           ┌────┬────┬────┬───┬────┬────┬───┬─────┐
-//!  slots, plus one          │  0 │  0 │  0 │ … │  2 │  1 │ … │  0  │  0: no slot
-//!                           └────┴────┴────┴───┴──┼─┴──┼─┴───┴─────┘
-//!                                   ┌─────────────┼────┘
-//!                               ┌───▼──┬──────┬───▼──┬ ┈ ┬──────┐
-//!  pieces of 32 slots, sharded  │    0 │    1 ◄──┘   │   │   31 │  …
-//!                               └──────┴──────┴──────┴ ┈ ┴──────┘
+//!  fine buckets    0           64          128    ┈ 170         ┈ 234 ┈        531
+//!                  ├───────────┼───────────┼────────┼─────────────┼─────────────┤
+//!                              │           │        │             │
+//!  words, sharded              │           │    ┌───▼─────────────▼┐
+//!                              │           │    │ sum │   window   │
+//!                              ▼           ▼    └──────────────────┘
+//!  pieces, sharded             ┌───────────┐
+//!                   (piece 0)  │  piece 1  │  (piece 2) ┈  allocated on demand
+//!                              └───────────┘
 //! ```
-//!
-//! A call reads its map entry and adds to its thread's own word. Only the first sample of a
-//! bucket takes a lock, to assign the slot, and to allocate the piece if necessary.
-//!
-//! Lowering the schema moves nothing: a slot stays with the fine bucket that it was created
-//! for, and the reader merges the slots of a coarse bucket. From then on, a fine bucket that
-//! occurs for the first time shares the slot of its coarse bucket.
 //!
 //! [native histograms]: https://prometheus.io/docs/specs/native_histograms/
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 
 use crate::diagnostics::Message;
-use crate::lock_free::sync::{AtomicU16, Mutex, MutexGuard, OnceLock, Ordering};
+use crate::lock_free::sync::{AtomicUsize, Mutex, OnceLock, Ordering};
 use crate::recorder::point::NativePoint;
 use crate::recorder::shards::{Allocator, Words};
 use crate::recorder::threads::Thread;
 
-/// The schema of a new series: 8 buckets for each power of two.
+/// The schema of the fine buckets: 8 buckets for each power of two.
 const SCHEMA: i32 = 3;
 /// The maximum number of buckets of a series. OpenTelemetry's SDKs have the same default.
 const MOST_BUCKETS: usize = 160;
@@ -49,98 +51,153 @@ const MOST_BUCKETS: usize = 160;
 const LOWEST: i32 = -239;
 /// The index in schema 3 of the bucket that holds 2^64 ns.
 const HIGHEST: i32 = 273;
-/// The fine bucket of 0 ns, which is the zero bucket of native histograms.
-const ZERO: usize = 0;
-/// The fine bucket of samples that are not finite.
-const INFINITE: usize = (HIGHEST - LOWEST) as usize + 2;
-const FINE_BUCKETS: usize = INFINITE + 1;
+/// The index in schema 3 of the bucket of samples that are not finite: the one after that
+/// of the largest float, as the specification says.
+const INFINITE: i32 = 1024 * 8 + 1;
 
 /// The upper bound of the zero bucket in seconds, as in Prometheus's Go library. It is far
 /// below 1 ns, so the zero bucket holds only calls of 0 ns.
 pub(crate) const ZERO_THRESHOLD: f64 = 1.0 / (1_u128 << 127) as f64 / 2.0;
 
-/// The number of slots in a piece.
-const PIECE: usize = 32;
-/// The number of pieces, which is enough for all slots that a series can get: 160 until
-/// the schema is 2, then up to 80 more, because two fine buckets share at most one coarse
-/// bucket. With schema 1 there are 129 buckets, of which at least 80 have a slot already.
-const PIECES: usize = 10;
+/// The number of fine buckets in the window.
+pub(super) const WINDOW: usize = 64;
+/// The number of fine buckets in the window that are below the sample that it is placed
+/// around. There are more above it, because latencies have a long tail: the window reaches
+/// from an eighth of the sample to 32 times the sample.
+const BELOW: usize = 24;
+/// The number of samples that are counted in pieces before the window is placed.
+const EARLY: usize = 127;
+/// The number of fine buckets in a piece.
+const PIECE: usize = 64;
 
-/// The table that finds the bucket of a duration, and the allocator of the pieces. All
-/// series of a metric share it.
+/// The fine buckets, the table that finds the bucket of a duration, and the allocator of the
+/// pieces. All series of a metric share it.
 #[derive(Debug)]
 pub(super) struct Grid {
-    /// The largest whole number of nanoseconds in each fine bucket.
+    /// The longest duration in each fine bucket, in nanoseconds. The first is 0, the last is
+    /// the longest of all. One more fine bucket follows, for samples that are not finite.
     bounds: Box<[u64]>,
-    /// For durations with the same highest bit and the same five bits after it, the fine
-    /// bucket of the shortest one. The longest one is at most one bucket further: it is at
-    /// most 3 % longer, and a bucket is 9 % wide.
-    cells: Box<[u16]>,
+    cells: Box<[Cell; CELLS]>,
+    /// The number of fine buckets up to each classic bound.
+    classic_ends: Box<[usize]>,
+    /// The index in schema 3 of the native bucket of each fine bucket. The first fine bucket
+    /// is the zero bucket, whose index is not used.
+    indexes: Box<[i32]>,
     allocator: Mutex<Allocator>,
+}
+
+/// Durations with the same highest bit and the same five bits after it. The longest of them
+/// is at most 3 % longer than the shortest, so there is seldom more than one bound among
+/// them.
+#[derive(Clone, Copy, Debug)]
+struct Cell {
+    /// The fine bucket of the shortest duration.
+    fine: usize,
+    /// The longest duration in that bucket.
+    bound: u64,
 }
 
 /// The number of bits after the highest bit that select a cell.
 const CELL_BITS: u32 = 5;
+const CELLS: usize = (64 << CELL_BITS) + (1 << CELL_BITS);
 
-/// Returns the cell of a duration, which must not be 0.
+/// Returns the number of a duration's cell.
 #[inline(always)]
 fn cell(nanos: u64) -> usize {
+    // 0 is in the cell of 1.
+    let nanos = nanos + u64::from(nanos == 0);
     let zeros = nanos.leading_zeros();
-    let highest = u64::from(63 - zeros);
-    // The highest bit itself is shifted out.
-    let next = (nanos << zeros << 1) >> (64 - CELL_BITS);
-    (highest << CELL_BITS | next) as usize
+    // The highest bit itself, and the bits after it. That bit is always set, so the first
+    // 32 cells are not used.
+    let highest_bits = nanos << zeros >> (63 - CELL_BITS);
+    (zeros << CELL_BITS) as usize + highest_bits as usize
 }
 
 impl Grid {
-    /// `shards` is the number of shards of a series.
-    pub(super) fn new(shards: usize) -> Self {
-        let bound = |fine: usize| {
-            let index = fine as i32 - 1 + LOWEST;
-            let octave = f64::from(index.div_euclid(8));
-            let eighth = f64::from(index.rem_euclid(8)) / 8.0;
-            // Whole octaves are exact. The cast saturates.
-            (1e9 * octave.exp2() * eighth.exp2()) as u64
-        };
-        let bounds: Box<[u64]> = (0..INFINITE)
-            .map(|fine| if fine == ZERO { 0 } else { bound(fine) })
-            .collect();
-        let cells = (0..64_u64 << CELL_BITS)
-            .map(|cell| {
-                let (highest, next) = (cell >> CELL_BITS, cell & ((1 << CELL_BITS) - 1));
-                let shortest = u128::from(1 << CELL_BITS | next) << highest >> CELL_BITS;
-                let fine = bounds.partition_point(|bound| u128::from(*bound) < shortest);
-                fine as u16
-            })
-            .collect();
-        Self {
-            bounds,
-            cells,
-            allocator: Mutex::new(Allocator::new(PIECE, shards)),
+    /// Creates the grid of a histogram with these classic bounds in nanoseconds. `shards` is
+    /// the number of shards of a series.
+    pub(super) fn new(classic: &[i64], shards: usize) -> Self {
+        let durations = classic
+            .iter()
+            .filter_map(|bound| u64::try_from(*bound).ok());
+        let native = (LOWEST..=HIGHEST).map(bound);
+        let mut bounds: Vec<u64> = native.chain(durations).chain([0]).collect();
+        bounds.sort_unstable();
+        bounds.dedup();
+
+        let mut cells = [Cell { fine: 0, bound: 0 }; CELLS];
+        for (number, cell) in cells.iter_mut().enumerate().skip(1 << CELL_BITS) {
+            let number = number - (1 << CELL_BITS);
+            let zeros = number >> CELL_BITS;
+            let highest_bits = 1_u128 << CELL_BITS | (number % (1 << CELL_BITS)) as u128;
+            let shortest = match (highest_bits << (63 - zeros) >> CELL_BITS) as u64 {
+                // 0 and 1 share a cell.
+                1 => 0,
+                shortest => shortest,
+            };
+            let fine = bounds.partition_point(|bound| *bound < shortest);
+            let bound = bounds[fine];
+            *cell = Cell { fine, bound };
         }
+        let mut index = LOWEST;
+        let indexes = bounds.iter().map(|of_fine| {
+            while bound(index) < *of_fine {
+                index += 1;
+            }
+            index
+        });
+        Self {
+            cells: Box::new(cells),
+            classic_ends: classic
+                .iter()
+                .map(|of_classic| {
+                    let is_below = |of_fine: &u64| i128::from(*of_fine) <= i128::from(*of_classic);
+                    bounds.partition_point(is_below)
+                })
+                .collect(),
+            indexes: indexes.chain([INFINITE]).collect(),
+            allocator: Mutex::new(Allocator::new(PIECE, shards)),
+            bounds: bounds.into(),
+        }
+    }
+
+    /// Returns the number of fine buckets.
+    fn len(&self) -> usize {
+        self.bounds.len() + 1
+    }
+
+    /// Returns the fine bucket of samples that are not finite.
+    fn infinite(&self) -> usize {
+        self.bounds.len()
     }
 
     /// Returns the fine bucket of a duration.
     #[inline(always)]
     fn fine(&self, nanos: u64) -> usize {
-        if nanos == 0 {
-            return ZERO;
+        let Cell { mut fine, bound } = self.cells[cell(nanos)];
+        if bound < nanos {
+            fine += 1;
+            while self.bounds[fine] < nanos {
+                fine += 1;
+            }
         }
-        let fine = usize::from(self.cells[cell(nanos)]);
-        fine + usize::from(self.bounds[fine] < nanos)
+        fine
     }
 }
 
-/// Returns the index of the bucket of `schema` that contains a fine bucket other than the
-/// zero bucket.
-fn index(fine: u16, schema: i32) -> i32 {
-    let index = if usize::from(fine) == INFINITE {
-        // Samples that are not finite are counted in the bucket after that of the largest
-        // float, as the specification says.
-        1024 * 8 + 1
-    } else {
-        i32::from(fine) - 1 + LOWEST
-    };
+/// Returns the longest duration in a native bucket of schema 3, in nanoseconds.
+fn bound(index: i32) -> u64 {
+    if index >= HIGHEST {
+        return u64::MAX;
+    }
+    let octave = f64::from(index.div_euclid(8));
+    let eighth = f64::from(index.rem_euclid(8)) / 8.0;
+    // Whole octaves are exact.
+    (1e9 * octave.exp2() * eighth.exp2()) as u64
+}
+
+/// Returns the index in `schema` of the bucket that contains a bucket of schema 3.
+fn merged(index: i32, schema: i32) -> i32 {
     // Rounded up, because upper bounds are inclusive.
     (index + (1 << (SCHEMA - schema)) - 1) >> (SCHEMA - schema)
 }
@@ -148,171 +205,140 @@ fn index(fine: u16, schema: i32) -> i32 {
 /// The native buckets of one series.
 #[derive(Debug)]
 pub(super) struct NativeBuckets {
-    /// The slot of each fine bucket, plus one. 0 if it has no slot yet.
-    slots: Box<[AtomicU16]>,
-    /// The words of the slots. A piece is set before one of its slots is in `slots`.
-    pieces: [OnceLock<Words>; PIECES],
-    assigned: Mutex<Assigned>,
+    grid: Arc<Grid>,
+    /// The index of the first word of the window in the words of the histogram.
+    first: usize,
+    /// The first fine bucket of the window, or [`NO_WINDOW`] until it is placed.
+    window: AtomicUsize,
+    /// The number of samples so far, until the window is placed.
+    early: AtomicUsize,
+    /// The words of the fine buckets that are not in the window.
+    pieces: Box<[OnceLock<Words>]>,
 }
 
-#[derive(Debug)]
-struct Assigned {
-    /// The maximum number of buckets.
-    most: usize,
-    schema: i32,
-    /// The fine bucket that each slot was created for.
-    slots: Vec<u16>,
-}
+/// So high that no fine bucket is in a window that begins there.
+const NO_WINDOW: usize = usize::MAX / 2;
 
 impl NativeBuckets {
-    pub(super) fn new() -> Self {
-        Self::with_at_most(MOST_BUCKETS)
-    }
-
-    /// Creates a series with at most `most` buckets.
-    pub(super) fn with_at_most(most: usize) -> Self {
+    /// `first` is the index of the first of [`WINDOW`] words in the words of the histogram.
+    pub(super) fn new(grid: &Arc<Grid>, first: usize) -> Self {
         Self {
-            slots: (0..FINE_BUCKETS).map(|_| AtomicU16::new(0)).collect(),
-            pieces: std::array::from_fn(|_| OnceLock::new()),
-            assigned: Mutex::new(Assigned {
-                most,
-                schema: SCHEMA,
-                slots: Vec::new(),
-            }),
+            grid: Arc::clone(grid),
+            first,
+            window: AtomicUsize::new(NO_WINDOW),
+            early: AtomicUsize::new(0),
+            pieces: (0..grid.len().div_ceil(PIECE))
+                .map(|_| OnceLock::new())
+                .collect(),
         }
     }
 
-    /// Counts a duration. `thread` must be the current thread.
+    /// Returns the index of the word of the histogram that counts a duration. `None` if the
+    /// duration is not in the window; then use [`record`](Self::record).
     #[inline(always)]
-    pub(super) fn record_nanos(&self, grid: &Grid, thread: Thread, nanos: u64) {
-        self.add(grid, thread, grid.fine(nanos), 1);
+    pub(super) fn word(&self, nanos: u64) -> Option<usize> {
+        let window = self.window.load(Ordering::Relaxed);
+        let place = self.grid.fine(nanos).wrapping_sub(window);
+        (place < WINDOW).then(|| self.first + place)
     }
 
-    /// Counts a sample `times` times, whose duration is `None` if it is not finite.
-    pub(super) fn record(&self, grid: &Grid, thread: Thread, nanos: Option<u64>, times: u64) {
-        let fine = nanos.map_or(INFINITE, |nanos| grid.fine(nanos));
-        self.add(grid, thread, fine, times);
+    /// Counts a sample `times` times. `nanos` is `None` if it is not finite. `words` are
+    /// those of the histogram, and `thread` must be the current thread.
+    pub(super) fn record(&self, words: &Words, thread: Thread, nanos: Option<u64>, times: u64) {
+        let fine = nanos.map_or(self.grid.infinite(), |nanos| self.grid.fine(nanos));
+        self.add(words, thread, fine, times);
     }
 
-    #[inline(always)]
-    fn add(&self, grid: &Grid, thread: Thread, fine: usize, times: u64) {
-        let slot = usize::from(self.slots[fine].load(Ordering::Acquire));
-        if slot != 0
-            && let Some(words) = self.pieces[(slot - 1) / PIECE].get()
-        {
-            count(words, thread, slot - 1, times);
+    fn add(&self, words: &Words, thread: Thread, fine: usize, times: u64) {
+        let mut window = self.window.load(Ordering::Relaxed);
+        if window == NO_WINDOW && self.early.fetch_add(1, Ordering::Relaxed) == EARLY {
+            window = fine.saturating_sub(BELOW);
+            self.window.store(window, Ordering::Relaxed);
+        }
+        let place = fine.wrapping_sub(window);
+        let (words, index) = if place < WINDOW {
+            (words, self.first + place)
         } else {
-            self.add_first(grid, thread, fine, times);
-        }
-    }
-
-    /// Assigns a slot to a fine bucket, and counts its first sample.
-    #[cold]
-    #[inline(never)]
-    fn add_first(&self, grid: &Grid, thread: Thread, fine: usize, times: u64) {
-        let slot = {
-            let mut assigned = self.assigned();
-            // Another thread may have assigned the slot before this one had the lock.
-            match self.slots[fine].load(Ordering::Acquire) {
-                0 => {
-                    let slot = assigned.slot(fine as u16);
-                    self.piece(grid, slot);
-                    self.slots[fine].store(slot as u16 + 1, Ordering::Release);
-                    slot
-                }
-                slot => usize::from(slot) - 1,
-            }
+            (self.piece(fine), fine % PIECE)
         };
-        count(self.piece(grid, slot), thread, slot, times);
+        words.write(thread, move |shard| {
+            shard.add(index, times, Ordering::Relaxed);
+        });
     }
 
-    /// Returns the words of the piece with this slot, and allocates them if necessary.
-    fn piece(&self, grid: &Grid, slot: usize) -> &Words {
-        self.pieces[slot / PIECE].get_or_init(|| {
-            let allocator = grid.allocator.lock();
-            allocator.unwrap_or_else(PoisonError::into_inner).allocate()
+    /// Returns the words of the piece that contains a fine bucket, and allocates them if
+    /// necessary.
+    fn piece(&self, fine: usize) -> &Words {
+        self.pieces[fine / PIECE].get_or_init(|| {
+            let allocator = self.grid.allocator.lock();
+            let mut allocator = allocator.unwrap_or_else(PoisonError::into_inner);
+            allocator.allocate()
         })
     }
 
-    fn assigned(&self) -> MutexGuard<'_, Assigned> {
-        self.assigned.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Reads the classic buckets, not cumulative, and the native ones. `words` are those of
+    /// the histogram.
+    pub(super) fn read(&self, words: &Words) -> (Vec<u64>, NativePoint) {
+        let mut counts = vec![0_u64; self.grid.len()];
+        let window = self.window.load(Ordering::Relaxed);
+        if window != NO_WINDOW {
+            let of_window = counts[window..].iter_mut().take(WINDOW);
+            sum(words, self.first, of_window);
+        }
+        let pieces = self.pieces.iter().zip(counts.chunks_mut(PIECE));
+        for (piece, of_piece) in pieces {
+            if let Some(words) = piece.get() {
+                sum(words, 0, of_piece.iter_mut());
+            }
+        }
+        let mut begin = 0;
+        let ends = self.grid.classic_ends.iter().copied().chain([counts.len()]);
+        let classic = ends.map(|end| {
+            let counts = &counts[std::mem::replace(&mut begin, end)..end];
+            counts.iter().copied().fold(0, u64::wrapping_add)
+        });
+        (
+            classic.collect(),
+            NativePoint::new(&counts, &self.grid.indexes),
+        )
     }
+}
 
-    /// Reads all buckets.
-    pub(super) fn read(&self) -> NativePoint {
+/// Adds the words from `first` on, in all shards, to `counts`.
+fn sum<'a>(words: &Words, first: usize, counts: impl Iterator<Item = &'a mut u64>) {
+    for (index, count) in (first..).zip(counts) {
+        for shard in words.shards() {
+            *count = count.wrapping_add(shard.load(index, Ordering::Relaxed));
+        }
+    }
+}
+
+impl NativePoint {
+    /// Merges buckets until there are few enough. Counts never decrease, so the schema of a
+    /// series never rises. `counts` and `indexes` belong to the fine buckets.
+    fn new(counts: &[u64], indexes: &[i32]) -> Self {
+        static LOWERED: Message = Message::new();
+        let mut schema = SCHEMA;
         loop {
-            let (schema, slots) = {
-                let assigned = self.assigned();
-                (assigned.schema, assigned.slots.clone())
-            };
-            let mut zero_count = 0_u64;
             let mut buckets = BTreeMap::new();
-            for (slot, fine) in slots.into_iter().enumerate() {
-                let count = self.count(slot);
-                if usize::from(fine) == ZERO {
-                    zero_count = count;
-                } else if count != 0 {
-                    *buckets.entry(index(fine, schema)).or_default() += count;
+            for (count, index) in counts.iter().zip(indexes).skip(1) {
+                if *count != 0 {
+                    *buckets.entry(merged(*index, schema)).or_default() += count;
                 }
             }
-            // If the schema was lowered meanwhile, slots may contain samples of other fine
-            // buckets than those that they were created for. A sample that was read cannot
-            // have been recorded after this lock is taken, and the lock was held when its
-            // fine bucket got the slot. So the lowered schema is visible here.
-            if self.assigned().schema == schema {
-                return NativePoint {
+            if buckets.len() <= MOST_BUCKETS {
+                return Self {
                     schema,
-                    zero_count,
+                    zero_count: counts.first().copied().unwrap_or_default(),
                     buckets: buckets.into_iter().collect(),
                 };
             }
-        }
-    }
-
-    fn count(&self, slot: usize) -> u64 {
-        let words = self.pieces[slot / PIECE].get();
-        let shards = words.into_iter().flat_map(Words::shards);
-        shards
-            .map(|shard| shard.load(slot % PIECE, Ordering::Relaxed))
-            .fold(0, u64::wrapping_add)
-    }
-}
-
-#[inline(always)]
-fn count(words: &Words, thread: Thread, slot: usize, times: u64) {
-    words.write(thread, |shard| {
-        shard.add(slot % PIECE, times, Ordering::Relaxed)
-    });
-}
-
-impl Assigned {
-    /// Returns the slot for a fine bucket that has none. Lowers the schema if the bucket
-    /// would be one too many.
-    fn slot(&mut self, fine: u16) -> usize {
-        static LOWERED: Message = Message::new();
-        let is_zero = |fine: u16| usize::from(fine) == ZERO;
-        if is_zero(fine) {
-            self.slots.push(fine);
-            return self.slots.len() - 1;
-        }
-        loop {
-            let bucket = index(fine, self.schema);
-            let in_bucket = |other: &u16| !is_zero(*other) && index(*other, self.schema) == bucket;
-            if let Some(slot) = self.slots.iter().position(in_bucket) {
-                return slot;
-            }
-            let others = self.slots.iter().filter(|other| !is_zero(**other));
-            let buckets: BTreeSet<i32> = others.map(|other| index(*other, self.schema)).collect();
-            if buckets.len() < self.most && self.slots.len() < PIECES * PIECE {
-                self.slots.push(fine);
-                return self.slots.len() - 1;
-            }
-            self.schema -= 1;
+            schema -= 1;
             LOWERED.write(format_args!(
-                "a native histogram has more than {} buckets, so its resolution was \
-                 halved to schema {}: its durations differ by a factor of more than a million. \
-                 No count is lost. The same may happen to other series without a message",
-                self.most, self.schema
+                "a native histogram has more than {MOST_BUCKETS} buckets, because its latencies \
+                 differ by a factor of more than a million. So its resolution was halved: the \
+                 page shows it with schema {schema}. No count is lost. There is no message if \
+                 this happens to other series"
             ));
         }
     }
@@ -323,18 +349,28 @@ mod tests {
     use super::*;
     use crate::recorder::shards::tests::SHARDS;
 
-    fn seconds(nanos: u64) -> f64 {
-        nanos as f64 / 1e9
-    }
+    /// Some are bounds of schema 3, some are close together, some are no durations.
+    const CLASSIC: [i64; 10] = [
+        -1,
+        0,
+        1,
+        500_000,
+        1_000_000_000,
+        1_000_000_001,
+        1_000_000_002,
+        1_001_000_000,
+        7_500_000_000,
+        i64::MAX,
+    ];
 
-    /// The bounds of a bucket in seconds.
+    /// The bounds of a native bucket in seconds.
     fn bounds(index: i32, schema: i32) -> (f64, f64) {
         let bound = |index: i32| (f64::from(index) / f64::from(1 << schema)).exp2();
         (bound(index - 1), bound(index))
     }
 
     /// Durations around every power of two and every bound, and others.
-    fn durations(grid: &Grid) -> Vec<u64> {
+    fn durations() -> impl Iterator<Item = u64> {
         let mut random = 1_u64;
         let random = (0..20_000).map(move |_| {
             random = random
@@ -342,41 +378,50 @@ mod tests {
                 .wrapping_add(1);
             random >> (random >> 58)
         });
-        let near = |nanos: &u64| [nanos.saturating_sub(1), *nanos, nanos.saturating_add(1)];
-        let powers: Vec<u64> = (0..64).map(|bit| 1 << bit).collect();
-        let edges = grid.bounds.iter().chain(&powers).flat_map(near);
-        edges.chain(0..2_000).chain(random).collect()
+        let near = |nanos: u64| [nanos.saturating_sub(1), nanos, nanos.saturating_add(1)];
+        let powers = (0..64).map(|bit| 1 << bit);
+        let native = (LOWEST..=HIGHEST).map(bound);
+        let classic = CLASSIC
+            .into_iter()
+            .filter_map(|bound| bound.try_into().ok());
+        let edges = native.chain(powers).chain(classic).flat_map(near);
+        edges.chain(0..2_000).chain(random)
     }
 
     #[test]
-    fn a_duration_is_in_its_bucket() {
-        let grid = Grid::new(SHARDS);
-        for nanos in durations(&grid) {
+    fn a_duration_is_in_its_buckets() {
+        let grid = Grid::new(&CLASSIC, SHARDS);
+        for nanos in durations() {
             let fine = grid.fine(nanos);
+            assert!(nanos <= grid.bounds[fine], "{nanos}");
+            assert!(fine == 0 || grid.bounds[fine - 1] < nanos, "{nanos}");
+            let classic = grid.classic_ends.partition_point(|end| *end <= fine);
+            let expected = CLASSIC
+                .iter()
+                .position(|bound| i128::from(nanos) <= (*bound).into());
+            assert_eq!(classic, expected.unwrap_or(CLASSIC.len()), "{nanos}");
             if nanos == 0 {
-                assert_eq!(fine, ZERO);
+                assert_eq!(fine, 0);
                 continue;
             }
-            let exact = grid.bounds.partition_point(|bound| *bound < nanos);
-            assert_eq!(fine, exact, "{nanos}");
-            let index = index(fine as u16, SCHEMA);
+            let index = grid.indexes[fine];
             let (low, high) = bounds(index, SCHEMA);
             // Beyond 2^53 ns, neighbouring durations are the same float.
             let (low, high) = (low * (1.0 - 1e-15), high * (1.0 + 1e-15));
-            let seconds = seconds(nanos);
+            let seconds = nanos as f64 / 1e9;
             assert!(low < seconds && seconds <= high, "{nanos} in {index}");
         }
-        assert_eq!(index(grid.fine(1) as u16, SCHEMA), LOWEST);
-        assert_eq!(index(grid.fine(u64::MAX) as u16, SCHEMA), HIGHEST);
+        assert_eq!(grid.indexes[grid.fine(1)], LOWEST);
+        assert_eq!(grid.indexes[grid.fine(u64::MAX)], HIGHEST);
     }
 
     #[test]
     fn whole_powers_of_two_belong_to_the_lower_bucket() {
-        let grid = Grid::new(SHARDS);
+        let grid = Grid::new(&CLASSIC, SHARDS);
         for schema in 0..=SCHEMA {
             for exponent in -9..30_i32 {
                 let nanos = (1e9 * f64::from(exponent).exp2()) as u64;
-                let of = |nanos| index(grid.fine(nanos) as u16, schema);
+                let of = |nanos| merged(grid.indexes[grid.fine(nanos)], schema);
                 assert_eq!(of(nanos), exponent << schema, "2^{exponent} s");
                 assert_eq!(of(nanos + 1), (exponent << schema) + 1, "2^{exponent} s");
             }
@@ -385,53 +430,69 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_when_the_schema_is_lowered() {
-        let grid = Grid::new(SHARDS);
-        let orders: [Box<dyn Fn(usize) -> usize>; 4] = [
-            Box::new(|step| step),
-            Box::new(|step| FINE_BUCKETS - 1 - step),
-            // Every other bucket first, so that as few as possible share a coarse one.
-            Box::new(|step| step * 2 % FINE_BUCKETS),
-            Box::new(|step| step * 89 % FINE_BUCKETS),
+        let grid = Arc::new(Grid::new(&CLASSIC, SHARDS));
+        let all = grid.len();
+        let orders: [&dyn Fn(usize) -> usize; 4] = [
+            &|step| step,
+            &|step| all - 1 - step,
+            &|step| step * 2 % all + usize::from(all % 2 == 0 && step >= all / 2),
+            &|step| step * 89 % all,
         ];
         for order in orders {
-            let native = NativeBuckets::new();
-            let mut expected = BTreeMap::new();
-            for step in 0..FINE_BUCKETS {
+            let native = NativeBuckets::new(&grid, 2);
+            let words = Allocator::new(2 + WINDOW, SHARDS).allocate();
+            let mut expected = vec![0; all];
+            let mut before = SCHEMA;
+            for step in 0..all {
                 let fine = order(step);
-                for thread in 0..2 {
-                    native.add(&grid, Thread::of_number(thread), fine, fine as u64 + 1);
+                for thread in [0, 1].map(Thread::of_number) {
+                    native.add(&words, thread, fine, fine as u64 + 1);
                 }
-                *expected.entry(fine).or_default() += 2 * (fine as u64 + 1);
-                let point = native.read();
-                let zero = expected.get(&ZERO).copied().unwrap_or_default();
-                assert_eq!(point.zero_count, zero);
-                let mut coarse: BTreeMap<i32, u64> = BTreeMap::new();
-                for (fine, count) in expected.iter().filter(|(fine, _)| **fine != ZERO) {
-                    *coarse.entry(index(*fine as u16, point.schema)).or_default() += count;
+                assert_eq!(expected[fine], 0, "each fine bucket once");
+                expected[fine] = 2 * (fine as u64 + 1);
+                let (classic, point) = native.read(&words);
+                assert_eq!(point.zero_count, expected[0]);
+                let mut merged_counts: BTreeMap<i32, u64> = BTreeMap::new();
+                for (count, index) in expected.iter().zip(&grid.indexes).skip(1) {
+                    let index = merged(*index, point.schema);
+                    *merged_counts.entry(index).or_default() += count;
                 }
-                assert!(coarse.len() <= MOST_BUCKETS, "{}", coarse.len());
-                assert_eq!(point.buckets, coarse.into_iter().collect::<Vec<_>>());
+                merged_counts.retain(|_, count| *count != 0);
+                assert!(merged_counts.len() <= MOST_BUCKETS);
+                assert_eq!(point.buckets, merged_counts.into_iter().collect::<Vec<_>>());
+                assert_eq!(classic.iter().sum::<u64>(), point.total());
+                assert!(point.schema <= before);
+                before = point.schema;
             }
-            let assigned = native.assigned();
-            assert_eq!(assigned.schema, 1);
-            assert!(
-                assigned.slots.len() < PIECES * PIECE,
-                "{}",
-                assigned.slots.len()
-            );
+            assert_eq!(before, 1);
         }
     }
 
     #[test]
-    fn a_typical_series_takes_little_memory() {
-        let grid = Grid::new(SHARDS);
-        let native = NativeBuckets::new();
-        for nanos in (500_000..100_000_000).step_by(10_000) {
-            native.record_nanos(&grid, Thread::of_number(0), nanos);
+    fn a_typical_series_needs_no_more_than_the_window() {
+        let native = NativeBuckets::new(&Arc::new(Grid::new(&CLASSIC, SHARDS)), 2);
+        let words = Allocator::new(2 + WINDOW, SHARDS).allocate();
+        let thread = Thread::of_number(0);
+        let mut elsewhere = 0;
+        // The first call is slow.
+        for nanos in [30_000_000_000]
+            .into_iter()
+            .chain((1_000_000..30_000_000).step_by(10_000))
+        {
+            match native.word(nanos) {
+                Some(index) => {
+                    words.write(thread, |shard| shard.add(index, 1, Ordering::Relaxed));
+                }
+                None => {
+                    native.record(&words, thread, Some(nanos), 1);
+                    elsewhere += 1;
+                }
+            }
         }
+        assert_eq!(elsewhere, 128);
         let pieces = native.pieces.iter().filter(|piece| piece.get().is_some());
-        assert_eq!(pieces.count(), 2, "62 buckets from 0.5 ms to 100 ms");
-        assert_eq!(native.read().schema, SCHEMA);
+        assert_eq!(pieces.count(), 2, "for the first call and for early ones");
+        assert_eq!(native.read(&words).1.total(), 1 + 2_900);
     }
 
     #[test]

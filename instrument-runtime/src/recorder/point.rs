@@ -73,14 +73,7 @@ pub(crate) struct HistogramPoint<'a> {
 impl HistogramPoint<'_> {
     /// Returns the number of samples.
     pub(crate) fn total(&self) -> u64 {
-        match &self.native {
-            // The native buckets are read later, so they have every sample of the others.
-            Some(native) => native.total(),
-            None => self
-                .counts
-                .iter()
-                .fold(0, |sum, count| sum.wrapping_add(*count)),
-        }
+        self.counts.iter().copied().fold(0, u64::wrapping_add)
     }
 }
 
@@ -93,8 +86,9 @@ pub(crate) struct NativePoint {
     pub(crate) buckets: Vec<(i32, u64)>,
 }
 
+#[cfg(test)]
 impl NativePoint {
-    fn total(&self) -> u64 {
+    pub(super) fn total(&self) -> u64 {
         let counts = self.buckets.iter().map(|(_, count)| *count);
         counts.fold(self.zero_count, u64::wrapping_add)
     }

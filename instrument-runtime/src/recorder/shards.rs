@@ -119,13 +119,20 @@ impl Words {
     /// adds at the same time.
     #[inline(always)]
     pub(super) fn write<T>(&self, thread: Thread, to: impl FnOnce(Shard<'_>) -> T) -> T {
-        let index = SHARED + thread.number();
-        match self.block.get(index).and_then(OnceLock::get) {
-            // `is_own` is a constant here, so the inlined copy of `to` contains no atomic
-            // read-modify-write.
-            Some(part) => to(self.shard(part, true)),
-            None => self.write_elsewhere(index, to),
+        match self.own_shard(thread) {
+            Some(shard) => to(shard),
+            None => self.write_elsewhere(SHARED + thread.number(), to),
         }
+    }
+
+    /// Returns the own shard of `thread`, which must be the current thread. `None` if
+    /// [`write`](Self::write) has to allocate it, or if the thread has no own shard.
+    #[inline(always)]
+    pub(super) fn own_shard(&self, thread: Thread) -> Option<Shard<'_>> {
+        let part = self.block.get(SHARED + thread.number())?.get()?;
+        // `is_own` is a constant here, so what is inlined into the caller contains no atomic
+        // read-modify-write.
+        Some(self.shard(part, true))
     }
 
     /// Handles the rare cases of [`write`](Self::write): allocates the part of the
