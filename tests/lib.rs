@@ -1,12 +1,14 @@
 //! What the tests share: reading pages, counting with a local recorder, running
-//! programs, and waiting for conditions instead of sleeping.
+//! programs such as Prometheus, and waiting for conditions instead of sleeping.
 
 pub mod allocations;
 pub mod page;
 pub mod program;
+pub mod prometheus_server;
 pub mod protobuf;
 pub mod recorded;
 
+use std::fmt::Debug;
 use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -30,6 +32,31 @@ pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         assert!(started.elapsed() < DEADLINE, "timed out waiting for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Calls `ask` until it returns a value that `accepts` accepts.
+///
+/// # Panics
+///
+/// Panics with the last value if none is accepted within [`DEADLINE`]. `what` names the
+/// condition in the message.
+pub fn wait_until<T: Debug>(
+    what: &str,
+    mut ask: impl FnMut() -> T,
+    accepts: impl Fn(&T) -> bool,
+) -> T {
+    let started = Instant::now();
+    wait_for(what, || {
+        let answer = ask();
+        if accepts(&answer) {
+            return Some(answer);
+        }
+        assert!(
+            started.elapsed() < DEADLINE,
+            "timed out waiting for {what}: {answer:#?}"
+        );
+        None
+    })
 }
 
 /// Returns whether the tests run in CI, where a test that needs a server or a tool must

@@ -100,6 +100,13 @@ impl Page {
         self.matching(name, &[]).count()
     }
 
+    /// Returns the name, the labels and the value of each series.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Labels, f64)> {
+        self.0
+            .iter()
+            .map(|((name, labels), value)| (name.as_str(), labels, *value))
+    }
+
     /// Returns the labels of each series of this name.
     pub fn labels<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Labels> {
         self.0

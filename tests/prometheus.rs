@@ -1,14 +1,10 @@
 //! A real Prometheus scrapes the application and answers queries like those in the README.
 
-use std::fs;
-use std::net::{SocketAddr, TcpListener};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use fleet::Labels;
 use instrument_runtime::instrumented;
-use instrument_tests::program::{Program, is_installed};
-use instrument_tests::wait_for;
-use serde_json::Value;
+use instrument_tests::prometheus_server::{Job, Release, Server};
 
 #[instrumented(endpoint = "/fast", method = "GET")]
 async fn fast() -> &'static str {
@@ -23,40 +19,16 @@ async fn slow() -> &'static str {
 
 #[test]
 fn prometheus_draws_what_was_served() {
-    if !is_installed("prometheus") {
+    let Some(release) = Release::installed() else {
         return;
-    }
+    };
     let exporter = instrument_runtime::builder("webapp_1")
         .listen(([127, 0, 0, 1], 0))
         .install()
         .expect("installs");
     let app = exporter.local_addr().expect("a TCP listener");
     let folder = tempfile::tempdir().expect("a folder");
-    fs::write(
-        folder.path().join("prometheus.yml"),
-        format!(
-            "global: {{scrape_interval: 1s}}\n\
-             scrape_configs:\n\
-             - job_name: webapp\n\
-             \x20 static_configs: [{{targets: ['{app}']}}]\n"
-        ),
-    )
-    .expect("a configuration");
-    let server = free_port();
-    let _prometheus = Program::start(
-        Command::new("prometheus")
-            .arg(format!(
-                "--config.file={}",
-                folder.path().join("prometheus.yml").display()
-            ))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                folder.path().join("data").display()
-            ))
-            .arg(format!("--web.listen-address={server}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null()),
-    );
+    let prometheus = Server::start(&release, folder.path(), &[], &Job::new(app, "1s"));
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -76,18 +48,14 @@ fn prometheus_draws_what_was_served() {
     let queries = tokio::task::spawn_blocking;
     let asked = async {
         queries(move || {
-            wait_for("up", || {
-                (query(server, "up{job='webapp'}")?.first()?.1 == 1.0).then_some(())
-            });
             // `rate` needs several scrapes.
-            wait_for("four scrapes", || {
-                let scrapes = query(server, "count_over_time(up{job='webapp'}[1m])")?;
-                (scrapes.first()?.1 >= 4.0).then_some(())
+            prometheus.wait_until("sum_over_time(up[1m])", |scrapes| {
+                scrapes.first().is_some_and(|(_, number)| *number >= 4.0)
             });
-            let rates = query(server, "sum by (endpoint) (rate(requests_total[1m]))");
+            let rates = prometheus.query("sum by (endpoint) (rate(requests_total[1m]))");
             let quantile = "histogram_quantile(0.95, sum by (le, endpoint) \
                             (rate(request_latency_seconds_bucket[1m])))";
-            (rates, query(server, quantile))
+            (rates, prometheus.query(quantile))
         })
         .await
         .expect("no panic")
@@ -102,10 +70,10 @@ fn prometheus_draws_what_was_served() {
     println!("after {:?}: {rates:?} {quantiles:?}", started.elapsed());
 
     let rates = rates.expect("an answer");
-    let of = |answer: &[(String, f64)], endpoint: &str| {
+    let of = |answer: &[(Labels, f64)], endpoint: &str| {
         answer
             .iter()
-            .find(|(found, _)| found == endpoint)
+            .find(|(labels, _)| labels["endpoint"] == endpoint)
             .map_or(f64::NAN, |(_, value)| *value)
     };
     let (fast, slow) = (of(&rates, "/fast"), of(&rates, "/slow"));
@@ -119,29 +87,4 @@ fn prometheus_draws_what_was_served() {
         (0.025..=0.1).contains(&of(&quantiles, "/slow")),
         "{quantiles:?}"
     );
-}
-
-fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-}
-
-/// Returns the answer to an instant query, by endpoint, or `None` while it is empty.
-fn query(server: SocketAddr, query: &str) -> Option<Vec<(String, f64)>> {
-    let text = ureq::get(&format!("http://{server}/api/v1/query"))
-        .query("query", query)
-        .call()
-        .ok()?
-        .body_mut()
-        .read_to_string()
-        .ok()?;
-    let answer: Value = serde_json::from_str(&text).ok()?;
-    let series = answer["data"]["result"].as_array()?;
-    let read = |series: &Value| {
-        let endpoint = series["metric"]["endpoint"].as_str().unwrap_or_default();
-        let value = series["value"][1].as_str()?.parse().ok()?;
-        Some((endpoint.to_owned(), value))
-    };
-    series.iter().map(read).collect()
 }

@@ -18,7 +18,7 @@ mod wait;
 
 pub use instance::{Instance, build_webapp};
 pub use process::missing;
-pub use prometheus::{Labels, Prometheus, Target};
+pub use prometheus::{Labels, Prometheus, Target, labels_of};
 pub use proxy::Proxy;
 pub use stop::{is_stopped, on_signals};
 pub use traffic::{Sent, send};

@@ -48,34 +48,51 @@ impl Prometheus {
     ///
     /// Returns an error with Prometheus's log if the server does not start within 30 seconds.
     pub fn start(folder: &Path, targets: &Path, more: &str) -> anyhow::Result<Self> {
-        fs::create_dir_all(folder)?;
         let rules = concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/../../deploy/prometheus/rules.yml"
         );
         let targets = targets.display();
-        fs::write(
-            folder.join("prometheus.yml"),
-            format!(
-                "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
-                 rule_files: ['{rules}']\n\
-                 scrape_configs:\n\
-                 - job_name: webapp\n\
-                 \x20 honor_labels: true\n\
-                 \x20 file_sd_configs: [{{files: ['{targets}/*.json']}}]\n\
-                 {more}"
-            ),
-        )?;
+        let configuration = format!(
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
+             rule_files: ['{rules}']\n\
+             scrape_configs:\n\
+             - job_name: webapp\n\
+             \x20 honor_labels: true\n\
+             \x20 file_sd_configs: [{{files: ['{targets}/*.json']}}]\n\
+             {more}"
+        );
+        Self::start_with(&program("prometheus")?, folder, &configuration, &[])
+    }
+
+    /// Starts the Prometheus server `program` with this configuration and these additional
+    /// command line arguments.
+    ///
+    /// The server keeps its configuration, its data and its log in `folder`. If another
+    /// server has left data there, the new server continues with them.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error with Prometheus's log if the server does not start within 30 seconds.
+    pub fn start_with(
+        program: &Path,
+        folder: &Path,
+        configuration: &str,
+        arguments: &[String],
+    ) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder)?;
+        fs::write(folder.join("prometheus.yml"), configuration)?;
         let addr = free_port()?;
         let log = folder.join("prometheus.log");
         let process = Process::start(
-            Command::new(program("prometheus")?)
+            Command::new(program)
                 .current_dir(folder)
                 .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
                 .arg(format!("--web.listen-address={addr}"))
                 .arg("--log.level=warn")
+                .args(arguments)
                 .stdout(Stdio::null())
-                .stderr(File::create(&log)?),
+                .stderr(File::options().create(true).append(true).open(&log)?),
             Duration::from_secs(5),
         )?;
         wait_for("Prometheus", Duration::from_secs(30), || {
@@ -108,7 +125,7 @@ impl Prometheus {
             .context("the result is not a list of series")?;
         let read = |series: &Value| {
             let value = series["value"][1].as_str()?.parse().ok()?;
-            Some((labels(&series["metric"]), value))
+            Some((labels_of(&series["metric"]), value))
         };
         series
             .iter()
@@ -146,7 +163,7 @@ impl Prometheus {
                 instance: text(&target["labels"]["instance"]),
                 health: text(&target["health"]),
                 job: text(&target["scrapePool"]),
-                labels: labels(&target["discoveredLabels"]),
+                labels: labels_of(&target["discoveredLabels"]),
             })
             .collect();
         targets.sort();
@@ -209,8 +226,13 @@ impl Prometheus {
         Ok(took)
     }
 
-    /// Sends a request to the HTTP API, and returns the field `data` of the response.
-    fn ask(&self, what: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
+    /// Sends the request `GET /api/v1/<what>` to the HTTP API. Returns the field `data` of
+    /// the response.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if Prometheus does not answer or rejects the request.
+    pub fn ask(&self, what: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
         let mut answer = ureq::get(&format!("http://{}/api/v1/{what}", self.addr))
             .config()
             .http_status_as_error(false)
@@ -228,7 +250,9 @@ impl Prometheus {
     }
 }
 
-fn labels(object: &Value) -> Labels {
+/// Reads labels from a JSON object in an answer of the HTTP API.
+#[must_use]
+pub fn labels_of(object: &Value) -> Labels {
     let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
     object
         .as_object()
