@@ -7,6 +7,7 @@ pub mod program;
 pub mod prometheus_server;
 pub mod protobuf;
 pub mod recorded;
+pub mod recording_proxy;
 
 use std::fmt::Debug;
 use std::io::Write;
