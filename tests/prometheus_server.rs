@@ -19,6 +19,13 @@ use crate::{in_ci, skipped, wait_until};
 /// The Debian releases from which `tests/fetch-prometheus` takes newer servers.
 const FETCHED_FROM: [&str; 2] = ["trixie", "sid"];
 
+/// The feature flags that change what a server asks for or what it stores. See
+/// [`Release::known`].
+pub const FEATURES: [&str; 3] = ["native-histograms", "exemplar-storage", ZERO_INGESTION];
+/// The feature flag with which a server adds a sample of 0 at the created timestamp of a
+/// series.
+pub const ZERO_INGESTION: &str = "created-timestamp-zero-ingestion";
+
 /// A Prometheus program on this machine.
 #[derive(Clone, Debug)]
 pub struct Release {

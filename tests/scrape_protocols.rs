@@ -8,18 +8,11 @@ use fleet::Labels;
 use futures::executor::block_on;
 use instrument_runtime::{Exporter, HttpStatus, instrumented};
 use instrument_tests::page::Page;
-use instrument_tests::prometheus_server::{Job, Release, Server};
+use instrument_tests::prometheus_server::{FEATURES, Job, Release, Server};
 use instrument_tests::recording_proxy::{RecordingProxy, Scrape};
 use instrument_tests::wait_until;
 use metrics::{counter, gauge, histogram};
 
-/// The feature flags that change what a server asks for or what it stores, as far as the
-/// version has them.
-const FEATURES: [&str; 3] = [
-    "native-histograms",
-    "exemplar-storage",
-    "created-timestamp-zero-ingestion",
-];
 /// The servers scrape this often.
 const INTERVAL: &str = "100ms";
 /// The names of the series to compare start with these words. The other series of the page
