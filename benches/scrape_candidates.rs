@@ -6,8 +6,10 @@ use std::task::{Context, Waker};
 
 use anyhow::{Result, ensure};
 use instrument_benches::buckets::BUCKETS;
+use instrument_benches::peers::{self, tenant};
 use instrument_runtime::instrumented;
-use metrics_exporter_prometheus::PrometheusBuilder;
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::histogram::Histogram;
 
 /// A library that renders a page.
 pub(crate) struct Candidate {
@@ -30,7 +32,7 @@ pub(crate) const CANDIDATES: &[Candidate] = &[
     },
     Candidate {
         name: "prometheus-client",
-        fill: with_prometheus_client::fill,
+        fill: prometheus_client,
     },
     Candidate {
         name: "measured",
@@ -39,10 +41,6 @@ pub(crate) const CANDIDATES: &[Candidate] = &[
 ];
 
 const SECONDS: f64 = 0.02;
-
-fn tenant(n: usize) -> String {
-    format!("tenant-{n:06}")
-}
 
 #[instrumented(endpoint = "/test", method = "GET", labels(tenant = tenant))]
 async fn handler(tenant: &str) -> &'static str {
@@ -67,111 +65,19 @@ fn ours(sets: usize) -> Result<Render> {
 }
 
 fn stock(sets: usize) -> Result<Render> {
-    let recorder = PrometheusBuilder::new()
-        .set_buckets(&BUCKETS)?
-        .add_global_label("app_name", "bench")
-        .build_recorder();
-    metrics::with_local_recorder(&recorder, || {
-        metrics::describe_counter!("requests_total", "Calls that have ended.");
-        metrics::describe_gauge!("requests_in_progress", "Calls that have not ended yet.");
-        metrics::describe_histogram!("request_latency_seconds", "From start to end.");
-        for n in 0..sets {
-            metrics::gauge!("requests_in_progress", "method" => "GET", "endpoint" => "/test", "tenant" => tenant(n)).set(0.0);
-            metrics::counter!("requests_total", "method" => "GET", "endpoint" => "/test", "tenant" => tenant(n), "outcome" => "ok", "http_status" => "200").increment(1);
-            metrics::histogram!("request_latency_seconds", "method" => "GET", "endpoint" => "/test", "tenant" => tenant(n), "outcome" => "ok").record(SECONDS);
-        }
-    });
+    let recorder = peers::stock(sets, |_| vec![SECONDS])?;
     Ok(Box::new(move || {
         Ok(black_box(recorder.handle().render()).len())
     }))
 }
 
-mod with_prometheus_client {
-    use prometheus_client::encoding::{EncodeLabelSet, text};
-    use prometheus_client::metrics::counter::Counter;
-    use prometheus_client::metrics::family::Family;
-    use prometheus_client::metrics::gauge::Gauge;
-    use prometheus_client::metrics::histogram::Histogram;
-    use prometheus_client::registry::Registry;
-
-    use super::*;
-
-    #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-    struct InProgress {
-        method: &'static str,
-        endpoint: &'static str,
-        tenant: String,
-    }
-
-    #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-    struct Latency {
-        method: &'static str,
-        endpoint: &'static str,
-        tenant: String,
-        outcome: &'static str,
-    }
-
-    #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-    struct Requests {
-        method: &'static str,
-        endpoint: &'static str,
-        tenant: String,
-        outcome: &'static str,
-        http_status: &'static str,
-    }
-
-    pub(super) fn fill(sets: usize) -> Result<Render> {
-        let app_name = ("app_name".into(), "bench".into());
-        let mut registry = Registry::with_labels([app_name].into_iter());
-        let in_progress = Family::<InProgress, Gauge>::default();
-        let requests = Family::<Requests, Counter>::default();
-        let latency =
-            Family::<Latency, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
-        registry.register(
-            "requests_in_progress",
-            "Calls that have not ended yet",
-            in_progress.clone(),
-        );
-        // The encoder appends `_total`.
-        registry.register("requests", "Calls that have ended", requests.clone());
-        registry.register(
-            "request_latency_seconds",
-            "From start to end",
-            latency.clone(),
-        );
-        let (method, endpoint, outcome) = ("GET", "/test", "ok");
-        for n in 0..sets {
-            in_progress
-                .get_or_create(&InProgress {
-                    method,
-                    endpoint,
-                    tenant: tenant(n),
-                })
-                .set(0);
-            requests
-                .get_or_create(&Requests {
-                    method,
-                    endpoint,
-                    tenant: tenant(n),
-                    outcome,
-                    http_status: "200",
-                })
-                .inc();
-            latency
-                .get_or_create(&Latency {
-                    method,
-                    endpoint,
-                    tenant: tenant(n),
-                    outcome,
-                })
-                .observe(SECONDS);
-        }
-        Ok(Box::new(move || {
-            let mut page = String::new();
-            text::encode(&mut page, &registry)?;
-            Ok(black_box(page).len())
-        }))
-    }
+fn prometheus_client(sets: usize) -> Result<Render> {
+    let registry = peers::prometheus_client(sets, |_| vec![SECONDS], || Histogram::new(BUCKETS));
+    Ok(Box::new(move || {
+        let mut page = String::new();
+        text::encode(&mut page, &registry)?;
+        Ok(black_box(page).len())
+    }))
 }
 
 mod with_measured {
