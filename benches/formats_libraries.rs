@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use instrument_benches::buckets::BUCKETS;
 use instrument_benches::peers::{self, tenant};
-use instrument_runtime::instrumented;
+use instrument_runtime::{Builder, instrumented};
 use prometheus_client::encoding::{prometheus_protobuf, text};
 use prometheus_client::metrics::histogram::{
     DEFAULT_NATIVE_HISTOGRAM_BUCKET_FACTOR, Histogram, NativeHistogramConfig,
@@ -39,7 +39,17 @@ pub(crate) const LIBRARIES: &[Library] = &[
     Library {
         name: "ours",
         formats: &[Format::Text, Format::OpenMetrics, Format::Protobuf],
-        start: ours,
+        start: |sets| ours(sets, instrument_runtime::builder("bench")),
+    },
+    Library {
+        name: "ours with native histograms",
+        formats: &[Format::Protobuf],
+        start: |sets| {
+            ours(
+                sets,
+                instrument_runtime::builder("bench").native_histograms(),
+            )
+        },
     },
     // Its protobuf encoder is behind a feature that needs `protoc`.
     Library {
@@ -53,14 +63,18 @@ pub(crate) const LIBRARIES: &[Library] = &[
         start: |sets| prometheus_client(sets, || Histogram::new(BUCKETS)),
     },
     Library {
-        name: "prometheus-client, native histograms",
+        name: "prometheus-client with native histograms",
         formats: &[Format::Protobuf],
         start: |sets| {
             prometheus_client(sets, || {
-                let factor = DEFAULT_NATIVE_HISTOGRAM_BUCKET_FACTOR;
-                Histogram::new_native(NativeHistogramConfig::new(factor))
+                Histogram::new_classic_and_native(BUCKETS, native_histogram())
             })
         },
+    },
+    Library {
+        name: "prometheus-client with native histograms only",
+        formats: &[Format::Protobuf],
+        start: |sets| prometheus_client(sets, || Histogram::new_native(native_histogram())),
     },
     Library {
         name: "fastmetrics",
@@ -121,10 +135,10 @@ async fn handler(tenant: String, latency: Duration) -> &'static str {
     "test"
 }
 
-fn ours(sets: usize) -> Result<Serving> {
+fn ours(sets: usize, builder: Builder) -> Result<Serving> {
     /// The number of label sets whose calls run at the same time.
     const AT_ONCE: usize = 1_000;
-    let exporter = instrument_runtime::builder("bench")
+    let exporter = builder
         .listen((Ipv4Addr::LOCALHOST, 0))
         .max_series(sets + 1)
         .install()?;
@@ -156,6 +170,11 @@ fn ours(sets: usize) -> Result<Serving> {
 fn stock(sets: usize) -> Result<Serving> {
     let handle = peers::stock(sets, latencies)?.handle();
     serve(move |_| Ok(handle.render().into_bytes()))
+}
+
+/// The default bucket factor is that of our native histograms too.
+fn native_histogram() -> NativeHistogramConfig {
+    NativeHistogramConfig::new(DEFAULT_NATIVE_HISTOGRAM_BUCKET_FACTOR)
 }
 
 fn prometheus_client(sets: usize, histogram: fn() -> Histogram) -> Result<Serving> {
