@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use anyhow::{Context as _, Result};
 use instrument_benches::buckets::BUCKETS;
+use instrument_runtime::TraceContext;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::call_limit::{Cells, Sharded};
@@ -63,6 +64,31 @@ pub(crate) const CANDIDATES: &[Candidate] = &[
         name: "ours, native histograms",
         start: || {
             let builder = instrument_runtime::builder("bench").native_histograms();
+            ours_with(builder, drives(ours_no_labels))
+        },
+    },
+    Candidate {
+        name: "ours, exemplars, no trace",
+        start: || {
+            let builder = instrument_runtime::builder("bench").exemplars(|| None);
+            ours_with(builder, drives(ours_no_labels))
+        },
+    },
+    Candidate {
+        name: "ours, exemplars, a trace",
+        start: || {
+            let trace = TraceContext::new([1; 16], [2; 8]);
+            let builder = instrument_runtime::builder("bench").exemplars(move || Some(trace));
+            ours_with(builder, drives(ours_no_labels))
+        },
+    },
+    Candidate {
+        name: "ours, native histograms and exemplars",
+        start: || {
+            let trace = TraceContext::new([1; 16], [2; 8]);
+            let builder = instrument_runtime::builder("bench")
+                .native_histograms()
+                .exemplars(move || Some(trace));
             ours_with(builder, drives(ours_no_labels))
         },
     },

@@ -21,6 +21,11 @@ json.dump(
             "name": sample.name,
             "labels": sample.labels,
             "value": repr(sample.value),
+            "exemplar": sample.exemplar and [
+                sample.exemplar.labels,
+                sample.exemplar.value,
+                str(sample.exemplar.timestamp),
+            ],
         }
         for family in families(page)
         for sample in family.samples

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use instrument_runtime::{axum as on_axum, instrumented};
+use instrument_runtime::{TraceContext, axum as on_axum, instrumented};
 use instrument_tests::page::Page;
 use instrument_tests::protobuf::{self, client::MetricType};
 use instrument_tests::{DEADLINE, in_ci, skipped};
@@ -228,9 +228,13 @@ async fn every_format_has_the_same_series() {
         .listen(([127, 0, 0, 1], 0))
         .buckets(&[0.00001, 0.25, 1.0, 2_000_000.0])
         .version("1.2.3")
+        .native_histograms()
+        .exemplars(|| Some(TraceContext::new([0xAB; 16], [0xCD; 8])))
         .install()
         .expect("installs");
     let addr = exporter.local_addr().expect("an address");
+    // The first call of a process goes through the facade, which has no exemplars.
+    item(true).await.expect("is there");
     item(true).await.expect("is there");
     item(false).await.expect_err("is not there");
     describe_counter!("uploads_total", "Uploads \"by\" size\\ and\nkind.");
@@ -282,7 +286,7 @@ async fn every_format_has_the_same_series() {
     let (_, page) = get(addr, b"text/plain;version=1.0.0;escaping=dots");
     let dots = Page::parse(&page);
     let labels = [("app__name", "formats"), ("method", "GET")];
-    assert_eq!(dots.sum("requests__total", &labels), 2.0);
+    assert_eq!(dots.sum("requests__total", &labels), 3.0);
 
     // Nothing in the header breaks the page.
     let mut random = Random(0x5EED);
@@ -339,6 +343,21 @@ async fn every_format_has_the_same_series() {
         ),
     ] {
         assert_eq!(family(&open_metrics, sample), expected, "{sample}");
+    }
+    let with_exemplar: Vec<&Value> = open_metrics
+        .iter()
+        .filter(|one| !one["exemplar"].is_null())
+        .collect();
+    assert_eq!(
+        with_exemplar.len(),
+        4,
+        "two series, each with two metrics: {with_exemplar:?}"
+    );
+    for sample in with_exemplar {
+        let name = sample["name"].as_str().expect("a name");
+        assert!(["request_latency_seconds_bucket", "requests_total"].contains(&name));
+        let labels = json!({ "trace_id": "ab".repeat(16), "span_id": "cd".repeat(8) });
+        assert_eq!(sample["exemplar"][0], labels);
     }
     let info = open_metrics.iter().find(|one| one["family"] == "target");
     assert_eq!(

@@ -143,7 +143,9 @@ fn sample(line: &str) -> Option<(String, Labels, f64)> {
         Some(rest) => labels(rest)?,
         None => (Labels::new(), rest),
     };
-    Some((name.to_owned(), labels, rest.trim().parse().ok()?))
+    // An exemplar may follow the value.
+    let value = rest.split(" # {").next()?;
+    Some((name.to_owned(), labels, value.trim().parse().ok()?))
 }
 
 /// Parses labels up to the closing brace. Returns them and the rest of the text.

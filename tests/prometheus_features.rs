@@ -1,11 +1,12 @@
 //! Prometheus servers of several versions read what only a part of the formats has, or what
-//! needs a feature flag: native histograms and created timestamps.
+//! needs a feature flag: native histograms, exemplars and created timestamps.
 
+use std::cell::Cell;
 use std::sync::LazyLock;
 use std::thread;
 
 use futures::executor::block_on;
-use instrument_runtime::{Exporter, instrumented};
+use instrument_runtime::{Exporter, TraceContext, instrumented};
 use instrument_tests::prometheus_server::{FEATURES, Job, Release, Server, ZERO_INGESTION};
 use metrics::histogram;
 
@@ -14,6 +15,7 @@ static EXPORTER: LazyLock<Exporter> = LazyLock::new(|| {
     instrument_runtime::builder("features")
         .listen(([127, 0, 0, 1], 0))
         .native_histograms()
+        .exemplars(|| IS_TRACED.get().then(|| TraceContext::new(TRACE, SPAN)))
         .install()
         .expect("installs")
 });
@@ -134,5 +136,41 @@ fn the_first_call_of_a_series_is_an_increase() {
             &format!("increase({series})"),
             |found| matches!(found, [(_, increase)] if *increase > 0.0),
         );
+    });
+}
+
+const TRACE: [u8; 16] = [0xAB; 16];
+const SPAN: [u8; 8] = [0xCD; 8];
+
+thread_local! {
+    static IS_TRACED: Cell<bool> = const { Cell::new(false) };
+}
+
+#[instrumented(endpoint = "/traced", method = "GET")]
+async fn traced() {}
+
+#[test]
+fn an_exemplar_has_the_trace_of_its_call() {
+    LazyLock::force(&EXPORTER);
+    IS_TRACED.set(true);
+    // The first call of a process goes through the facade, which has no exemplars.
+    block_on(traced());
+    block_on(traced());
+    IS_TRACED.set(false);
+    with_each(|release| {
+        let mut orders: Vec<&[&str]> = vec![&[]];
+        if release.has_scrape_protocols() {
+            orders.push(&["OpenMetricsText1.0.0"]);
+        }
+        for protocols in orders {
+            let (server, _folder) = start(release, &Job { protocols, ..job() });
+            let query = r#"{__name__=~"request.+", endpoint="/traced"}"#;
+            let found = server.wait_for_exemplars(query, |found| !found.is_empty());
+            println!("Prometheus {} {protocols:?}: {found:?}", release.version);
+            for exemplar in found {
+                assert_eq!(exemplar.labels["trace_id"], "ab".repeat(16));
+                assert_eq!(exemplar.labels["span_id"], "cd".repeat(8));
+            }
+        }
     });
 }

@@ -41,6 +41,7 @@
 //! | `actix-web` | actix-web 4 | [`actix_web::middleware`](crate::actix_web::middleware()), and [`actix_web::metrics`](crate::actix_web::metrics()) to serve the page on a route |
 //! | `tonic` | tonic 0.14: gRPC and gRPC-Web | the layer [`tonic::layer`](crate::tonic::layer()), and the label `grpc_status`; enables `tower` |
 //! | `tower` | any `Service<http::Request<_>>` | the layer [`tower::layer`](crate::tower::layer()), and [`tower::set_matched_route`](crate::tower::set_matched_route()) |
+//! | `opentelemetry` | exemplars with the current OpenTelemetry span | [`opentelemetry::current`](crate::opentelemetry::current()), for [`Builder::exemplars`] |
 //! | `process` | CPU time, memory, file descriptors, threads and start time of the process, as far as the operating system provides them | no items: the metrics are on every page |
 //! | `push` | batch jobs that end before Prometheus would scrape them | [`Builder::push`] to a Pushgateway, [`Exporter::last_push_error`], [`PushError`] |
 //! | `testing` | unit tests (enable it in `[dev-dependencies]`) | [`testing::Recording`] and its assertions |
@@ -159,6 +160,8 @@ mod settings;
 pub mod actix_web;
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(feature = "opentelemetry")]
+pub mod opentelemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "tonic")]
@@ -177,6 +180,7 @@ pub use instrument_macros::{HttpStatus, instrumented};
 pub use names::MetricNames;
 pub use outcome::Outcome;
 pub use outcome::http_status::HttpStatus;
+pub use recorder::exemplars::TraceContext;
 
 /// The items that the expansion of the macros uses. Not part of the public API.
 #[doc(hidden)]

@@ -8,7 +8,8 @@
 use metrics_process::collector;
 
 use crate::page::encoder::Encoder;
-use crate::recorder::point::{Head, Kind, Number, Point};
+use crate::recorder::number::Number;
+use crate::recorder::point::{Head, Kind, Point};
 
 /// One metric of the process, with its current value.
 pub(crate) struct ProcessMetric {
@@ -96,7 +97,7 @@ impl ProcessMetric {
         } = *self;
         let value = Number::F64(value);
         let point = match kind {
-            Kind::Counter => Point::Counter(value),
+            Kind::Counter => Point::counter(value),
             _ => Point::Gauge(value),
         };
         page.single(Head { name, help, kind }, labels, point);

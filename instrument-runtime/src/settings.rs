@@ -1,9 +1,13 @@
 //! The settings of an installation. The builder writes them, the recorder reads them, and
 //! call sites read the metric names.
 
+use std::fmt;
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::diagnostics::Message;
 use crate::names::MetricNames;
+use crate::recorder::exemplars::TraceContext;
 
 /// The default bounds of the latency buckets, in seconds: the bounds that OpenTelemetry's
 /// semantic conventions advise for `http.server.request.duration`, and three smaller bounds
@@ -34,6 +38,43 @@ pub(crate) struct Settings {
     pub(crate) max_series: usize,
     /// Whether the latency histogram has native buckets beside the others.
     pub(crate) native_histograms: bool,
+    /// The source of exemplars. `None` if they are turned off.
+    pub(crate) exemplars: Option<ExemplarSource>,
+}
+
+/// A function that returns the current trace.
+#[derive(Clone)]
+pub(crate) struct ExemplarSource(Arc<dyn Fn() -> Option<TraceContext> + Send + Sync>);
+
+// A panic is caught where the source is called.
+impl UnwindSafe for ExemplarSource {}
+impl RefUnwindSafe for ExemplarSource {}
+
+impl ExemplarSource {
+    pub(crate) fn new(source: impl Fn() -> Option<TraceContext> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(source))
+    }
+
+    /// Asks for the current trace. `None` also if its ids are invalid, or if the source
+    /// panics: a call may ask while it is being unwound, and a second panic would abort the
+    /// process.
+    pub(crate) fn ask(&self) -> Option<TraceContext> {
+        static PANICKED: Message = Message::new();
+        let trace = catch_unwind(AssertUnwindSafe(|| (self.0)())).unwrap_or_else(|_| {
+            PANICKED.write(format_args!(
+                "the source of exemplars panicked, so the call has no exemplar. See \
+                 `Builder::exemplars`"
+            ));
+            None
+        });
+        trace.filter(TraceContext::is_valid)
+    }
+}
+
+impl fmt::Debug for ExemplarSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExemplarSource").finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
@@ -47,6 +88,7 @@ impl Default for Settings {
             target_info: Vec::new(),
             max_series: DEFAULT_MAX_SERIES,
             native_histograms: false,
+            exemplars: None,
         }
     }
 }

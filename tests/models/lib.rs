@@ -38,7 +38,11 @@ macro_rules! thread_local {
 mod diagnostics;
 #[allow(dead_code, reason = "the models use only a part of each file")]
 mod lock_free;
-#[allow(dead_code, reason = "the models use only a part of each file")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the models use only a part of each file"
+)]
 mod recorder;
 
 mod growing;

@@ -1,5 +1,7 @@
 //! Includes the files of the runtime's `recorder` that the models need.
 
+#[path = "../../instrument-runtime/src/recorder/exemplars.rs"]
+mod exemplars;
 #[path = "../../instrument-runtime/src/recorder/family.rs"]
 mod family;
 #[path = "../../instrument-runtime/src/recorder/gauge.rs"]
@@ -14,6 +16,8 @@ mod labels;
 pub(crate) mod models;
 #[path = "../../instrument-runtime/src/recorder/native.rs"]
 mod native;
+#[path = "../../instrument-runtime/src/recorder/number.rs"]
+mod number;
 #[path = "../../instrument-runtime/src/recorder/point.rs"]
 mod point;
 #[path = "../../instrument-runtime/src/recorder/registry.rs"]

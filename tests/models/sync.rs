@@ -80,6 +80,17 @@ macro_rules! atomics {
 atomics!(AtomicBool: bool, AtomicU64: u64, AtomicUsize: usize);
 
 impl AtomicU64 {
+    pub(crate) fn compare_exchange(
+        &self,
+        current: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        self.access()
+            .compare_exchange(current, new, success, failure)
+    }
+
     pub(crate) fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
         self.access().fetch_add(value, order)
     }

@@ -72,6 +72,7 @@ impl Builder {
                 target_info,
                 max_series: self.max_series,
                 native_histograms: self.native_histograms,
+                exemplars: self.exemplars,
             }),
             last_scrape: match target {
                 // Nothing can scrape an exporter without a listener.

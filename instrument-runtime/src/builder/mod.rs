@@ -18,7 +18,8 @@ use crate::exporter::Exporter;
 use crate::exporter::listener::Target;
 use crate::names::MetricNames;
 use crate::push::PushSettings;
-use crate::settings::{DEFAULT_BUCKETS, DEFAULT_MAX_SERIES};
+use crate::recorder::exemplars::TraceContext;
+use crate::settings::{DEFAULT_BUCKETS, DEFAULT_MAX_SERIES, ExemplarSource};
 
 /// Installs the metrics and serves them on `http://127.0.0.1:9464/metrics`.
 ///
@@ -82,6 +83,7 @@ pub fn builder(app_name: impl Into<String>) -> Builder {
         names: MetricNames::default(),
         max_series: DEFAULT_MAX_SERIES,
         native_histograms: false,
+        exemplars: None,
         discovery: Discovery::default(),
         last_scrape: Duration::ZERO,
         diagnostics: true,
@@ -134,6 +136,7 @@ pub struct Builder {
     names: MetricNames,
     max_series: usize,
     native_histograms: bool,
+    exemplars: Option<ExemplarSource>,
     discovery: Discovery,
     last_scrape: Duration,
     diagnostics: bool,
@@ -248,6 +251,52 @@ impl Builder {
     /// [native histograms]: https://prometheus.io/docs/specs/native_histograms/
     pub fn native_histograms(mut self) -> Self {
         self.native_histograms = true;
+        self
+    }
+
+    /// Adds exemplars: for a latency, the trace of one call that took this long.
+    ///
+    /// An exemplar is a trace id and a span id on a bucket of the latency histogram, and on
+    /// the counter. Grafana shows exemplars as dots beside a graph of latencies, each with a
+    /// link to its trace. Defaults to none.
+    ///
+    /// `source` returns the current trace, or `None` if there is none or if it is not
+    /// sampled. It is asked at the end of a call, at most once per second for each bucket of
+    /// each series (every 10 ms while it returns `None`). All other calls pay one comparison.
+    /// It runs on the thread of the call, so it must not block. It is also asked when a call
+    /// is cancelled or panics. If it panics, the call has no exemplar.
+    ///
+    /// With the feature `opentelemetry`, `instrument_runtime::opentelemetry::current` is
+    /// such a source. It also finds the spans of `tracing-opentelemetry`.
+    ///
+    /// Put `#[instrumented]` above `#[tracing::instrument]`, so that the span still is
+    /// current when the call ends. A request that a layer counts gets the trace of its
+    /// annotated handler. Without an annotated handler, the trace must be current outside
+    /// the layer.
+    ///
+    /// Exemplars are in the protobuf and OpenMetrics formats, which Prometheus asks for. To
+    /// store them, Prometheus needs the flag `--enable-feature=exemplar-storage`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use instrument_runtime::TraceContext;
+    /// # mod my_tracing {
+    /// #     pub fn current() -> Option<(u128, u64)> { None }
+    /// # }
+    ///
+    /// # let builder = instrument_runtime::builder("webapp_1");
+    /// builder.exemplars(|| {
+    ///     let (trace, span) = my_tracing::current()?;
+    ///     Some(TraceContext::new(trace.to_be_bytes(), span.to_be_bytes()))
+    /// })
+    /// # ;
+    /// ```
+    pub fn exemplars(
+        mut self,
+        source: impl Fn() -> Option<TraceContext> + Send + Sync + 'static,
+    ) -> Self {
+        self.exemplars = Some(ExemplarSource::new(source));
         self
     }
 

@@ -2,6 +2,7 @@
 //! `quanta` supports it, because no other clock is as cheap to read.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use quanta::Clock;
 
@@ -17,14 +18,34 @@ impl Instant {
         Self(CLOCK.raw())
     }
 
-    /// Returns the time since this reading, in nanoseconds.
+    /// Returns the time since this reading.
     ///
     /// Saturates at 0, because the counters of two cores may differ.
     #[inline]
-    pub(crate) fn elapsed_nanos(self) -> u64 {
+    pub(crate) fn elapsed(self) -> Elapsed {
         let clock = &*CLOCK;
-        clock.delta_as_nanos(self.0, clock.raw())
+        let end = clock.raw();
+        Elapsed {
+            nanos: clock.delta_as_nanos(self.0, end),
+            end,
+        }
     }
+}
+
+/// How long a call took, and when it ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Elapsed {
+    pub(crate) nanos: u64,
+    /// The reading of the clock at the end, in its raw unit.
+    pub(crate) end: u64,
+}
+
+/// Converts a duration to the raw unit of the clock, with enough precision for intervals.
+pub(crate) fn ticks(duration: Duration) -> u64 {
+    const TICKS: u64 = 1 << 32;
+    let nanos = CLOCK.delta_as_nanos(0, TICKS).max(1);
+    let ticks = duration.as_nanos() * u128::from(TICKS) / u128::from(nanos);
+    u64::try_from(ticks).unwrap_or(u64::MAX)
 }
 
 /// Calibrates the clock, which takes 0.6 ms. `install` calls this function, so that the

@@ -70,7 +70,7 @@ use pin_project_lite::pin_project;
 
 use crate::call::arguments::{Arguments, Carried};
 use crate::call::by_values::Values;
-use crate::call::clock::Instant;
+use crate::call::clock::{Elapsed, Instant};
 use crate::call::extracts::{Extracts, ExtractsOf};
 use crate::call::request::{Caller, Evidence, Ticket};
 use crate::call::series::{Series, SeriesRef};
@@ -182,9 +182,9 @@ enum Rare {
 
 impl Rare {
     #[cold]
-    fn ended(&self, end: End, nanos: u64) {
+    fn ended(&self, end: End, elapsed: Elapsed) {
         if let Self::Own(series) = self {
-            series.ended(end, nanos);
+            series.ended(end, elapsed, None);
         }
     }
 }
@@ -431,11 +431,11 @@ impl Call {
             return;
         };
         self.state = State::Ended;
-        let nanos = started.elapsed_nanos();
+        let elapsed = started.elapsed();
         match &self.counted {
-            CountedBy::Kept(series) => series.ended(end, nanos),
-            CountedBy::ByRequest(ticket) => ticket.ended(end, nanos, is_judged),
-            CountedBy::Rare(rare) => rare.ended(end, nanos),
+            CountedBy::Kept(series) => series.ended(end, elapsed, None),
+            CountedBy::ByRequest(ticket) => ticket.ended(end, elapsed, is_judged),
+            CountedBy::Rare(rare) => rare.ended(end, elapsed),
             CountedBy::Unknown => {}
         }
     }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use metrics::{Gauge, Key, Label, Level, Metadata};
 
+use crate::call::clock::{self, Elapsed};
 use crate::call::global;
 use crate::lock_free::list::List;
 use crate::outcome::End;
 use crate::recorder::direct::{self, Thread};
+use crate::recorder::exemplars::TraceContext;
 use crate::settings;
 
 /// The origin of the metrics, which a recorder may filter by.
@@ -50,6 +52,24 @@ struct Ours {
 struct EndHandles {
     requests: direct::RequestsHandle,
     latency: direct::LatencyHandle,
+}
+
+impl EndHandles {
+    /// Makes a call an exemplar, if it has a trace. Rare: see [`exemplars`].
+    ///
+    /// [`exemplars`]: crate::recorder::exemplars
+    #[cold]
+    #[inline(never)]
+    fn offer_exemplar(&self, slot: usize, elapsed: Elapsed, trace: Option<TraceContext>) {
+        let Some(exemplars) = self.latency.exemplars() else {
+            return;
+        };
+        let Elapsed { nanos, end } = elapsed;
+        let source = || trace.or_else(|| settings::installed()?.exemplars.as_ref()?.ask());
+        if let Some(exemplar) = exemplars.offer(slot, end, clock::ticks, nanos, source) {
+            self.requests.keep_exemplar(exemplar);
+        }
+    }
 }
 
 impl Series {
@@ -101,21 +121,36 @@ impl Series {
     }
 
     /// Counts a call that has ended and was never in this gauge.
-    pub(crate) fn ended_elsewhere(&self, end: End, nanos: u64) {
+    pub(crate) fn ended_elsewhere(&self, end: End, elapsed: Elapsed, trace: Option<TraceContext>) {
         self.started();
-        self.ended(end, nanos);
+        self.ended(end, elapsed, trace);
     }
 
-    /// Counts the end of a call, records its latency and decrements the gauge.
+    /// Counts the end of a call, records its latency and decrements the gauge. `trace` is
+    /// the call's trace, if it is known. Otherwise the source of exemplars may be asked.
     #[inline(always)]
-    pub(crate) fn ended(&self, end: End, nanos: u64) {
+    pub(crate) fn ended(&self, end: End, elapsed: Elapsed, trace: Option<TraceContext>) {
         match &self.handles {
             Handles::Ours(ours) => match ours.ends.get(&end) {
-                Some(handles) => ours.record(handles, nanos),
-                None => self.first_ended(ours, end, nanos),
+                Some(handles) => ours.record(handles, elapsed, trace),
+                None => self.first_ended(ours, end, elapsed, trace),
             },
-            Handles::Facade(gauge) => self.ended_by_facade(gauge, end, nanos),
+            Handles::Facade(gauge) => self.ended_by_facade(gauge, end, elapsed.nanos),
         }
+    }
+
+    /// Asks the source of exemplars for the current trace, if a call that ends like this
+    /// should become an exemplar. For a call that is counted later, when its trace is not
+    /// current any more.
+    pub(crate) fn wanted_trace(&self, end: End, elapsed: Elapsed) -> Option<TraceContext> {
+        let source = settings::installed()?.exemplars.as_ref()?;
+        let Handles::Ours(ours) = &self.handles else {
+            return None;
+        };
+        let handles = ours.ends.get(&end);
+        let wants =
+            |handles: &EndHandles| handles.latency.wants_exemplar(elapsed.nanos, elapsed.end);
+        handles.is_none_or(wants).then(|| source.ask()).flatten()
     }
 
     /// Creates the series of an end with the value 0, before any call has ended this way.
@@ -126,9 +161,9 @@ impl Series {
     }
 
     #[cold]
-    fn first_ended(&self, ours: &Ours, end: End, nanos: u64) {
+    fn first_ended(&self, ours: &Ours, end: End, elapsed: Elapsed, trace: Option<TraceContext>) {
         let handles = self.end_handles(ours, end);
-        ours.record(&handles, nanos);
+        ours.record(&handles, elapsed, trace);
         ours.ends.add(end, handles);
     }
 
@@ -183,11 +218,14 @@ fn in_progress_key(labels: &[Label]) -> Key {
 impl Ours {
     /// Records one call in all three metrics.
     #[inline(always)]
-    fn record(&self, handles: &EndHandles, nanos: u64) {
+    fn record(&self, handles: &EndHandles, elapsed: Elapsed, trace: Option<TraceContext>) {
         let thread = Thread::current();
         handles.requests.count(thread);
-        handles.latency.record(thread, nanos);
+        let exemplar = handles.latency.record(thread, elapsed.nanos, elapsed.end);
         self.in_progress.down(thread);
+        if let Some(slot) = exemplar {
+            handles.offer_exemplar(slot, elapsed, trace);
+        }
     }
 }
 

@@ -7,6 +7,13 @@ use crate::recorder::point::{Head, Kind, Point, Series};
 /// series.
 pub(super) const PIECE: usize = 64 * 1024;
 
+/// Returns an empty piece with room for one that is complete.
+pub(super) fn empty_piece() -> Vec<u8> {
+    /// For the series that completes the piece.
+    const ONE_SERIES: usize = 8 * 1024;
+    Vec::with_capacity(PIECE + ONE_SERIES)
+}
+
 /// Takes a page in pieces, so that a large page is never in memory as a whole, unless the
 /// sink keeps it.
 pub(crate) trait Sink {

@@ -12,7 +12,7 @@ use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 
-use crate::page::encoder::{PIECE, Sink};
+use crate::page::encoder::{PIECE, Sink, empty_piece};
 
 /// The value of the header `Vary`: the request headers that a page depends on.
 pub(crate) const VARIES_BY: &str = "accept, accept-encoding";
@@ -93,10 +93,15 @@ impl Sink for Encoders {
             // Collecting pieces does not fail.
             let _ = gzip.write_all(piece);
         }
-        match &mut self.plain {
-            Some(plain) => plain.push(std::mem::take(piece).into()),
-            None => piece.clear(),
+        let Some(plain) = &mut self.plain else {
+            piece.clear();
+            return;
+        };
+        if piece.len() < PIECE {
+            // The last piece of the page, or the last one before a large protobuf family.
+            piece.shrink_to_fit();
         }
+        plain.push(std::mem::replace(piece, empty_piece()).into());
     }
 }
 
@@ -110,6 +115,7 @@ struct Collected {
 impl Collected {
     fn finish(mut self) -> Pieces {
         // The output ends with gzip's trailer, so this piece is not empty.
+        self.last.shrink_to_fit();
         self.pieces.push(self.last.into());
         self.pieces.into()
     }
@@ -119,7 +125,8 @@ impl Write for Collected {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.last.extend_from_slice(bytes);
         if self.last.len() >= PIECE {
-            self.pieces.push(std::mem::take(&mut self.last).into());
+            let piece = std::mem::replace(&mut self.last, empty_piece());
+            self.pieces.push(piece.into());
         }
         Ok(bytes.len())
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::names::own::{DURATION, PANICS, SCRAPES, SERIES};
 use crate::page::encoder::Encoder;
 use crate::page::{panics, pushes};
-use crate::recorder::point::{Head, Kind, Number, Point, SummaryPoint};
+use crate::recorder::number::Number;
+use crate::recorder::point::{Head, Kind, Point, SummaryPoint};
 
 /// Statistics of the scrapes that the exporter has served.
 #[derive(Debug, Default)]
@@ -44,7 +45,7 @@ impl Health {
             help: "Total number of scrapes of this page.",
             kind: Kind::Counter,
         };
-        page.single(total, "", Point::Counter(Number::U64(self.scrapes)));
+        page.single(total, "", Point::counter(Number::U64(self.scrapes)));
         write_series(page, series);
     }
 }
@@ -64,7 +65,7 @@ fn write_first(page: &mut dyn Encoder) {
         help: "Total number of page renders that panicked.",
         kind: Kind::Counter,
     };
-    page.single(lost, "", Point::Counter(Number::U64(panics::count())));
+    page.single(lost, "", Point::counter(Number::U64(panics::count())));
 }
 
 fn write_series(page: &mut dyn Encoder, series: usize) {

@@ -38,6 +38,7 @@ mod text;
 mod wire;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -48,7 +49,8 @@ use crate::page::format::{Dialect, Syntax};
 use crate::page::protobuf::Protobuf;
 use crate::page::stock::StockFamily;
 use crate::page::text::{Metadata, Text};
-use crate::recorder::point::{Head, Kind, Number, Point};
+use crate::recorder::number::Number;
+use crate::recorder::point::{Head, Kind, Point};
 use crate::recorder::{Families, ReadFamily, Recorder};
 
 /// The minimum pause between two renders.
@@ -70,6 +72,8 @@ pub(crate) fn rest_after(took: Duration) -> Duration {
 pub(crate) struct Page {
     ours: Arc<Families>,
     stock: PrometheusHandle,
+    /// The size of the largest page that [`render`](Self::render) has returned.
+    largest: Arc<AtomicUsize>,
     #[cfg(feature = "process")]
     shows_process: bool,
 }
@@ -79,6 +83,7 @@ impl Page {
         Self {
             ours: recorder.families(),
             stock: recorder.stock(),
+            largest: Arc::default(),
             #[cfg(feature = "process")]
             shows_process: false,
         }
@@ -87,8 +92,12 @@ impl Page {
     /// Renders a page in Prometheus's text format, for the application or for a push. It
     /// has no scrape metrics.
     pub(crate) fn render(&self) -> String {
-        let mut page = Vec::new();
+        // The next page is probably as large. Without the hint, the page would be copied
+        // several times as it grows.
+        let largest = self.largest.load(Ordering::Relaxed);
+        let mut page = Vec::with_capacity(largest + largest / 8);
         self.write_unscraped(Dialect::default(), &mut page);
+        self.largest.fetch_max(page.len(), Ordering::Relaxed);
         // The text encoder copies whole strings only, so this does not fail.
         String::from_utf8(page).unwrap_or_default()
     }

@@ -6,15 +6,17 @@
 //!
 //! [protobuf format]: https://github.com/prometheus/client_model/blob/master/io/prometheus/client/metrics.proto
 
-use crate::page::encoder::{Encoder, PIECE, Sink, unit, without_suffix};
+use crate::page::encoder::{Encoder, PIECE, Sink, empty_piece, unit, without_suffix};
 use crate::page::escaping::push_name;
 use crate::page::wire::{
     push_double, push_message, push_sint, push_string, push_uint, push_varint,
 };
+use crate::recorder::exemplars::Exemplar;
 use crate::recorder::label_text::{pairs, unescape};
 use crate::recorder::native::ZERO_THRESHOLD;
+use crate::recorder::number::{Number, UnixTime};
 use crate::recorder::point::{
-    Head, HistogramPoint, Kind, NativePoint, Number, Point, Series, SummaryPoint, UnixTime,
+    Head, HistogramPoint, Kind, NativePoint, Point, Series, SummaryPoint,
 };
 
 /// The fields of `io.prometheus.client` messages.
@@ -43,6 +45,7 @@ mod fields {
         pub(crate) const VALUE: u64 = 1;
     }
     pub(super) mod counter {
+        pub(crate) const EXEMPLAR: u64 = 2;
         pub(crate) const CREATED_TIMESTAMP: u64 = 3;
     }
     pub(super) mod summary {
@@ -65,6 +68,7 @@ mod fields {
         pub(crate) const POSITIVE_SPAN: u64 = 12;
         pub(crate) const POSITIVE_DELTA: u64 = 13;
         pub(crate) const CREATED_TIMESTAMP: u64 = 15;
+        pub(crate) const EXEMPLARS: u64 = 16;
     }
     pub(super) mod bucket_span {
         pub(crate) const OFFSET: u64 = 1;
@@ -73,6 +77,12 @@ mod fields {
     pub(super) mod bucket {
         pub(crate) const CUMULATIVE_COUNT: u64 = 1;
         pub(crate) const UPPER_BOUND: u64 = 2;
+        pub(crate) const EXEMPLAR: u64 = 3;
+    }
+    pub(super) mod exemplar {
+        pub(crate) const LABEL: u64 = 1;
+        pub(crate) const VALUE: u64 = 2;
+        pub(crate) const TIMESTAMP: u64 = 3;
     }
     /// `google.protobuf.Timestamp`.
     pub(super) mod timestamp {
@@ -103,7 +113,7 @@ impl<'a> Protobuf<'a> {
             dots,
             piece: Vec::new(),
             family: Vec::new(),
-            end: Vec::new(),
+            end: empty_piece(),
             has_series: false,
         }
     }
@@ -152,7 +162,8 @@ impl Encoder for Protobuf<'_> {
             push_metric(metric, series, self.dots);
         });
         if self.end.len() >= PIECE {
-            self.family.push(std::mem::take(&mut self.end));
+            self.family
+                .push(std::mem::replace(&mut self.end, empty_piece()));
         }
     }
 
@@ -174,19 +185,17 @@ fn metric_type(kind: Kind) -> u64 {
 }
 
 fn push_metric(metric: &mut Vec<u8>, series: &Series<'_>, dots: bool) {
-    use fields::{counter, label_pair, metric as field, number};
+    use fields::{counter, metric as field, number};
 
     for (name, value) in pairs(series.labels) {
-        push_message(metric, field::LABEL, |label| {
-            if dots {
-                let mut escaped = String::new();
-                push_name(&mut escaped, name, dots);
-                push_string(label, label_pair::NAME, &escaped);
-            } else {
-                push_string(label, label_pair::NAME, name);
-            }
-            push_string(label, label_pair::VALUE, &unescape(value));
-        });
+        let value = unescape(value);
+        if dots {
+            let mut escaped = String::new();
+            push_name(&mut escaped, name, dots);
+            push_label(metric, field::LABEL, &escaped, &value);
+        } else {
+            push_label(metric, field::LABEL, name, &value);
+        }
     }
     let plain = |metric: &mut Vec<u8>, field, value: Number| {
         push_message(metric, field, |message| {
@@ -196,8 +205,9 @@ fn push_metric(metric: &mut Vec<u8>, series: &Series<'_>, dots: bool) {
     match &series.point {
         Point::Gauge(value) => plain(metric, field::GAUGE, *value),
         Point::Untyped(value) => plain(metric, field::UNTYPED, *value),
-        Point::Counter(value) => push_message(metric, field::COUNTER, |message| {
+        Point::Counter { value, exemplar } => push_message(metric, field::COUNTER, |message| {
             push_double(message, number::VALUE, value.to_f64());
+            push_exemplar(message, counter::EXEMPLAR, exemplar.as_ref());
             push_time(message, counter::CREATED_TIMESTAMP, series.started);
         }),
         Point::Histogram(histogram) => push_message(metric, field::HISTOGRAM, |message| {
@@ -219,17 +229,25 @@ fn push_histogram(
     push_uint(message, field::SAMPLE_COUNT, histogram.total());
     push_double(message, field::SAMPLE_SUM, histogram.sum.to_f64());
     let mut cumulative = 0_u64;
-    // The last count belongs to the bucket `+Inf`, which the format leaves out: it is the
-    // count of the whole histogram.
-    for (bound, count) in histogram.bounds.iter().zip(&histogram.counts) {
+    let bounds = histogram.bounds.iter().chain([&f64::INFINITY]);
+    for (index, (bound, count)) in bounds.zip(&histogram.counts).enumerate() {
         cumulative = cumulative.wrapping_add(*count);
-        push_message(message, field::BUCKET, |message| {
-            push_uint(message, bucket::CUMULATIVE_COUNT, cumulative);
-            push_double(message, bucket::UPPER_BOUND, *bound);
-        });
+        let exemplar = histogram.exemplars.get(index).and_then(Option::as_ref);
+        // The bucket `+Inf` is left out if only its count is known, which is that of the
+        // whole histogram.
+        if bound.is_finite() || exemplar.is_some() {
+            push_message(message, field::BUCKET, |message| {
+                push_uint(message, bucket::CUMULATIVE_COUNT, cumulative);
+                push_double(message, bucket::UPPER_BOUND, *bound);
+                push_exemplar(message, bucket::EXEMPLAR, exemplar);
+            });
+        }
     }
     if let Some(native) = &histogram.native {
         push_native(message, native);
+        for exemplar in histogram.exemplars.iter().flatten() {
+            push_exemplar(message, field::EXEMPLARS, Some(exemplar));
+        }
     }
     push_time(message, field::CREATED_TIMESTAMP, started);
 }
@@ -306,6 +324,30 @@ fn push_summary(message: &mut Vec<u8>, summary: &SummaryPoint<'_>, started: Opti
         });
     }
     push_time(message, field::CREATED_TIMESTAMP, started);
+}
+
+fn push_exemplar(message: &mut Vec<u8>, field: u64, exemplar: Option<&Exemplar>) {
+    use fields::exemplar as of_exemplar;
+
+    let Some(Exemplar { trace, value, at }) = exemplar else {
+        return;
+    };
+    push_message(message, field, |message| {
+        for (name, value) in trace.labels() {
+            push_label(message, of_exemplar::LABEL, name, &value);
+        }
+        push_double(message, of_exemplar::VALUE, value.to_f64());
+        push_time(message, of_exemplar::TIMESTAMP, Some(*at));
+    });
+}
+
+fn push_label(message: &mut Vec<u8>, field: u64, name: &str, value: &str) {
+    use fields::label_pair;
+
+    push_message(message, field, |label| {
+        push_string(label, label_pair::NAME, name);
+        push_string(label, label_pair::VALUE, value);
+    });
 }
 
 fn push_time(message: &mut Vec<u8>, field: u64, time: Option<UnixTime>) {

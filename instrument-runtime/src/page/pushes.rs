@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use crate::error::PushError;
 use crate::names::own::PUSHES;
 use crate::page::encoder::Encoder;
-use crate::recorder::point::{Head, Kind, Number, Point, Series};
+use crate::recorder::number::Number;
+use crate::recorder::point::{Head, Kind, Point, Series};
 
 static OUTCOMES: Mutex<Outcomes> = Mutex::new(Outcomes {
     pushing: false,
@@ -65,7 +66,7 @@ pub(super) fn write(page: &mut dyn Encoder) {
         page.series(&Series {
             labels: &format!("outcome=\"{outcome}\""),
             started: None,
-            point: Point::Counter(Number::U64(count)),
+            point: Point::counter(Number::U64(count)),
         });
     }
 }

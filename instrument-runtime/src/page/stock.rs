@@ -2,9 +2,8 @@
 //! into families, and sorts it so that the order is the same at every scrape.
 
 use crate::recorder::label_text;
-use crate::recorder::point::{
-    Head, HistogramPoint, Kind, Number, Point, Series, SummaryPoint, UnixTime,
-};
+use crate::recorder::number::{Number, UnixTime};
+use crate::recorder::point::{Head, HistogramPoint, Kind, Point, Series, SummaryPoint};
 
 const COMMENT: &str = "# ";
 
@@ -117,7 +116,7 @@ impl StockFamily<'_> {
                 _ => {
                     if let Some(Sample { labels, value, .. }) = samples.next() {
                         let point = match self.kind {
-                            Kind::Counter => Point::Counter(value),
+                            Kind::Counter => Point::counter(value),
                             Kind::Gauge => Point::Gauge(value),
                             _ => Point::Untyped(value),
                         };
@@ -264,6 +263,7 @@ fn visit_histogram<'a>(
             counts,
             sum,
             native: None,
+            exemplars: Vec::new(),
         }),
     });
 }

@@ -20,6 +20,7 @@ fn recorder(max_series: usize) -> Recorder {
         target_info: Vec::new(),
         max_series,
         native_histograms: false,
+        exemplars: None,
     }))
 }
 
@@ -89,6 +90,7 @@ fn without_labels_there_are_no_braces() {
         target_info: Vec::new(),
         max_series: 1,
         native_histograms: false,
+        exemplars: None,
     }));
     metrics::with_local_recorder(&recorder, || {
         counter!("requests_total").increment(1);
@@ -350,6 +352,7 @@ fn samples_of_a_histogram_do_not_meet_a_metric_of_ours() {
         target_info: Vec::new(),
         max_series: 10,
         native_histograms: false,
+        exemplars: None,
     }));
     metrics::with_local_recorder(&recorder, || {
         counter!("shop_count").increment(1);

@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
-use crate::page::encoder::{Encoder, PIECE, Sink, unit, without_suffix};
+use crate::page::encoder::{Encoder, PIECE, Sink, empty_piece, unit, without_suffix};
 use crate::page::escaping::{self, push_name};
+use crate::recorder::exemplars::Exemplar;
 use crate::recorder::label_text;
-use crate::recorder::point::{
-    Head, HistogramPoint, Kind, Number, Point, Series, SummaryPoint, seconds,
-};
+use crate::recorder::number::{Number, UnixTime, seconds};
+use crate::recorder::point::{Head, HistogramPoint, Kind, Point, Series, SummaryPoint};
 
 /// How the metadata of families is written.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(super) struct Text<'a> {
     head: Vec<u8>,
     /// The name of the family's samples.
     name: String,
+    /// Whether the format allows exemplars in this family.
+    has_exemplars: bool,
     /// The labels of the series in the escaping scheme `dots`.
     labels: String,
     /// The common start of the lines of a histogram or a summary.
@@ -65,9 +67,10 @@ impl<'a> Text<'a> {
             sink,
             metadata,
             dots,
-            piece: Vec::new(),
+            piece: empty_piece(),
             head: Vec::new(),
             name: String::new(),
+            has_exemplars: false,
             labels: String::new(),
             prefix: Vec::new(),
             bounds: Bounds::default(),
@@ -80,7 +83,9 @@ impl Encoder for Text<'_> {
         self.name.clear();
         push_name(&mut self.name, head.name, self.dots);
         self.head.clear();
-        write_head(&mut self.head, head, &self.metadata, self.dots);
+        let kind = write_head(&mut self.head, head, &self.metadata, self.dots);
+        let allows = matches!(kind, Kind::Counter | Kind::Histogram);
+        self.has_exemplars = allows && matches!(self.metadata, Metadata::OpenMetrics(_));
     }
 
     fn series(&mut self, series: &Series<'_>) {
@@ -97,11 +102,13 @@ impl Encoder for Text<'_> {
             name: &self.name,
             labels,
             prefix: &mut self.prefix,
+            has_exemplars: self.has_exemplars,
         };
         match &series.point {
-            Point::Counter(value) | Point::Gauge(value) | Point::Untyped(value) => {
-                lines.line("", *value);
+            Point::Counter { value, exemplar } => {
+                lines.line_with_exemplar("", *value, exemplar.as_ref());
             }
+            Point::Gauge(value) | Point::Untyped(value) => lines.line("", *value),
             Point::Histogram(histogram) => {
                 lines.histogram(histogram, self.bounds.labels(histogram.bounds));
             }
@@ -126,7 +133,9 @@ impl Encoder for Text<'_> {
 /// info metric without `_info`. If the name lacks this suffix, or if another family
 /// already has the shorter name, the type becomes `unknown`. The name then stays
 /// unchanged, so the samples have the same name in every format.
-fn write_head(page: &mut Vec<u8>, head: &Head<'_>, metadata: &Metadata<'_>, dots: bool) {
+///
+/// Returns the type that was written.
+fn write_head(page: &mut Vec<u8>, head: &Head<'_>, metadata: &Metadata<'_>, dots: bool) -> Kind {
     let Head { name, help, kind } = *head;
     let mut line = |what: &str, name: &str, text: &str| {
         if !text.is_empty() {
@@ -142,7 +151,7 @@ fn write_head(page: &mut Vec<u8>, head: &Head<'_>, metadata: &Metadata<'_>, dots
         label_text::push_escaped(&mut escaped, help, |byte| matches!(byte, b'\\' | b'\n'));
         line("HELP", name, &escaped);
         line("TYPE", name, type_name(kind, false));
-        return;
+        return kind;
     };
     let is_free = |short: &&str| kind == Kind::Info || taken.binary_search(short).is_err();
     let short = without_suffix(name, kind).filter(is_free);
@@ -155,6 +164,7 @@ fn write_head(page: &mut Vec<u8>, head: &Head<'_>, metadata: &Metadata<'_>, dots
     line("HELP", name, &escaped);
     line("TYPE", name, type_name(kind, true));
     line("UNIT", name, unit(name).unwrap_or_default());
+    kind
 }
 
 fn type_name(kind: Kind, is_open_metrics: bool) -> &'static str {
@@ -177,11 +187,16 @@ struct Lines<'a> {
     name: &'a str,
     labels: &'a str,
     prefix: &'a mut Vec<u8>,
+    has_exemplars: bool,
 }
 
 impl Lines<'_> {
     /// Appends a line with the metric's name, `suffix` and the labels of the series.
     fn line(&mut self, suffix: &str, value: Number) {
+        self.line_with_exemplar(suffix, value, None);
+    }
+
+    fn line_with_exemplar(&mut self, suffix: &str, value: Number, exemplar: Option<&Exemplar>) {
         self.page.extend_from_slice(self.name.as_bytes());
         self.page.extend_from_slice(suffix.as_bytes());
         if !self.labels.is_empty() {
@@ -189,15 +204,16 @@ impl Lines<'_> {
             self.page.extend_from_slice(self.labels.as_bytes());
             self.page.push(b'}');
         }
-        self.value(value);
+        self.value(value, exemplar);
     }
 
     fn histogram(&mut self, histogram: &HistogramPoint<'_>, labels: &[String]) {
         let mut total = 0_u64;
         self.set_prefix("_bucket");
-        for (label, count) in labels.iter().zip(&histogram.counts) {
+        for (index, (label, count)) in labels.iter().zip(&histogram.counts).enumerate() {
             total = total.wrapping_add(*count);
-            self.line_with(label, Number::U64(total));
+            let exemplar = histogram.exemplars.get(index).and_then(Option::as_ref);
+            self.line_with(label, Number::U64(total), exemplar);
         }
         self.line("_sum", histogram.sum);
         self.line("_count", Number::U64(total));
@@ -207,7 +223,7 @@ impl Lines<'_> {
         self.set_prefix("");
         for (quantile, value) in summary.quantiles {
             let label = format!("quantile=\"{}\"", canonical(*quantile));
-            self.line_with(&label, *value);
+            self.line_with(&label, *value, None);
         }
         self.line("_sum", summary.sum);
         self.line("_count", Number::U64(summary.count));
@@ -225,19 +241,39 @@ impl Lines<'_> {
     }
 
     /// Appends a line with the prefix and one more label, which is already escaped.
-    fn line_with(&mut self, label: &str, value: Number) {
+    fn line_with(&mut self, label: &str, value: Number, exemplar: Option<&Exemplar>) {
         self.page.extend_from_slice(self.prefix);
         self.page.extend_from_slice(label.as_bytes());
         self.page.push(b'}');
-        self.value(value);
+        self.value(value, exemplar);
     }
 
-    /// Ends a line with its value.
-    fn value(&mut self, value: Number) {
+    /// Ends a line with its value, and with its exemplar if the format allows it.
+    fn value(&mut self, value: Number, exemplar: Option<&Exemplar>) {
         self.page.push(b' ');
         push_number(self.page, value);
+        if self.has_exemplars
+            && let Some(exemplar) = exemplar
+        {
+            push_exemplar(self.page, exemplar);
+        }
         self.page.push(b'\n');
     }
+}
+
+/// Appends ` # {labels} value timestamp`.
+fn push_exemplar(page: &mut Vec<u8>, exemplar: &Exemplar) {
+    let Exemplar { trace, value, at } = exemplar;
+    let [(trace_name, trace), (span_name, span)] = trace.labels();
+    // Writing to a vector does not fail.
+    let _ = write!(
+        page,
+        " # {{{trace_name}=\"{trace}\",{span_name}=\"{span}\"}} "
+    );
+    push_number(page, *value);
+    let UnixTime(since_epoch) = at;
+    let (seconds, millis) = (since_epoch.as_secs(), since_epoch.subsec_millis());
+    let _ = write!(page, " {seconds}.{millis:03}");
 }
 
 fn push_number(page: &mut Vec<u8>, value: Number) {

@@ -5,7 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use metrics::CounterFn;
 
-use crate::recorder::point::{Instrument, Kind, Number, Point};
+use crate::recorder::exemplars::Exemplar;
+use crate::recorder::number::Number;
+use crate::recorder::point::{Instrument, Kind, Point};
 use crate::recorder::registry::Cell;
 use crate::recorder::shards::{Shard, Words};
 use crate::recorder::threads::Thread;
@@ -14,6 +16,7 @@ use crate::recorder::threads::Thread;
 #[derive(Debug)]
 pub(super) struct Counter {
     words: Words,
+    exemplar: Mutex<Option<Box<Exemplar>>>,
 }
 
 impl Counter {
@@ -21,6 +24,15 @@ impl Counter {
     pub(super) fn add(&self, thread: Thread, value: u64) {
         let count = move |shard: Shard<'_>| shard.add(0, value, Ordering::Relaxed);
         self.words.write(thread, count);
+    }
+
+    /// Shows a call as the exemplar of the counter.
+    pub(super) fn keep_exemplar(&self, exemplar: Exemplar) {
+        let value = Number::U64(1);
+        // Does not wait for a render that is reading the exemplar.
+        if let Ok(mut kept) = self.exemplar.try_lock() {
+            *kept = Some(Box::new(Exemplar { value, ..exemplar }));
+        }
     }
 
     pub(super) fn value(&self) -> u64 {
@@ -40,11 +52,18 @@ impl Instrument for Counter {
     }
 
     fn new(words: Words, (): &()) -> Self {
-        Self { words }
+        Self {
+            words,
+            exemplar: Mutex::default(),
+        }
     }
 
     fn point(&self) -> Point<'_> {
-        Point::Counter(Number::U64(self.value()))
+        let exemplar = self.exemplar.lock().unwrap_or_else(PoisonError::into_inner);
+        Point::Counter {
+            value: Number::U64(self.value()),
+            exemplar: exemplar.as_deref().copied(),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use metrics::Key;
 
 pub(crate) use crate::recorder::Families;
 use crate::recorder::counter::Counter;
+use crate::recorder::exemplars::{Exemplar, Exemplars};
 use crate::recorder::gauge::Gauge;
 use crate::recorder::histogram::LatencyHistogram;
 use crate::recorder::registry::Cell;
@@ -102,12 +103,32 @@ impl RequestsHandle {
     pub(crate) fn count(&self, thread: Thread) {
         self.0.instrument.add(thread, 1);
     }
+
+    /// Shows a call as the exemplar of the counter.
+    pub(crate) fn keep_exemplar(&self, exemplar: Exemplar) {
+        self.0.instrument.keep_exemplar(exemplar);
+    }
 }
 
 impl LatencyHandle {
-    /// Records a duration in nanoseconds.
+    /// Records a duration in nanoseconds. If an exemplar is due, returns its slot. `now` is
+    /// a reading of the clock, in its own unit.
     #[inline(always)]
-    pub(crate) fn record(&self, thread: Thread, nanos: u64) {
-        self.0.instrument.record_nanos(thread, nanos);
+    pub(crate) fn record(&self, thread: Thread, nanos: u64, now: u64) -> Option<usize> {
+        let histogram = &self.0.instrument;
+        let slot = histogram.record_nanos(thread, nanos);
+        histogram.exemplars()?.is_due(slot, now).then_some(slot)
+    }
+
+    /// Returns whether a call with this duration should become an exemplar.
+    pub(crate) fn wants_exemplar(&self, nanos: u64, now: u64) -> bool {
+        let histogram = &self.0.instrument;
+        let is_due = |exemplars: &Exemplars| exemplars.is_due(histogram.slot(nanos), now);
+        histogram.exemplars().is_some_and(is_due)
+    }
+
+    /// Returns the exemplars, if they are turned on.
+    pub(crate) fn exemplars(&self) -> Option<&Exemplars> {
+        self.0.instrument.exemplars()
     }
 }

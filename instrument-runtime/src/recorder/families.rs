@@ -7,7 +7,7 @@ use crate::recorder::family::{Family, ReadFamily};
 use crate::recorder::gauge::Gauge;
 use crate::recorder::histogram::{Buckets, LatencyHistogram};
 use crate::recorder::labels::GlobalLabels;
-use crate::recorder::point::UnixTime;
+use crate::recorder::number::UnixTime;
 use crate::recorder::registry::Registry;
 use crate::recorder::shards::shard_count;
 use crate::settings::Settings;
@@ -37,12 +37,18 @@ impl Families {
             target_info,
             max_series,
             native_histograms,
+            exemplars,
         } = settings;
         let shards = shard_count();
         let globals = Arc::new(GlobalLabels::new(global_labels));
         let buckets = Buckets::new(buckets);
         let buckets = if *native_histograms {
             buckets.with_native(shards)
+        } else {
+            buckets
+        };
+        let buckets = if exemplars.is_some() {
+            buckets.with_exemplars()
         } else {
             buckets
         };

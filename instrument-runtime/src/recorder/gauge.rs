@@ -26,7 +26,8 @@ use std::sync::PoisonError;
 use metrics::GaugeFn;
 
 use crate::lock_free::sync::{Mutex, MutexGuard, Ordering};
-use crate::recorder::point::{Instrument, Kind, Number, Point};
+use crate::recorder::number::Number;
+use crate::recorder::point::{Instrument, Kind, Point};
 use crate::recorder::registry::Cell;
 use crate::recorder::shards::{Shard, Words};
 use crate::recorder::threads::Thread;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use metrics::HistogramFn;
 
 use crate::lock_free::sync::Ordering;
+use crate::recorder::exemplars::{Exemplar, Exemplars};
 use crate::recorder::native::{self, Grid, NativeBuckets};
-use crate::recorder::point::{HistogramPoint, Instrument, Kind, NativePoint, Number, Point};
+use crate::recorder::number::Number;
+use crate::recorder::point::{HistogramPoint, Instrument, Kind, NativePoint, Point};
 use crate::recorder::registry::Cell;
 use crate::recorder::shards::{Shard, Words};
 use crate::recorder::threads::Thread;
@@ -51,6 +53,7 @@ pub(super) struct LatencyHistogram {
     words: Words,
     buckets: Arc<Buckets>,
     native: Option<NativeBuckets>,
+    exemplars: Option<Exemplars>,
 }
 
 /// The bounds of the buckets, which all series of the metric share.
@@ -63,6 +66,7 @@ pub(super) struct Buckets {
     nanos: Box<[i64]>,
     /// For native buckets, if the series have them.
     grid: Option<Arc<Grid>>,
+    has_exemplars: bool,
 }
 
 impl Buckets {
@@ -71,12 +75,19 @@ impl Buckets {
             bounds: bounds.into(),
             nanos: bounds.iter().map(|bound| whole_nanos(*bound)).collect(),
             grid: None,
+            has_exemplars: false,
         }
     }
 
     /// Adds native buckets. `shards` is the number of shards of a series.
     pub(super) fn with_native(mut self, shards: usize) -> Self {
         self.grid = Some(Arc::new(Grid::new(&self.nanos, shards)));
+        self
+    }
+
+    /// Adds exemplars.
+    pub(super) fn with_exemplars(mut self) -> Self {
+        self.has_exemplars = true;
         self
     }
 
@@ -124,29 +135,64 @@ fn whole_nanos(bound: f64) -> i64 {
 }
 
 impl LatencyHistogram {
-    /// Records a duration in nanoseconds. `thread` must be the current thread.
+    /// Records a duration in nanoseconds, and returns the slot for its exemplar. `thread`
+    /// must be the current thread.
     #[inline(always)]
-    pub(super) fn record_nanos(&self, thread: Thread, nanos: u64) {
-        let word = match &self.native {
-            None => FIRST_BUCKET + self.buckets.index_of_nanos(nanos),
-            Some(native) => match native.word(nanos) {
-                Some(word) => word,
+    pub(super) fn record_nanos(&self, thread: Thread, nanos: u64) -> usize {
+        let slot = match &self.native {
+            None => self.buckets.index_of_nanos(nanos),
+            Some(native) => match native.place(nanos) {
+                Some(place) => place,
                 None => return self.record_elsewhere(native, thread, nanos),
             },
         };
         self.words.write(thread, move |shard| {
             add_to_sum(shard, nanos);
-            shard.add(word, 1, Ordering::Relaxed);
+            shard.add(FIRST_BUCKET + slot, 1, Ordering::Relaxed);
         });
+        slot
     }
 
     /// Records a duration that is not in the window of the native buckets.
     #[cold]
     #[inline(never)]
-    fn record_elsewhere(&self, native: &NativeBuckets, thread: Thread, nanos: u64) {
+    fn record_elsewhere(&self, native: &NativeBuckets, thread: Thread, nanos: u64) -> usize {
         self.words
             .write(thread, move |shard| add_to_sum(shard, nanos));
         native.record(&self.words, thread, Some(nanos), 1);
+        native::WINDOW + self.buckets.index_of_nanos(nanos)
+    }
+
+    /// Returns the slot for the exemplar of a duration in nanoseconds: the classic bucket, or
+    /// the fine bucket in the window of the native buckets. The classic buckets of durations
+    /// that are not in the window come after the window.
+    pub(super) fn slot(&self, nanos: u64) -> usize {
+        let bucket = self.buckets.index_of_nanos(nanos);
+        match &self.native {
+            None => bucket,
+            Some(native) => native.place(nanos).unwrap_or(native::WINDOW + bucket),
+        }
+    }
+
+    /// Returns the exemplars, if they are turned on.
+    #[inline(always)]
+    pub(super) fn exemplars(&self) -> Option<&Exemplars> {
+        self.exemplars.as_ref()
+    }
+
+    /// Returns the latest exemplar of each classic bucket.
+    fn latest_exemplars(&self) -> Vec<Option<Exemplar>> {
+        let Some(exemplars) = &self.exemplars else {
+            return Vec::new();
+        };
+        let mut latest: Vec<Option<Exemplar>> = vec![None; self.buckets.len()];
+        for (nanos, exemplar) in exemplars.all() {
+            let of_bucket = &mut latest[self.buckets.index_of_nanos(nanos)];
+            if of_bucket.is_none_or(|other| other.at <= exemplar.at) {
+                *of_bucket = Some(exemplar);
+            }
+        }
+        latest
     }
 
     /// Records the same duration `times` times.
@@ -260,6 +306,10 @@ impl Instrument for LatencyHistogram {
                 .grid
                 .as_ref()
                 .map(|grid| NativeBuckets::new(grid, FIRST_BUCKET)),
+            exemplars: buckets.has_exemplars.then(|| {
+                let window = buckets.grid.as_ref().map_or(0, |_| native::WINDOW);
+                Exemplars::new(window + buckets.len())
+            }),
         }
     }
 
@@ -270,6 +320,7 @@ impl Instrument for LatencyHistogram {
             counts,
             sum: Number::Nanos(self.sum()),
             native,
+            exemplars: self.latest_exemplars(),
         })
     }
 }

@@ -17,14 +17,17 @@
 //! gauge      a sharded gauge
 //! histogram  a sharded histogram of durations
 //! native     the exponential buckets of native histograms
+//! exemplars  the traces of single calls, by bucket
 //! shards     the storage of the instruments: 64-bit words, sharded by thread
 //! threads    thread numbers, which select the shard that a thread writes to
 //!
 //! point      the value of a series at one moment, which the page writes
+//! number     numbers and times as they are on the page
 //! ```
 
 mod counter;
 pub(crate) mod direct;
+pub(crate) mod exemplars;
 mod families;
 mod family;
 mod gauge;
@@ -32,6 +35,7 @@ mod histogram;
 pub(crate) mod label_text;
 mod labels;
 pub(crate) mod native;
+pub(crate) mod number;
 mod place;
 pub(crate) mod point;
 mod registry;

@@ -33,7 +33,6 @@
 //!
 //! [native histograms]: https://prometheus.io/docs/specs/native_histograms/
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use crate::diagnostics::Message;
@@ -233,13 +232,13 @@ impl NativeBuckets {
         }
     }
 
-    /// Returns the index of the word of the histogram that counts a duration. `None` if the
-    /// duration is not in the window; then use [`record`](Self::record).
+    /// Returns the place of a duration in the window. `None` if the duration is not in the
+    /// window; then use [`record`](Self::record).
     #[inline(always)]
-    pub(super) fn word(&self, nanos: u64) -> Option<usize> {
+    pub(super) fn place(&self, nanos: u64) -> Option<usize> {
         let window = self.window.load(Ordering::Relaxed);
         let place = self.grid.fine(nanos).wrapping_sub(window);
-        (place < WINDOW).then(|| self.first + place)
+        (place < WINDOW).then_some(place)
     }
 
     /// Counts a sample `times` times. `nanos` is `None` if it is not finite. `words` are
@@ -320,17 +319,23 @@ impl NativePoint {
         static LOWERED: Message = Message::new();
         let mut schema = SCHEMA;
         loop {
-            let mut buckets = BTreeMap::new();
+            let mut buckets: Vec<(i32, u64)> = Vec::new();
             for (count, index) in counts.iter().zip(indexes).skip(1) {
                 if *count != 0 {
-                    *buckets.entry(merged(*index, schema)).or_default() += count;
+                    let index = merged(*index, schema);
+                    match buckets.last_mut() {
+                        Some((last, total)) if *last == index => {
+                            *total = total.wrapping_add(*count);
+                        }
+                        _ => buckets.push((index, *count)),
+                    }
                 }
             }
             if buckets.len() <= MOST_BUCKETS {
                 return Self {
                     schema,
                     zero_count: counts.first().copied().unwrap_or_default(),
-                    buckets: buckets.into_iter().collect(),
+                    buckets,
                 };
             }
             schema -= 1;
@@ -346,6 +351,8 @@ impl NativePoint {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::recorder::shards::tests::SHARDS;
 
@@ -435,7 +442,7 @@ mod tests {
         let orders: [&dyn Fn(usize) -> usize; 4] = [
             &|step| step,
             &|step| all - 1 - step,
-            &|step| step * 2 % all + usize::from(all % 2 == 0 && step >= all / 2),
+            &|step| step * 2 % all + usize::from(all.is_multiple_of(2) && step >= all / 2),
             &|step| step * 89 % all,
         ];
         for order in orders {
@@ -479,9 +486,9 @@ mod tests {
             .into_iter()
             .chain((1_000_000..30_000_000).step_by(10_000))
         {
-            match native.word(nanos) {
-                Some(index) => {
-                    words.write(thread, |shard| shard.add(index, 1, Ordering::Relaxed));
+            match native.place(nanos) {
+                Some(place) => {
+                    words.write(thread, |shard| shard.add(2 + place, 1, Ordering::Relaxed));
                 }
                 None => {
                     native.record(&words, thread, Some(nanos), 1);

@@ -1,7 +1,7 @@
 //! The value of a series at one moment, which every format of the page is written from.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
+use crate::recorder::exemplars::Exemplar;
+use crate::recorder::number::{Number, UnixTime};
 use crate::recorder::shards::Words;
 
 /// A counter, a gauge or a histogram: the state of one series.
@@ -53,11 +53,24 @@ pub(crate) struct Series<'a> {
 /// The value of a series.
 #[derive(Debug)]
 pub(crate) enum Point<'a> {
-    Counter(Number),
+    Counter {
+        value: Number,
+        exemplar: Option<Exemplar>,
+    },
     Gauge(Number),
     Untyped(Number),
     Histogram(HistogramPoint<'a>),
     Summary(SummaryPoint<'a>),
+}
+
+impl Point<'_> {
+    /// Returns the value of a counter without an exemplar.
+    pub(crate) fn counter(value: Number) -> Self {
+        Self::Counter {
+            value,
+            exemplar: None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -68,6 +81,8 @@ pub(crate) struct HistogramPoint<'a> {
     pub(crate) counts: Vec<u64>,
     pub(crate) sum: Number,
     pub(crate) native: Option<NativePoint>,
+    /// The exemplar of each bucket. Empty if there are none.
+    pub(crate) exemplars: Vec<Option<Exemplar>>,
 }
 
 impl HistogramPoint<'_> {
@@ -100,57 +115,4 @@ pub(crate) struct SummaryPoint<'a> {
     pub(crate) quantiles: &'a [(f64, Number)],
     pub(crate) sum: Number,
     pub(crate) count: u64,
-}
-
-/// A value on the page. Text formats write integers and nanoseconds exactly.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Number {
-    U64(u64),
-    F64(f64),
-    /// A number of nanoseconds, which stands for a value in seconds.
-    Nanos(u128),
-}
-
-impl Number {
-    /// Returns the nearest float.
-    pub(crate) fn to_f64(self) -> f64 {
-        match self {
-            Self::U64(value) => value as f64,
-            Self::F64(value) => value,
-            // Up to 2^53 ns, the conversion is exact and only the division rounds.
-            Self::Nanos(nanos) if nanos <= 1 << f64::MANTISSA_DIGITS => nanos as f64 / 1e9,
-            // Beyond that, both would round. The parser rounds once, as a scraper of a text
-            // format does.
-            Self::Nanos(nanos) => seconds(nanos).parse().unwrap_or_default(),
-        }
-    }
-}
-
-/// Returns nanoseconds in seconds, exactly and without trailing zeros.
-pub(crate) fn seconds(nanos: u128) -> String {
-    const NANOS_PER_SECOND: u128 = 1_000_000_000;
-    let whole = nanos / NANOS_PER_SECOND;
-    match nanos % NANOS_PER_SECOND {
-        0 => whole.to_string(),
-        fraction => {
-            let mut text = format!("{whole}.{fraction:09}");
-            text.truncate(text.trim_end_matches('0').len());
-            text
-        }
-    }
-}
-
-/// A time, as the duration since the Unix epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct UnixTime(pub(crate) Duration);
-
-impl UnixTime {
-    /// Returns the current time, or the epoch if the clock is before it.
-    pub(crate) fn now() -> Self {
-        Self(
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default(),
-        )
-    }
 }

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::recorder::labels::LabelSet;
-use crate::recorder::point::{Instrument, UnixTime};
+use crate::recorder::number::UnixTime;
+use crate::recorder::point::Instrument;
 use crate::recorder::shards::Allocator;
 
 /// One series. Handles update it, and the page reads it.

@@ -133,12 +133,14 @@ use self::judge::Verdict;
 #[allow(unused_imports, reason = "used by the layers only")]
 pub(crate) use self::slot::{Slot, Token};
 use crate::call::by_values::Values;
-use crate::call::clock::Instant;
+use crate::call::clock::{Elapsed, Instant};
 use crate::call::extracts::ExtractsOf;
 use crate::call::hints;
 use crate::call::series::{Series, SeriesRef};
 use crate::call::site::{CallSite, series_of_route};
 use crate::outcome::{End, Outcome, Protocol};
+use crate::recorder::exemplars::TraceContext;
+use crate::settings;
 
 /// Whether this build has any layer. Without one, no request is ever current, and the
 /// compiler removes the code for requests from every call.
@@ -293,7 +295,9 @@ enum Stage {
     Active(Option<ThreadMark>),
     Ended {
         end: End,
-        nanos: u64,
+        elapsed: Elapsed,
+        /// The trace of the call, if an exemplar is wanted.
+        trace: Option<TraceContext>,
         is_judged: bool,
         /// Whether the call was cancelled during a poll of the request, for example by a
         /// time-out.
@@ -551,7 +555,8 @@ impl Request {
     }
 
     /// Records the end of a call that has a ticket.
-    fn call_ended(&self, id: CallId, end: End, nanos: u64, is_judged: bool) {
+    fn call_ended(&self, id: CallId, end: End, elapsed: Elapsed, is_judged: bool) {
+        let trace = self.wanted_trace(id, end, elapsed);
         let mut state = self.lock();
         if let Some(claim) = &mut state.claim
             && claim.id == id
@@ -559,7 +564,8 @@ impl Request {
             let is_polled = with_current(|current| std::ptr::eq(&**current, self));
             claim.stage = Stage::Ended {
                 end,
-                nanos,
+                elapsed,
+                trace,
                 is_judged,
                 is_given_up: end.is_cancelled() && is_polled == Some(true),
             };
@@ -571,7 +577,24 @@ impl Request {
         let call = state.apart.swap_remove(place);
         state.doubtful_calls -= u32::from(call.is_doubtful);
         drop(state);
-        call.series.ended(end, nanos);
+        call.series.ended(end, elapsed, None);
+    }
+
+    /// Returns the current trace, if the request wants an exemplar and the call `id` is its
+    /// handler. The trace of the handler is usually not current any more when the request is
+    /// counted.
+    fn wanted_trace(&self, id: CallId, end: End, elapsed: Elapsed) -> Option<TraceContext> {
+        settings::installed()?.exemplars.as_ref()?;
+        let series = {
+            let state = self.lock();
+            state.claim.as_ref().filter(|claim| claim.id == id)?;
+            let Progress::Running { series, .. } = &state.progress else {
+                return None;
+            };
+            series.clone()
+        };
+        // The source is foreign code. It must not run while the lock is held.
+        apart(|| series.wanted_trace(end, elapsed))
     }
 
     /// Records that an inferred call is polled again. `is_here` is whether this request
@@ -622,7 +645,11 @@ impl State {
         if let Progress::Running { series, started } =
             std::mem::replace(&mut self.progress, Progress::Over)
         {
-            series.ended(end, started.elapsed_nanos());
+            let trace = match self.claim.as_ref().map(|claim| claim.stage) {
+                Some(Stage::Ended { trace, .. }) => trace,
+                _ => None,
+            };
+            series.ended(end, started.elapsed(), trace);
         }
     }
 
@@ -643,7 +670,12 @@ impl State {
                     is_doubtful: false,
                 });
             }
-            Stage::Ended { end, nanos, .. } => series.ended_elsewhere(end, nanos),
+            Stage::Ended {
+                end,
+                elapsed,
+                trace,
+                ..
+            } => series.ended_elsewhere(end, elapsed, trace),
         }
     }
 
@@ -730,9 +762,9 @@ impl Ticket {
     /// Reports the end of the call. `is_judged` is whether the outcome comes from an
     /// `outcome = …` argument.
     #[cold]
-    pub(crate) fn ended(&self, end: End, nanos: u64, is_judged: bool) {
+    pub(crate) fn ended(&self, end: End, elapsed: Elapsed, is_judged: bool) {
         let KnownCall { id, request } = self.0.get();
-        request.call_ended(*id, end, nanos, is_judged);
+        request.call_ended(*id, end, elapsed, is_judged);
     }
 
     /// Reports that the call is polled again.
