@@ -10,7 +10,7 @@ pub(super) const PIECE: usize = 64 * 1024;
 /// Returns an empty piece with room for one that is complete.
 pub(super) fn empty_piece() -> Vec<u8> {
     /// For the series that completes the piece.
-    const ONE_SERIES: usize = 8 * 1024;
+    const ONE_SERIES: usize = 4 * 1024;
     Vec::with_capacity(PIECE + ONE_SERIES)
 }
 
