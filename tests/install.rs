@@ -1,6 +1,7 @@
 //! Refused installations leave nothing behind: after a refusal for each possible reason,
 //! a correct installation succeeds in the same process, and a second one is refused.
 
+use std::convert::Infallible;
 #[cfg(target_os = "linux")]
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,7 +11,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use instrument_runtime::{Builder, InitError, MetricNames, builder, instrumented};
-use instrument_tests::page::scrape;
+use instrument_tests::page::{Page, scrape};
 use instrument_tests::wait_for;
 
 #[instrumented(endpoint = "/test", method = "GET")]
@@ -205,6 +206,60 @@ fn child_describes_itself() {
     }
 }
 
+/// Runs the child below with this list of known methods, and returns what it prints.
+fn methods_counted(known: &str) -> String {
+    let output = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args([
+            "--exact",
+            "child_counts_methods",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", known)
+        .output()
+        .expect("runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn known_methods_come_from_the_environment() {
+    for (known, counted) in [
+        ("", "GET:1 QUERY:1 _OTHER:2"),
+        ("PROPFIND, GET,", "GET:1 PROPFIND:1 _OTHER:2"),
+        ("get", "_OTHER:4"),
+    ] {
+        let printed = methods_counted(known);
+        assert!(printed.contains(counted), "{known:?}: {printed}");
+    }
+    let refused = methods_counted("GET,PROP FIND");
+    let problem = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS=\"GET,PROP FIND\" contains \
+                   \"PROP FIND\", which is not an HTTP method";
+    assert!(refused.contains(problem), "{refused}");
+}
+
+#[tokio::test]
+#[ignore = "run by known_methods_come_from_the_environment in a process of its own"]
+async fn child_counts_methods() {
+    let exporter = match builder("child").without_listener().install() {
+        Ok(exporter) => exporter,
+        Err(error) => return println!("{error}"),
+    };
+    let mut service = tower::ServiceBuilder::new()
+        .layer(instrument_runtime::tower::layer())
+        .service_fn(async |_: http::Request<()>| Ok::<_, Infallible>(http::Response::new(())));
+    for method in ["GET", "QUERY", "PROPFIND", "odd"] {
+        let request = http::Request::builder().method(method).body(());
+        let request = request.expect("a request");
+        let Ok(_) = tower::Service::call(&mut service, request).await;
+    }
+    let page = Page::parse(&exporter.render());
+    let counted: Vec<String> = page
+        .samples("requests_total")
+        .map(|(labels, count)| format!("{}:{count}", labels["method"]))
+        .collect();
+    println!("{}", counted.join(" "));
+}
+
 /// The name of a case, the refused settings, and a check of the error.
 type Case = (&'static str, fn() -> Builder, fn(&InitError) -> bool);
 
@@ -272,6 +327,11 @@ const CASES: &[Case] = &[
         "allow",
         || any().allow("10.0.0.0/8").allow("10.0.0"),
         |error| matches!(error, InitError::Allow { value, .. } if value == "10.0.0"),
+    ),
+    (
+        "known-method",
+        || any().known_methods(["GET", "PROP FIND"]),
+        |error| matches!(error, InitError::KnownMethod { method, .. } if method == "PROP FIND"),
     ),
     (
         "global-label",

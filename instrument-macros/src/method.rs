@@ -4,15 +4,17 @@ use syn::LitStr;
 
 use crate::suggest::closest;
 
-/// The eight methods of RFC 9110, `PATCH` of RFC 5789, and `_OTHER` for any other method.
+/// The eight methods of RFC 9110, `PATCH` of RFC 5789, `QUERY`, and `_OTHER` for any other
+/// method.
 /// `_OTHER` bounds the cardinality of the label; OpenTelemetry's semantic conventions use
 /// the same value. `call/request/method.rs` in the runtime has the same list;
 /// `tests/compiler/same_lists.rs` compares them.
-const METHODS: [&str; 10] = [
-    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "_OTHER",
+const METHODS: [&str; 11] = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY",
+    "_OTHER",
 ];
 
-/// Whether this is one of the nine standard methods. Methods are case-sensitive.
+/// Whether this is one of the ten standard methods. Methods are case-sensitive.
 pub(crate) fn is_standard(method: &str) -> bool {
     METHODS.contains(&method) && method != "_OTHER"
 }

@@ -66,6 +66,17 @@ pub enum InitError {
         problem: String,
     },
 
+    /// A known method is not an HTTP method.
+    #[error(
+        "`.known_methods(…)` contains {method:?}, which is not an HTTP method; give methods such \
+         as \"GET\" or \"PROPFIND\""
+    )]
+    #[non_exhaustive]
+    KnownMethod {
+        /// The configured method.
+        method: String,
+    },
+
     /// The allow list contains something that is not an IP address or a CIDR range.
     #[error(
         "`.allow({value:?})` is neither an IP address nor a CIDR range; give one, such as 10.0.0.7 \

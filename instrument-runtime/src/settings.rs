@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) target_info: Vec<(String, String)>,
     /// The maximum number of series of each metric, not counting the overflow series.
     pub(crate) max_series: usize,
+    /// The methods that the label `method` may have. `None` stands for the standard methods.
+    pub(crate) known_methods: Option<Vec<String>>,
     /// Whether the latency histogram has native buckets beside the others.
     pub(crate) native_histograms: bool,
     /// The source of exemplars. `None` if they are turned off.
@@ -87,6 +89,7 @@ impl Default for Settings {
             global_labels: Vec::new(),
             target_info: Vec::new(),
             max_series: DEFAULT_MAX_SERIES,
+            known_methods: None,
             native_histograms: false,
             exemplars: None,
         }

@@ -7,8 +7,8 @@
 //!
 //! - The label `endpoint` is the explicit endpoint of the annotated handler. Without one,
 //!   it is the route that was passed to [`set_matched_route`], or `unmatched`.
-//! - The label `method` is the real method: one of the nine of RFC 9110 and RFC 5789, or
-//!   `_OTHER`.
+//! - The label `method` is the real method if it is a
+//!   [known method](crate::Builder::known_methods), or `_OTHER`.
 //! - The label `http_status` is the status of the response. If the response future is
 //!   dropped or panics before it returns a response, the request is `cancelled`
 //!   (`http_status="499"`) or `panicked` (`http_status="500"`). If the service returns an

@@ -86,8 +86,8 @@ pub(crate) mod statuses;
 ///
 /// - The label `endpoint` is the explicit endpoint of the handler's attribute. Without one,
 ///   it is the pattern of the matched resource, or `unmatched`.
-/// - The label `method` is the real method: one of the nine of RFC 9110 and RFC 5789, or
-///   `_OTHER`.
+/// - The label `method` is the real method if it is a
+///   [known method](crate::Builder::known_methods), or `_OTHER`.
 /// - The label `http_status` is the status of the response. If the response future is
 ///   dropped or panics before it returns a response, the request is `cancelled`
 ///   (`http_status="499"`) or `panicked` (`http_status="500"`).

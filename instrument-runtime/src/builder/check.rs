@@ -26,6 +26,41 @@ pub(super) struct Checked {
     pub(super) diagnostics: bool,
 }
 
+/// Returns the methods that the application or the environment sets. `None` stands for the
+/// standard methods.
+fn known_methods(of_application: Option<Vec<String>>) -> Result<Option<Vec<String>>, InitError> {
+    if let Some(methods) = of_application {
+        if let Some(method) = methods.iter().find(|method| !is_method(method)) {
+            return Err(InitError::KnownMethod {
+                method: method.clone(),
+            });
+        }
+        return Ok(Some(methods));
+    }
+    let Some(value) = environment::read(environment::KNOWN_METHODS)? else {
+        return Ok(None);
+    };
+    let methods = value.split(',').map(str::trim);
+    let methods: Vec<&str> = methods.filter(|method| !method.is_empty()).collect();
+    match methods.iter().find(|method| !is_method(method)) {
+        None => Ok(Some(methods.into_iter().map(str::to_owned).collect())),
+        Some(method) => {
+            let problem = format!(
+                "contains {method:?}, which is not an HTTP method; separate methods by commas"
+            );
+            Err(InitError::Environment {
+                variable: environment::KNOWN_METHODS,
+                value,
+                problem,
+            })
+        }
+    }
+}
+
+fn is_method(method: &str) -> bool {
+    http::Method::from_bytes(method.as_bytes()).is_ok()
+}
+
 impl Builder {
     /// Validates the settings, except those of service discovery. Reads the environment
     /// variables and may resolve a host name, but changes nothing.
@@ -57,6 +92,7 @@ impl Builder {
             Some(target) => target,
             None => Target::Tcp(environment::listen_addrs()?),
         };
+        let known_methods = known_methods(self.known_methods)?;
         let mut global_labels = Vec::new();
         if self.app_name_label {
             global_labels.push(("app_name".to_owned(), app_name.clone()));
@@ -71,6 +107,7 @@ impl Builder {
                 global_labels,
                 target_info,
                 max_series: self.max_series,
+                known_methods,
                 native_histograms: self.native_histograms,
                 exemplars: self.exemplars,
             }),

@@ -1,4 +1,5 @@
-//! The OpenTelemetry environment variables that set the address of the page.
+//! The OpenTelemetry environment variables that set the address of the page and the known
+//! HTTP methods.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
@@ -6,6 +7,8 @@ use crate::error::InitError;
 
 const HOST: &str = "OTEL_EXPORTER_PROMETHEUS_HOST";
 const PORT: &str = "OTEL_EXPORTER_PROMETHEUS_PORT";
+/// The HTTP methods that the label `method` may have, separated by commas.
+pub(super) const KNOWN_METHODS: &str = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS";
 const DEFAULT_HOST: &str = "127.0.0.1";
 const DEFAULT_PORT: u16 = 9464;
 

@@ -82,6 +82,7 @@ pub fn builder(app_name: impl Into<String>) -> Builder {
         app_name_label: true,
         names: MetricNames::default(),
         max_series: DEFAULT_MAX_SERIES,
+        known_methods: None,
         native_histograms: false,
         exemplars: None,
         discovery: Discovery::default(),
@@ -135,6 +136,7 @@ pub struct Builder {
     app_name_label: bool,
     names: MetricNames,
     max_series: usize,
+    known_methods: Option<Vec<String>>,
     native_histograms: bool,
     exemplars: Option<ExemplarSource>,
     discovery: Discovery,
@@ -213,6 +215,29 @@ impl Builder {
     /// bounds for one of these histograms.
     pub fn buckets(mut self, bounds: &[f64]) -> Self {
         self.buckets = bounds.to_vec();
+        self
+    }
+
+    /// Sets the HTTP methods that the label `method` of a layer's requests may have.
+    ///
+    /// Any other method is counted as `_OTHER`, because a client can send any text as a
+    /// method. The list replaces the standard methods, so it must contain those that are
+    /// used, too. Methods are case-sensitive.
+    ///
+    /// Defaults to the methods in the environment variable
+    /// `OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS` (separated by commas), or else to the
+    /// standard methods: `GET`, `HEAD`, `POST`, `PUT`, `DELETE`, `CONNECT`, `OPTIONS`,
+    /// `TRACE`, `PATCH` and `QUERY`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let builder = instrument_runtime::builder("webdav");
+    /// builder.known_methods(["GET", "PUT", "PROPFIND", "REPORT"])
+    /// # ;
+    /// ```
+    pub fn known_methods<M: Into<String>>(mut self, methods: impl IntoIterator<Item = M>) -> Self {
+        self.known_methods = Some(methods.into_iter().map(Into::into).collect());
         self
     }
 

@@ -19,6 +19,7 @@ fn recorder(max_series: usize) -> Recorder {
         global_labels: vec![label("app_name", "shop"), label("region", "eu")],
         target_info: Vec::new(),
         max_series,
+        known_methods: None,
         native_histograms: false,
         exemplars: None,
     }))
@@ -89,6 +90,7 @@ fn without_labels_there_are_no_braces() {
         global_labels: Vec::new(),
         target_info: Vec::new(),
         max_series: 1,
+        known_methods: None,
         native_histograms: false,
         exemplars: None,
     }));
@@ -351,6 +353,7 @@ fn samples_of_a_histogram_do_not_meet_a_metric_of_ours() {
         global_labels: Vec::new(),
         target_info: Vec::new(),
         max_series: 10,
+        known_methods: None,
         native_histograms: false,
         exemplars: None,
     }));

@@ -36,6 +36,7 @@ impl Families {
             global_labels,
             target_info,
             max_series,
+            known_methods: _,
             native_histograms,
             exemplars,
         } = settings;
