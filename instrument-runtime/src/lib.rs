@@ -170,6 +170,8 @@ pub mod tonic;
 pub mod tower;
 
 pub use builder::{Builder, builder, init};
+#[cfg(feature = "_layer")]
+pub use call::head::RequestHead;
 #[cfg(unix)]
 pub use discovery::http_sd;
 pub use error::InitError;

@@ -188,3 +188,46 @@ pub(crate) mod own {
         ALL.contains(&name)
     }
 }
+
+/// Returns why a label on every series cannot have this name, or `None` if it can.
+pub(crate) fn label_problem(name: &str, names: &MetricNames) -> Option<&'static str> {
+    const RESERVED: [&str; 9] = [
+        "app_name",
+        "method",
+        "endpoint",
+        "http_status",
+        "grpc_status",
+        "outcome",
+        "overflow",
+        "le",
+        "quantile",
+    ];
+    let LabelNames {
+        method,
+        endpoint,
+        http_status,
+        grpc_status,
+        outcome,
+    } = names.labels;
+    let of_calls = [method, endpoint, http_status, grpc_status, outcome];
+    if !is_name(name, "_") {
+        Some("is not a label name; use ASCII letters, digits and `_`, not starting with a digit")
+    } else if name.starts_with("__") {
+        Some("starts with `__`, which Prometheus reserves; choose another name")
+    } else if RESERVED.contains(&name) || of_calls.contains(&name) {
+        Some("is set by the exporter itself; choose another name")
+    } else {
+        None
+    }
+}
+
+/// Returns whether `name` is a valid name in Prometheus's data model: not empty, and not
+/// starting with a digit. `signs` are the characters that are allowed in addition to ASCII
+/// letters and digits.
+pub(crate) fn is_name(name: &str, signs: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || signs.contains(c))
+}

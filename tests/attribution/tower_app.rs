@@ -127,7 +127,7 @@ async fn middle(request: Request<()>) -> Result<Response<()>, Infallible> {
     let plan = plan::Request::current().plan;
     let handler = async move {
         let once = async || {
-            let call = router.oneshot(request.clone());
+            let call = router.clone().oneshot(request.clone());
             let Ok(response) = if plan.is_moved {
                 functions::in_a_task(call).await
             } else {

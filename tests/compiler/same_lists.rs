@@ -43,14 +43,14 @@ fn the_same_label_names_are_reserved() {
         "];",
     );
     let runtime = literals(
-        "instrument-runtime/src/builder/check.rs",
+        "instrument-runtime/src/names.rs",
         &["const RESERVED: [&str; "],
         "];",
     );
     assert_eq!(
         macros, runtime,
         "RESERVED differs: instrument-macros/src/labels.rs (left) and \
-         instrument-runtime/src/builder/check.rs (right); change both"
+         instrument-runtime/src/names.rs (right); change both"
     );
 }
 

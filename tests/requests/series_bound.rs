@@ -125,7 +125,7 @@ fn wild_requests_to_tower() {
             .service(service_fn(tower_app::answer::<Body>));
         runtime().block_on(sends(async |method, path| {
             let request = request(&method, &path, Body::empty());
-            let _: Result<_, Infallible> = app.oneshot(request).await;
+            let _: Result<_, Infallible> = app.clone().oneshot(request).await;
         }));
     });
 }

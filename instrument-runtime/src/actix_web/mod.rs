@@ -70,12 +70,16 @@ use actix_web::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 use pin_project_lite::pin_project;
 
+use crate::call::head::{LayerSettings, RequestHead, layer_settings};
 use crate::call::request::{Framework, Route, Slot, Start};
 use crate::outcome::Outcome;
 use crate::page::encoding::VARIES_BY;
 use crate::page::in_app;
 
+mod body_end;
 pub(crate) mod statuses;
+
+pub use self::body_end::{BodyEndFuture, BodyEndMiddleware, BodyEndService, WatchedBody};
 
 /// Returns the middleware that counts requests, for [`App::wrap`](actix_web::App::wrap).
 ///
@@ -92,7 +96,8 @@ pub(crate) mod statuses;
 ///   dropped or panics before it returns a response, the request is `cancelled`
 ///   (`http_status="499"`) or `panicked` (`http_status="500"`).
 /// - The latency ends with the head of the response. It does not include the time to stream
-///   the body.
+///   the body, unless the middleware has the setting
+///   [`until_body_end`](MetricsMiddleware::until_body_end).
 ///
 /// # Errors of handlers
 ///
@@ -129,13 +134,65 @@ pub(crate) mod statuses;
 /// HTTP/1 only. On HTTP/2, actix-web always runs the handler to completion.
 #[must_use]
 pub fn middleware() -> MetricsMiddleware {
-    MetricsMiddleware { _private: () }
+    MetricsMiddleware {
+        settings: LayerSettings::default(),
+    }
 }
 
 /// The middleware that counts requests. Created by [`middleware`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct MetricsMiddleware {
-    _private: (),
+    settings: LayerSettings,
+}
+
+layer_settings!(MetricsMiddleware, settings);
+
+impl MetricsMiddleware {
+    /// Makes requests end with the body of their response, instead of its head.
+    ///
+    /// Use it for downloads and server-sent events, for a whole application or for a scope.
+    /// A request is in progress until then, and its latency includes the time to stream the
+    /// body. The label `http_status` is the status that was sent. The outcome is:
+    ///
+    /// - that of the status, if the body was sent to its end,
+    /// - `cancelled`, if the client left before the end,
+    /// - `error`, if the body failed,
+    /// - `panicked`, if the body panicked.
+    ///
+    /// The end of the body is the moment at which the server takes the last bytes. The
+    /// operating system may still have to send some of them.
+    ///
+    /// A request whose response has no body (`HEAD`, status 204 or 304) ends with the head.
+    /// So do an upgrade and an error that actix-web converts to a response outside this
+    /// middleware.
+    ///
+    /// A middleware without this setting outside this middleware counts the request with the
+    /// same end, unless it replaces the body.
+    #[must_use]
+    pub fn until_body_end(self) -> BodyEndMiddleware {
+        BodyEndMiddleware(self)
+    }
+
+    /// Starts to count a request.
+    fn open(&self, request: &ServiceRequest) -> Slot {
+        let (method, path) = (request.method().as_str(), request.path());
+        let head = RequestHead {
+            method,
+            path,
+            header: &|name| request.headers().get(name)?.to_str().ok(),
+        };
+        let Some(labels) = self.settings.labels(&head) else {
+            return Slot::none();
+        };
+        let route = request.match_pattern().map(Route::Owned);
+        let start = Start::new(Framework::ActixWeb, method, route, path).with_labels(labels);
+        // `Slot::open` takes the extensions of `http`, and these are actix-web's own.
+        let slot = Slot::new(start, request.extensions().get());
+        if let Some(token) = slot.token() {
+            request.extensions_mut().insert(token);
+        }
+        slot
+    }
 }
 
 impl<S, B> Transform<S, ServiceRequest> for MetricsMiddleware
@@ -149,15 +206,19 @@ where
     type Future = Ready<Result<MetricsService<S>, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        ready(Ok(MetricsService { inner }))
+        ready(Ok(MetricsService {
+            inner,
+            middleware: self.clone(),
+        }))
     }
 }
 
 /// The service that counts the requests of an inner service. Created by
 /// [`MetricsMiddleware`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct MetricsService<S> {
     inner: S,
+    middleware: MetricsMiddleware,
 }
 
 impl<S, B> Service<ServiceRequest> for MetricsService<S>
@@ -173,14 +234,7 @@ where
     }
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let route = request.match_pattern().map(Route::Owned);
-        let (method, path) = (request.method().as_str(), request.path());
-        let start = Start::new(Framework::ActixWeb, method, route, path);
-        // `Slot::open` takes the extensions of `http`, and these are actix-web's own.
-        let mut slot = Slot::new(start, request.extensions().get());
-        if let Some(token) = slot.token() {
-            request.extensions_mut().insert(token);
-        }
+        let mut slot = self.middleware.open(&request);
         ResponseFuture {
             inner: slot.call(|| self.inner.call(request)),
             slot,

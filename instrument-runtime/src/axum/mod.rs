@@ -72,7 +72,7 @@ use axum::response::{IntoResponse, Response};
 use crate::call::request::{Framework, Route};
 use crate::page::encoding::VARIES_BY;
 use crate::page::in_app;
-pub use crate::tower::MetricsLayer;
+pub use crate::tower::{BodyEndLayer, MetricsLayer};
 
 mod statuses;
 
@@ -87,10 +87,7 @@ mod statuses;
 /// route that axum matched, or `unmatched` if the request reached the fallback.
 #[must_use]
 pub fn layer() -> MetricsLayer {
-    MetricsLayer {
-        framework: Framework::Axum,
-        route: matched,
-    }
+    MetricsLayer::new(Framework::Axum, matched)
 }
 
 /// Returns the route that axum has matched.

@@ -9,7 +9,7 @@ use crate::discovery::Discovery;
 use crate::error::InitError;
 use crate::exporter::allow_list::AllowList;
 use crate::exporter::listener::Target;
-use crate::names::{LabelNames, MetricNames, own};
+use crate::names::{MetricNames, is_name, label_problem, own};
 use crate::push::Push;
 use crate::recorder;
 use crate::settings::Settings;
@@ -165,38 +165,6 @@ fn check_other_buckets(metric: &str, bounds: &[f64], names: &MetricNames) -> Res
     check_buckets(&setting, bounds)
 }
 
-/// Returns why a label on every series cannot have this name, or `None` if it can.
-fn label_problem(name: &str, names: &MetricNames) -> Option<&'static str> {
-    const RESERVED: [&str; 9] = [
-        "app_name",
-        "method",
-        "endpoint",
-        "http_status",
-        "grpc_status",
-        "outcome",
-        "overflow",
-        "le",
-        "quantile",
-    ];
-    let LabelNames {
-        method,
-        endpoint,
-        http_status,
-        grpc_status,
-        outcome,
-    } = names.labels;
-    let of_calls = [method, endpoint, http_status, grpc_status, outcome];
-    if !is_name(name, "_") {
-        Some("is not a label name; use ASCII letters, digits and `_`, not starting with a digit")
-    } else if name.starts_with("__") {
-        Some("starts with `__`, which Prometheus reserves; choose another name")
-    } else if RESERVED.contains(&name) || of_calls.contains(&name) {
-        Some("is set by the exporter itself; choose another name")
-    } else {
-        None
-    }
-}
-
 fn check_labels(labels: &[(String, String)], names: &MetricNames) -> Result<(), InitError> {
     for (index, (name, _)) in labels.iter().enumerate() {
         let twice = labels[..index].iter().any(|(other, _)| other == name);
@@ -240,17 +208,6 @@ fn check_names(names: &MetricNames) -> Result<(), InitError> {
         });
     }
     Ok(())
-}
-
-/// Returns whether `name` is a valid name in Prometheus's data model: not empty, and not
-/// starting with a digit. `signs` are the characters that are allowed in addition to ASCII
-/// letters and digits.
-fn is_name(name: &str, signs: &str) -> bool {
-    !name.starts_with(|c: char| c.is_ascii_digit())
-        && !name.is_empty()
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || signs.contains(c))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 //! | `extracts.rs`       | the results of `arguments.rs`                                       |
 //! | `global.rs`         | which recorder is current: our own, another one, or none            |
 //! | `clock.rs`          | the monotonic clock                                                 |
+//! | `head.rs`           | what a layer can be told about requests: labels, requests to skip   |
 //! | `hints.rs`          | messages on stderr about calls that will not show up in the metrics |
 //!
 //! # The life of a call
@@ -55,6 +56,7 @@ pub(crate) mod by_values;
 pub(crate) mod clock;
 mod extracts;
 mod global;
+pub(crate) mod head;
 mod hints;
 pub(crate) mod request;
 mod series;

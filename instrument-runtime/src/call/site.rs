@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use metrics::Label;
 
 use crate::call::by_values::{ByValues, Values};
+use crate::call::head::HeadLabels;
 use crate::call::series::{Series, SeriesRef};
 use crate::call::{global, hints};
 use crate::outcome::Outcome;
@@ -243,6 +244,7 @@ impl CallSite {
         method: &'static str,
         route: Option<&str>,
         values: Option<&Values>,
+        labels: &HeadLabels,
     ) -> SeriesRef {
         let path;
         let endpoint = match route {
@@ -254,24 +256,24 @@ impl CallSite {
             }
         };
         if self.literal_labels.is_empty() && values.is_none() {
-            return series_of_route(method, endpoint);
+            return series_of_route(method, endpoint, labels);
         }
         let none = Values::EMPTY;
         let values = values.unwrap_or(&none);
         let own: Vec<&str> = values.iter().collect();
         let mut key: Vec<&dyn Display> = vec![&method, &endpoint];
         key.extend(own.iter().map(|value| value as &dyn Display));
+        key.extend(parts(labels));
         let of_requests = self.tables().of_requests.get_or_init(ByValues::default);
         Values::with(&key, |key| {
             of_requests.series(key, || {
                 let names = settings::names().labels;
-                self.with_own_labels(
-                    vec![
-                        Label::from_static_parts(names.method, method),
-                        Label::new(names.endpoint, endpoint.to_owned()),
-                    ],
-                    values,
-                )
+                let mut all = vec![
+                    Label::from_static_parts(names.method, method),
+                    Label::new(names.endpoint, endpoint.to_owned()),
+                ];
+                all.extend(of_head(labels));
+                self.with_own_labels(all, values)
             })
         })
     }
@@ -357,17 +359,45 @@ static BY_METHOD_AND_ENDPOINT: LazyLock<ByValues> = LazyLock::new(ByValues::defa
 /// Returns the series of a request by its method and endpoint.
 ///
 /// `endpoint` must have bounded cardinality: a route pattern, never a raw path.
-pub(crate) fn series_of_route(method: &'static str, endpoint: &str) -> SeriesRef {
-    Values::with(&[&method, &endpoint], |values| {
+pub(crate) fn series_of_route(
+    method: &'static str,
+    endpoint: &str,
+    labels: &HeadLabels,
+) -> SeriesRef {
+    let ask = |values: &Values| {
         BY_METHOD_AND_ENDPOINT.series(values, || {
             hints::layer_counts();
             let names = settings::names().labels;
-            vec![
+            let mut all = vec![
                 Label::from_static_parts(names.method, method),
                 Label::new(names.endpoint, endpoint.to_owned()),
-            ]
+            ];
+            all.extend(of_head(labels));
+            all
         })
-    })
+    };
+    if labels.is_empty() {
+        return Values::with(&[&method, &endpoint], ask);
+    }
+    let mut key: Vec<&dyn Display> = vec![&method, &endpoint];
+    key.extend(parts(labels));
+    Values::with(&key, ask)
+}
+
+/// Returns the names and the values of labels, as parts of a key.
+fn parts(labels: &HeadLabels) -> impl Iterator<Item = &dyn Display> {
+    let both = |(name, value)| [name as &dyn Display, value as &dyn Display];
+    labels
+        .iter()
+        .map(|(name, value)| (name, value))
+        .flat_map(both)
+}
+
+/// Converts the labels that come from the head of a request.
+fn of_head(labels: &HeadLabels) -> impl Iterator<Item = Label> {
+    labels
+        .iter()
+        .map(|(name, value)| Label::new(*name, value.clone()))
 }
 
 #[cfg(test)]

@@ -250,6 +250,9 @@ impl End {
     allow(dead_code, reason = "used by layers only")
 )]
 impl End {
+    /// The end of a request whose response failed while its body was sent.
+    pub(crate) const FAILED: Self = Self::new(Kind::Error);
+
     pub(crate) const fn is_panicked(self) -> bool {
         matches!(self.kind, Kind::Panicked)
     }

@@ -59,6 +59,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::call::head::{LayerSettings, RequestHead, layer_settings};
 use crate::call::request::{Framework, Route, Slot, Start};
 use crate::outcome::probe::Tells;
 use crate::outcome::{Outcome, Protocol};
@@ -110,27 +111,35 @@ use web::WebTrailers;
 /// ```
 #[must_use]
 pub fn layer() -> MetricsLayer {
-    MetricsLayer { _private: () }
+    MetricsLayer {
+        settings: LayerSettings::default(),
+    }
 }
 
 /// The layer that counts gRPC calls. Created by [`layer`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct MetricsLayer {
-    _private: (),
+    settings: LayerSettings,
 }
+
+layer_settings!(MetricsLayer, settings);
 
 impl<S> Layer<S> for MetricsLayer {
     type Service = MetricsService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        MetricsService { inner }
+        MetricsService {
+            inner,
+            settings: self.settings.clone(),
+        }
     }
 }
 
 /// The service that counts the calls of an inner service. Created by [`MetricsLayer`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct MetricsService<S> {
     inner: S,
+    settings: LayerSettings,
 }
 
 impl<S, B, R> Service<Request<B>> for MetricsService<S>
@@ -167,7 +176,13 @@ where
             path: None,
             ..Start::new(framework, request.method().as_str(), route, path)
         };
-        let mut slot = Slot::open(start, request.extensions_mut());
+        let head = RequestHead {
+            method: request.method().as_str(),
+            path,
+            header: &|name| request.headers().get(name)?.to_str().ok(),
+        };
+        let labels = self.settings.labels(&head);
+        let mut slot = Slot::open_with(start, labels, request.extensions_mut());
         ResponseFuture {
             inner: slot.call(|| self.inner.call(request)),
             slot,

@@ -11,6 +11,7 @@
 //! | `mod.rs`     | [`Request`]: its state, and what each event does                    |
 //! | `judge.rs`   | whether a call that starts is the handler                           |
 //! | `slot.rs`    | [`Slot`] and [`Token`]: what a layer holds and leaves in extensions |
+//! | `body.rs`    | follows the body of a response that ends its request                |
 //! | `current.rs` | the request that is current on a thread                             |
 //! | `method.rs`  | the value of the label `method`                                     |
 //!
@@ -117,6 +118,7 @@
     allow(dead_code, reason = "each layer uses only a part")
 )]
 
+mod body;
 mod current;
 mod judge;
 mod method;
@@ -125,6 +127,8 @@ mod slot;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+#[allow(unused_imports, reason = "used by the layers only")]
+pub(crate) use self::body::{BodyWatch, ends_with_head};
 #[allow(unused_imports, reason = "used by one layer only")]
 pub(crate) use self::current::refine_current;
 use self::current::{Poll, ThreadMark, apart, with_current};
@@ -135,6 +139,7 @@ pub(crate) use self::slot::{Slot, Token};
 use crate::call::by_values::Values;
 use crate::call::clock::{Elapsed, Instant};
 use crate::call::extracts::ExtractsOf;
+use crate::call::head::HeadLabels;
 use crate::call::hints;
 use crate::call::series::{Series, SeriesRef};
 use crate::call::site::{CallSite, series_of_route};
@@ -195,6 +200,8 @@ pub(crate) struct Start {
     /// The path, if no route is known. Only compared with endpoints. Never becomes a
     /// label, because its cardinality is unbounded.
     pub(crate) path: Option<Box<str>>,
+    /// The labels that the layer takes from the head of the request.
+    pub(crate) labels: HeadLabels,
 }
 
 impl Start {
@@ -212,7 +219,13 @@ impl Start {
             candidate: None,
             path: route.is_none().then(|| path.into()),
             route,
+            labels: Vec::new(),
         }
+    }
+
+    /// Adds labels.
+    pub(crate) fn with_labels(self, labels: HeadLabels) -> Self {
+        Self { labels, ..self }
     }
 }
 
@@ -221,6 +234,7 @@ impl Start {
 pub(crate) struct Request {
     framework: Framework,
     method: &'static str,
+    labels: HeadLabels,
     /// The number of tokens that are alive.
     tokens: AtomicU32,
     /// The number of layers that have seen the request so far.
@@ -248,6 +262,31 @@ struct State {
     calls: u32,
     /// Whether an inner layer has seen a panic.
     has_panicked: bool,
+    body: Body,
+}
+
+/// Whether the request ends with the body of its response, instead of its head.
+#[derive(Clone, Copy, Debug)]
+enum Body {
+    /// It ends with the head.
+    Unwatched,
+    /// It ends with the body. The head has not gone out.
+    Watched,
+    /// It ends with the body of a response with this head, which has gone out.
+    Begun(Outcome),
+}
+
+/// How the body of a response has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyEnd {
+    /// At its end.
+    Complete,
+    /// With an error.
+    Failed,
+    /// It was dropped before its end: the client has left.
+    Dropped,
+    /// With a panic.
+    Panicked,
 }
 
 /// Whether the framework has handed the request over: whether its last token was dropped.
@@ -345,10 +384,12 @@ impl Request {
             route,
             candidate,
             path,
+            labels,
         } = start;
         Self {
             framework,
             method,
+            labels,
             tokens: AtomicU32::new(0),
             layers: AtomicU32::new(0),
             state: Mutex::new(State {
@@ -364,6 +405,7 @@ impl Request {
                 apart: Vec::new(),
                 calls: 0,
                 has_panicked: false,
+                body: Body::Unwatched,
             }),
         }
     }
@@ -380,7 +422,7 @@ impl Request {
     fn begin(&self) {
         let mut state = self.lock();
         if let Progress::Waiting = state.progress {
-            let series = series_of_route(self.method, state.endpoint());
+            let series = series_of_route(self.method, state.endpoint(), &self.labels);
             series.started();
             state.progress = Progress::Running {
                 series,
@@ -411,7 +453,7 @@ impl Request {
         state.route = route;
         let series = match &state.claim {
             Some(claim) => self.series_with(state, claim.site, claim.values.as_deref()),
-            None => series_of_route(self.method, state.endpoint()),
+            None => series_of_route(self.method, state.endpoint(), &self.labels),
         };
         state.move_to(series);
     }
@@ -422,7 +464,7 @@ impl Request {
         site: &'static CallSite,
         values: Option<&Values>,
     ) -> SeriesRef {
-        site.series_of_request(self.method, state.route.as_deref(), values)
+        site.series_of_request(self.method, state.route.as_deref(), values, &self.labels)
     }
 
     /// Takes the claim's call out of the request: counts the call by itself, and the
@@ -433,7 +475,7 @@ impl Request {
         };
         state.is_doubtful = true;
         state.count_apart(claim);
-        let series = series_of_route(self.method, state.endpoint());
+        let series = series_of_route(self.method, state.endpoint(), &self.labels);
         state.move_to(series);
     }
 
@@ -511,18 +553,52 @@ impl Request {
         }
     }
 
-    /// Counts the request: the head of its response goes out.
+    /// The head of the response goes out. Counts the request, unless it ends with its body.
     fn answered(&self, answer: Outcome) {
         let mut state = self.lock();
         self.settle(&mut state, false);
+        match state.body {
+            Body::Unwatched => self.end_with(&mut state, answer, BodyEnd::Complete),
+            Body::Watched | Body::Begun(_) => state.body = Body::Begun(answer),
+        }
+    }
+
+    /// Makes the request end with the body of its response.
+    pub(crate) fn watch_body(&self) {
+        let mut state = self.lock();
+        if let Body::Unwatched = state.body {
+            state.body = Body::Watched;
+        }
+    }
+
+    /// The body of the response has ended. Counts the request, if its head went out.
+    /// Otherwise, a layer outside has read or replaced the response, so the request ends
+    /// with the head of the response that goes out.
+    pub(crate) fn body_ended(&self, end: BodyEnd) {
+        apart(|| {
+            let mut state = self.lock();
+            match std::mem::replace(&mut state.body, Body::Unwatched) {
+                Body::Begun(answer) => self.end_with(&mut state, answer, end),
+                Body::Watched | Body::Unwatched => {}
+            }
+        });
+    }
+
+    /// Counts the request with the head and the end of its response.
+    fn end_with(&self, state: &mut State, answer: Outcome, body: BodyEnd) {
         let answer = answer.end();
         if answer.is_ok() && state.route.is_none() && state.candidate.is_some() {
             // A success status proves that a handler ran, so the candidate route exists.
             let candidate = state.candidate.take();
-            self.set_route(&mut state, candidate);
+            self.set_route(state, candidate);
         }
+        let protocol = self.framework.protocol();
         let end = match state.claim.as_ref().map(|claim| claim.stage) {
             Some(Stage::Ended { end, .. }) if end.is_panicked() => end.answered_with(answer),
+            // The head went out with this status, whatever happened to the body.
+            _ if body == BodyEnd::Failed => End::FAILED.answered_with(answer),
+            _ if body == BodyEnd::Dropped => End::cancelled(protocol).answered_with(answer),
+            _ if body == BodyEnd::Panicked => End::panicked(protocol).answered_with(answer),
             // An `outcome = …` function may classify a response with a success status as
             // a failure.
             Some(Stage::Ended {
@@ -531,7 +607,7 @@ impl Request {
                 ..
             }) if answer.is_ok() => end.answered_with(answer),
             _ if state.has_panicked && !answer.is_ok() => {
-                End::panicked(self.framework.protocol()).answered_with(answer)
+                End::panicked(protocol).answered_with(answer)
             }
             _ => answer,
         };

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::current::{Poll, apart, within};
-use super::{HandedOver, Request, Route, Start};
+use super::{BodyEnd, HandedOver, Request, Route, Start};
+use crate::call::head::HeadLabels;
 use crate::outcome::Outcome;
 
 /// A mark that a layer puts into the extensions of a request.
@@ -96,6 +97,29 @@ impl Slot {
         let request = self.request.as_ref().filter(|_| self.is_counted_here)?;
         request.tokens.fetch_add(1, Ordering::Relaxed);
         Some(Token(Arc::clone(request)))
+    }
+
+    /// Creates a slot for a request with this head, as [`open`](Self::open) does. Without a
+    /// request if the settings of the layer skip it.
+    pub(crate) fn open_with(
+        start: Start,
+        labels: Option<HeadLabels>,
+        extensions: &mut http::Extensions,
+    ) -> Self {
+        match labels {
+            Some(labels) => Self::open(start.with_labels(labels), extensions),
+            None => Self::none(),
+        }
+    }
+
+    /// Makes the request end with the body of its response, whose head goes out with this
+    /// outcome. `None` if the layer skips the request.
+    pub(crate) fn answered_until_body_end(&mut self, answer: Outcome) -> Option<BodySlot> {
+        let request = self.request.as_ref().map(Arc::clone)?;
+        request.watch_body();
+        // Does nothing but drop the request if an outer layer counts it.
+        self.answered(answer);
+        Some(BodySlot(Some(request)))
     }
 
     /// Creates a slot without a request.
@@ -191,6 +215,26 @@ impl Slot {
             is_polled: false,
             poll: self.poll,
         }
+    }
+}
+
+/// A layer's handle to a request that ends with the body of its response. Dropping it ends
+/// the request as cancelled.
+#[derive(Debug)]
+pub(crate) struct BodySlot(Option<Arc<Request>>);
+
+impl BodySlot {
+    /// Ends the request. Only the first call has an effect.
+    pub(crate) fn end(&mut self, end: BodyEnd) {
+        if let Some(request) = self.0.take() {
+            request.body_ended(end);
+        }
+    }
+}
+
+impl Drop for BodySlot {
+    fn drop(&mut self) {
+        self.end(BodyEnd::Dropped);
     }
 }
 

@@ -14,7 +14,8 @@
 //!   (`http_status="499"`) or `panicked` (`http_status="500"`). If the service returns an
 //!   error instead of a response, the request is `error` and has no status.
 //! - The latency ends when the service returns the head of the response. It does not
-//!   include the time to stream the body, or the lifetime of a WebSocket.
+//!   include the time to stream the body, unless the layer has the setting
+//!   [`until_body_end`](MetricsLayer::until_body_end).
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -77,6 +78,11 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+mod body_end;
+
+pub use self::body_end::{BodyEndFuture, BodyEndLayer, BodyEndService, WatchedBody};
+
+use crate::call::head::{LayerSettings, RequestHead, layer_settings};
 use crate::call::request::{self, Framework, Route, Slot, Start};
 use crate::outcome::Outcome;
 
@@ -87,10 +93,7 @@ use crate::outcome::Outcome;
 /// that service.
 #[must_use]
 pub fn layer() -> MetricsLayer {
-    MetricsLayer {
-        framework: Framework::Tower,
-        route: |_extensions| None,
-    }
+    MetricsLayer::new(Framework::Tower, |_extensions| None)
 }
 
 /// Sets the route that the current request has matched, for the label `endpoint`.
@@ -106,11 +109,50 @@ pub fn set_matched_route(route: impl Into<Cow<'static, str>>) {
 }
 
 /// The layer that counts requests. Created by [`layer`] and by `axum::layer`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct MetricsLayer {
-    pub(crate) framework: Framework,
-    pub(crate) route: fn(&Extensions) -> Option<Route>,
+    framework: Framework,
+    route: fn(&Extensions) -> Option<Route>,
+    settings: LayerSettings,
 }
+
+impl MetricsLayer {
+    pub(crate) fn new(framework: Framework, route: fn(&Extensions) -> Option<Route>) -> Self {
+        Self {
+            framework,
+            route,
+            settings: LayerSettings::default(),
+        }
+    }
+
+    /// Makes requests end with the body of their response, instead of its head.
+    ///
+    /// Use it for downloads and server-sent events, for a whole application or for a part of
+    /// a router. A request is in progress until then, and its latency includes the time to
+    /// stream the body. The label `http_status` is the status that was sent. The outcome
+    /// is:
+    ///
+    /// - that of the status, if the body was sent to its end,
+    /// - `cancelled`, if the client left before the end,
+    /// - `error`, if the body failed,
+    /// - `panicked`, if the body panicked.
+    ///
+    /// The end of the body is the moment at which the server takes the last bytes. The
+    /// operating system may still have to send some of them.
+    ///
+    /// A request whose response has no body (`HEAD`, status 204 or 304) ends with the head.
+    /// So does an upgrade, such as a WebSocket: its connection leaves the HTTP server. To
+    /// measure a WebSocket, annotate the function that serves the connection.
+    ///
+    /// A layer without this setting outside this layer counts the request with the same
+    /// end, unless it replaces the body.
+    #[must_use]
+    pub fn until_body_end(self) -> BodyEndLayer {
+        BodyEndLayer(self)
+    }
+}
+
+layer_settings!(MetricsLayer, settings);
 
 impl<S> Layer<S> for MetricsLayer {
     type Service = MetricsService<S>;
@@ -118,18 +160,32 @@ impl<S> Layer<S> for MetricsLayer {
     fn layer(&self, inner: S) -> Self::Service {
         MetricsService {
             inner,
-            framework: self.framework,
-            route: self.route,
+            layer: self.clone(),
         }
     }
 }
 
+impl MetricsLayer {
+    /// Starts to count a request.
+    fn open<B>(&self, request: &mut Request<B>) -> Slot {
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        let head = RequestHead {
+            method,
+            path,
+            header: &|name| request.headers().get(name)?.to_str().ok(),
+        };
+        let labels = self.settings.labels(&head);
+        let route = (self.route)(request.extensions());
+        let start = Start::new(self.framework, method, route, path);
+        Slot::open_with(start, labels, request.extensions_mut())
+    }
+}
+
 /// The service that counts the requests of an inner service. Created by [`MetricsLayer`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct MetricsService<S> {
     inner: S,
-    framework: Framework,
-    route: fn(&Extensions) -> Option<Route>,
+    layer: MetricsLayer,
 }
 
 impl<S, B, R> Service<Request<B>> for MetricsService<S>
@@ -145,10 +201,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let route = (self.route)(request.extensions());
-        let (method, path) = (request.method().as_str(), request.uri().path());
-        let start = Start::new(self.framework, method, route, path);
-        let mut slot = Slot::open(start, request.extensions_mut());
+        let mut slot = self.layer.open(&mut request);
         ResponseFuture {
             inner: slot.call(|| self.inner.call(request)),
             slot,
