@@ -7,11 +7,17 @@ use std::process::{Command, Stdio};
 
 use instrument_tests::page::scrape;
 use instrument_tests::program::{Program, build, is_installed};
-use instrument_tests::wait_for;
+use instrument_tests::{protobuf, wait_for};
 
 fn start(package: &str) -> Program {
+    start_with(package, &[])
+}
+
+/// Starts a program with these environment variables set to 1.
+fn start_with(package: &str, switches: &[&str]) -> Program {
     Program::start(
         Command::new(build(package))
+            .envs(switches.iter().map(|switch| (switch, "1")))
             .env("WEBAPP_ADDR", "127.0.0.1:0")
             .env("OTEL_EXPORTER_PROMETHEUS_PORT", "0")
             .stdout(Stdio::piped())
@@ -124,6 +130,39 @@ fn the_page_fits_the_traffic() {
     );
 
     promtool_approves(metrics);
+    assert!(webapp.terminate().success(), "SIGTERM is a clean end");
+}
+
+#[test]
+fn the_switches_add_native_buckets_and_traces_of_the_printed_spans() {
+    let mut webapp = start_with("webapp", &["WEBAPP_NATIVE_HISTOGRAMS", "WEBAPP_EXEMPLARS"]);
+    let mut lines = webapp.lines();
+    let app = address_before("/test ", &mut lines);
+    let metrics = address_before("/metrics", &mut lines);
+
+    ureq::get(&format!("http://{app}/test"))
+        .call()
+        .expect("200");
+    let span = lines.find(|line| line.starts_with("span of test"));
+    let span = span.expect("the span is printed");
+    let page = ureq::get(&format!("http://{metrics}/metrics"))
+        .header("accept", "application/vnd.google.protobuf")
+        .call()
+        .and_then(|mut answer| answer.body_mut().read_to_vec());
+    let families = protobuf::families(&page.expect("a page"));
+    let histogram = protobuf::metrics(&families, "request_latency_seconds")
+        .find(|metric| protobuf::labels(&metric.label)["endpoint"] == "/test")
+        .and_then(|metric| metric.histogram.as_ref())
+        .expect("a histogram");
+    assert_eq!(histogram.positive_delta, [1]);
+    let [exemplar] = &histogram.exemplars[..] else {
+        panic!("not one exemplar: {:?}", histogram.exemplars);
+    };
+    let trace = &protobuf::labels(&exemplar.label)["trace_id"];
+    assert!(
+        span.contains(&format!("trace_id={trace},")),
+        "{trace} {span}"
+    );
     assert!(webapp.terminate().success(), "SIGTERM is a clean end");
 }
 

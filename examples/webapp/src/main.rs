@@ -7,12 +7,15 @@
 //! - `WEBAPP_FILE_SD`: a folder for the target file, through which Prometheus discovers the
 //!   application. If it is set, the application waits up to 10 seconds for one more scrape
 //!   when it shuts down. Unix only.
+//! - `WEBAPP_NATIVE_HISTOGRAMS=1`: adds native histograms.
+//! - `WEBAPP_EXEMPLARS=1`: adds exemplars, and prints the spans that they lead to.
 //! - `OTEL_EXPORTER_PROMETHEUS_HOST` and `OTEL_EXPORTER_PROMETHEUS_PORT`: the address of the
 //!   metrics (default: `127.0.0.1:9464`).
 
 mod error;
 mod handlers;
 mod shutdown;
+mod spans;
 
 use std::time::Duration;
 
@@ -62,13 +65,24 @@ async fn main() -> anyhow::Result<()> {
 
 /// Configures the metrics from the environment.
 fn metrics(name: &str) -> Builder {
-    let builder = instrument_runtime::builder(name);
+    let mut builder = instrument_runtime::builder(name);
+    if is_on("WEBAPP_NATIVE_HISTOGRAMS") {
+        builder = builder.native_histograms();
+    }
+    if is_on("WEBAPP_EXEMPLARS") {
+        spans::install();
+        builder = builder.exemplars(instrument_runtime::opentelemetry::current);
+    }
     #[cfg(unix)]
     if let Some(folder) = std::env::var_os("WEBAPP_FILE_SD") {
-        return builder
+        builder = builder
             .file_sd(folder)
             .version(env!("CARGO_PKG_VERSION"))
             .wait_for_last_scrape(Duration::from_secs(10));
     }
     builder
+}
+
+fn is_on(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| value == "1")
 }
