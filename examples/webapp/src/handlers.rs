@@ -1,4 +1,7 @@
 //! The handlers, each with the attribute `#[instrumented]`.
+//!
+//! Exemplars need the attribute `#[tracing::instrument]` too. It is below `#[instrumented]`, so
+//! that its span is still current when the call ends.
 
 use std::time::Duration;
 
