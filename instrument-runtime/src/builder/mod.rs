@@ -246,20 +246,16 @@ impl Builder {
     /// Prometheus's [native histograms] have exponential buckets instead of configured
     /// bounds. The buckets are fine enough for any latency: a bound is 9 % above the
     /// previous one, so `histogram_quantile` is within 9 % of the truth, and usually within
-    /// 5 %. The classic buckets stay on the page for scrapers that do not read native ones. Defaults to
-    /// classic buckets only.
+    /// 5 %. The classic buckets stay on the page for scrapers that do not read native ones.
+    /// Defaults to classic buckets only.
     ///
-    /// Only the protobuf format has native buckets. Prometheus asks for it if native
-    /// histograms are enabled:
+    /// Only the protobuf format has native buckets. Prometheus asks for this format if native
+    /// histograms are enabled, from version 3.8 with `scrape_native_histograms: true` in the
+    /// scrape job, and before that with the flag `--enable-feature=native-histograms`.
     ///
-    /// ```yaml
-    /// scrape_configs:
-    ///   - job_name: webapp
-    ///     scrape_native_histograms: true # Prometheus 3.8 and later
-    /// ```
-    ///
-    /// Earlier versions need the flag `--enable-feature=native-histograms` instead. To store
-    /// the classic buckets too, set `always_scrape_classic_histograms: true`
+    /// Prometheus then no longer stores the classic buckets, so queries for
+    /// `request_latency_seconds_bucket`, `_count` and `_sum` find nothing. To store both, also
+    /// set `always_scrape_classic_histograms: true` in the scrape job
     /// (`scrape_classic_histograms` before Prometheus 3).
     ///
     /// The schema is 3. If a series needs more than 160 buckets, because its latencies
