@@ -26,6 +26,8 @@
 //! - [`init`] and [`Builder::install`] install the recorder, serve the metrics and return
 //!   an [`Exporter`]. [`builder()`] returns a [`Builder`].
 //! - [`MetricNames`] sets the names of the metrics and labels.
+//! - [`Builder::native_histograms`] adds the buckets of native histograms, and
+//!   [`Builder::exemplars`] adds the traces of single calls.
 //! - [`Builder::file_sd`] and [`http_sd`] let Prometheus discover instances that start and
 //!   stop.
 //!
@@ -98,6 +100,7 @@
         unix,
         feature = "actix-web",
         feature = "axum",
+        feature = "opentelemetry",
         feature = "push",
         feature = "testing",
         feature = "tonic"
@@ -155,7 +158,7 @@ mod names;
 mod percent;
 mod settings;
 
-// 5. Public API: one module per framework, and one for unit tests.
+// 5. Public API: one module per framework, one for OpenTelemetry, and one for unit tests.
 #[cfg(feature = "actix-web")]
 pub mod actix_web;
 #[cfg(feature = "axum")]
@@ -237,6 +240,12 @@ pub mod __private {
 }
 
 /// Compiles the code blocks of the README.
-#[cfg(all(doctest, feature = "axum", feature = "push", feature = "testing"))]
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "opentelemetry",
+    feature = "push",
+    feature = "testing"
+))]
 #[doc = include_str!("../README.md")]
 struct Readme;
