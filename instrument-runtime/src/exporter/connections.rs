@@ -22,8 +22,8 @@ use crate::exporter::listener::Stream;
 
 /// The largest number of open connections, far more than scrapers need.
 pub(crate) const MAX_CONNECTIONS: usize = 128;
-/// The largest total size, in bytes, of the pages that are being sent. The newest page
-/// does not count.
+/// The largest total size, in bytes, of the pages that are being sent. The newest page of
+/// each format does not count.
 const MAX_HELD_BYTES: usize = 32 * 1024 * 1024;
 
 /// All open connections, the oldest first.
@@ -117,24 +117,38 @@ impl Connections {
         }
     }
 
-    /// Limits the memory of the pages that are being sent. If all pages but the newest
-    /// take more than [`MAX_HELD_BYTES`], closes the connections to which the oldest pages
-    /// are being sent.
+    /// Limits the memory of the pages that are being sent. If all pages but the newest one
+    /// of each format take more than [`MAX_HELD_BYTES`], closes the connections to which the
+    /// oldest pages are being sent.
     pub(crate) fn bound_pages(&self) {
         let mut all = self.0.borrow_mut();
         let mut pages: Vec<Rc<Rendered>> = all.iter().filter_map(|other| other.page()).collect();
         pages.sort_by_key(|page| page.number());
         pages.dedup_by_key(|page| page.number());
+        let mut newest: Vec<Rc<Rendered>> = Vec::new();
+        for page in pages.iter().rev() {
+            if newest
+                .iter()
+                .all(|newest| newest.dialect() != page.dialect())
+            {
+                newest.push(Rc::clone(page));
+            }
+        }
+        let is_newest = |page: &Rc<Rendered>| newest.iter().any(|newest| Rc::ptr_eq(newest, page));
         let mut held = 0;
-        let too_old = pages.iter().rev().skip(1).find(|page| {
-            held += page.size();
+        let too_old = pages.iter().rev().find(|page| {
+            if !is_newest(page) {
+                held += page.size();
+            }
             held > MAX_HELD_BYTES
         });
         if let Some(too_old) = too_old {
             all.retain(|other| {
+                let is_newest =
+                    |page: &Rc<Rendered>| newest.iter().any(|newest| Rc::ptr_eq(newest, page));
                 let is_left = other
                     .page()
-                    .is_some_and(|page| page.number() <= too_old.number());
+                    .is_some_and(|page| page.number() <= too_old.number() && !is_newest(&page));
                 if is_left {
                     other.closed.notify_one();
                 }
@@ -285,6 +299,7 @@ impl AsyncWrite for Watched {
 mod tests {
     use super::*;
     use crate::page::encoding::{Encodings, Wanted};
+    use crate::page::format::{Dialect, Syntax};
 
     fn is_open(connections: &Connections, connection: &Rc<Connection>) -> bool {
         let all = connections.0.borrow();
@@ -386,14 +401,15 @@ mod tests {
 
     #[test]
     fn whoever_reads_the_oldest_pages_is_left() {
-        let page = |number, size| {
+        let page_of = |number, dialect, size| {
             let wanted = Wanted {
                 plain: true,
                 gzip: false,
             };
             let encodings = Encodings::new(wanted, |sink| sink.take(&mut vec![b'x'; size]));
-            Rc::new(Rendered::new(number, encodings))
+            Rc::new(Rendered::new(number, dialect, encodings))
         };
+        let page = |number, size| page_of(number, Dialect::default(), size);
         let connections = Connections::default();
         let reading = |page: &Rc<Rendered>| {
             let connection = connections.open(None);
@@ -404,6 +420,11 @@ mod tests {
             connections.bound_pages();
             connection
         };
+        let open_metrics = Dialect {
+            syntax: Syntax::OpenMetrics,
+            dots: false,
+        };
+        let other = reading(&page_of(0, open_metrics, 2 * MAX_HELD_BYTES));
         let first = page(1, MAX_HELD_BYTES / 2);
         let readers = [reading(&first), reading(&first)];
         let second = reading(&page(2, MAX_HELD_BYTES / 2 + 1));
@@ -413,7 +434,8 @@ mod tests {
         let newest = reading(&page(3, 2 * MAX_HELD_BYTES));
         assert!(!is_open(&connections, &readers[0]));
         assert!(!is_open(&connections, &readers[1]));
-        for left_alone in [&second, &idle, &newest] {
+        // The newest page of each format can be sent to its end.
+        for left_alone in [&other, &second, &idle, &newest] {
             assert!(is_open(&connections, left_alone));
         }
     }

@@ -20,12 +20,21 @@ use crate::page::{Page, rest_after};
 pub(crate) struct Rendered {
     /// Increases from page to page.
     number: u64,
+    dialect: Dialect,
     encodings: Encodings,
 }
 
 impl Rendered {
-    pub(crate) fn new(number: u64, encodings: Encodings) -> Self {
-        Self { number, encodings }
+    pub(crate) fn new(number: u64, dialect: Dialect, encodings: Encodings) -> Self {
+        Self {
+            number,
+            dialect,
+            encodings,
+        }
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -200,7 +209,7 @@ impl JoinedRenders {
         if wanted.gzip {
             std::thread::sleep(self.compression_takes.get());
         }
-        Rendered::new(number, encodings)
+        Rendered::new(number, dialect, encodings)
     }
 }
 

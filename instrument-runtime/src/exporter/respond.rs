@@ -12,7 +12,7 @@ use crate::discovery::departure::Scrape;
 use crate::exporter::allow_list::AllowList;
 use crate::exporter::connections::Answer;
 use crate::exporter::joined_renders::{JoinedRenders, NoPage, Rendered};
-use crate::page::encoding::{Pieces, VARIES_BY, accepts_gzip};
+use crate::page::encoding::{Pieces, VARIES_BY, Whole, accepts_gzip};
 use crate::page::format::Format;
 use crate::page::panics::PANICKED;
 
@@ -25,7 +25,7 @@ pub(crate) async fn respond(
     peer: Option<IpAddr>,
     allow: &AllowList,
     renders: &JoinedRenders,
-) -> (Response<Pieces>, Answer) {
+) -> (Response<Whole>, Answer) {
     let path = request.uri().path();
     let response = if !allow.allows(peer) {
         text(
@@ -65,7 +65,7 @@ pub(crate) async fn respond(
 async fn scraped(
     request: &Request<Incoming>,
     renders: &JoinedRenders,
-) -> (Response<Pieces>, Answer) {
+) -> (Response<Whole>, Answer) {
     let scrape = (request.method() == Method::GET).then(Scrape::begin);
     let accepts_gzip = accepts_gzip(request.headers());
     let format = Format::negotiate(request.headers());
@@ -89,9 +89,9 @@ async fn scraped(
     (response, Answer::default())
 }
 
-fn page(format: Format, accepts_gzip: bool, rendered: &Rendered) -> Response<Pieces> {
+fn page(format: Format, accepts_gzip: bool, rendered: &Rendered) -> Response<Whole> {
     let body = rendered.encodings().body(accepts_gzip).clone();
-    let mut response = Response::new(body);
+    let mut response = Response::new(Whole::from(body));
     let headers = response.headers_mut();
     headers.insert(
         CONTENT_TYPE,
@@ -104,9 +104,9 @@ fn page(format: Format, accepts_gzip: bool, rendered: &Rendered) -> Response<Pie
     response
 }
 
-fn text(status: StatusCode, body: &'static str) -> Response<Pieces> {
+fn text(status: StatusCode, body: &'static str) -> Response<Whole> {
     let body = vec![Bytes::from_static(body.as_bytes())];
-    let mut response = Response::new(Pieces::from(body));
+    let mut response = Response::new(Whole::from(Pieces::from(body)));
     *response.status_mut() = status;
     response
         .headers_mut()

@@ -1,7 +1,7 @@
 //! The encoding of the page in a response: in pieces, with or without gzip compression.
 
 use std::convert::Infallible;
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
-use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::body::{Body, Buf, Bytes, Frame, SizeHint};
 
 use crate::page::encoder::{PIECE, Sink, empty_piece};
 
@@ -190,6 +190,89 @@ impl Body for Pieces {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.size() as u64)
+    }
+}
+
+/// A page as a body of one frame, for the exporter's own server.
+///
+/// hyper flushes the connection between the frames of a large body. With a single frame, a
+/// completed flush means that the whole response was written (see
+/// [`connections`](crate::exporter::connections)).
+#[derive(Debug)]
+pub(crate) struct Whole(Option<Rest>);
+
+impl From<Pieces> for Whole {
+    fn from(pieces: Pieces) -> Self {
+        Self(Some(Rest {
+            left: pieces.size(),
+            sent: 0,
+            pieces,
+        }))
+    }
+}
+
+/// The bytes of a page that have not been written.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    pieces: Pieces,
+    /// The number of bytes of the first remaining piece that have been written.
+    sent: usize,
+    /// The number of remaining bytes.
+    left: usize,
+}
+
+impl Buf for Rest {
+    fn remaining(&self) -> usize {
+        self.left
+    }
+
+    fn chunk(&self) -> &[u8] {
+        let first = self.pieces.pieces.get(self.pieces.sent);
+        first.map(|piece| &piece[self.sent..]).unwrap_or_default()
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut sent = self.sent;
+        let mut filled = 0;
+        for (slice, piece) in slices
+            .iter_mut()
+            .zip(&self.pieces.pieces[self.pieces.sent..])
+        {
+            *slice = IoSlice::new(&piece[std::mem::take(&mut sent)..]);
+            filled += 1;
+        }
+        filled
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.left -= bytes;
+        self.sent += bytes;
+        while let Some(piece) = self.pieces.pieces.get(self.pieces.sent)
+            && self.sent >= piece.len()
+        {
+            self.sent -= piece.len();
+            self.pieces.sent += 1;
+        }
+    }
+}
+
+impl Body for Whole {
+    type Data = Rest;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Rest>, Infallible>>> {
+        Poll::Ready(self.get_mut().0.take().map(|rest| Ok(Frame::data(rest))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.as_ref().map_or(0, |rest| rest.left) as u64)
     }
 }
 

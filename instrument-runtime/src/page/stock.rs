@@ -95,127 +95,72 @@ impl StockFamily<'_> {
         });
     }
 
-    /// Calls `visit` with each series, sorted. `started` is the time since which the stock
-    /// recorder has counted.
+    /// Calls `visit` with each series, sorted by labels. `started` is the time since which the
+    /// stock recorder has counted.
     pub(super) fn each(&self, started: UnixTime, visit: &mut dyn FnMut(Series<'_>)) {
-        let mut series = if self.is_distribution() {
-            self.distributions()
-        } else {
-            let lines = self.samples.split_inclusive('\n');
-            lines.map(|line| (line, line)).collect()
-        };
-        series.sort_unstable();
-        for (_, lines) in series {
-            let mut samples = lines
-                .lines()
-                .filter_map(|line| Sample::parse(line, self.name));
-            let started = Some(started);
+        let lines = self.samples.lines();
+        let mut samples: Vec<Sample<'_>> = lines
+            .filter_map(|line| Sample::parse(line, self.name, self.kind))
+            .collect();
+        // The sort is stable: the buckets of a series keep their order.
+        samples.sort_by_key(|sample| sample.labels);
+        let is_distribution = matches!(self.kind, Kind::Histogram | Kind::Summary);
+        let of_series =
+            |one: &Sample<'_>, next: &Sample<'_>| is_distribution && one.labels == next.labels;
+        for samples in samples.chunk_by(of_series) {
+            let Some(Sample { labels, value, .. }) = samples.first().copied() else {
+                continue;
+            };
+            let mut visit = |started: Option<UnixTime>, point: Point<'_>| {
+                visit(Series {
+                    labels,
+                    started,
+                    point,
+                });
+            };
             match self.kind {
-                Kind::Histogram => visit_histogram(samples, started, visit),
-                Kind::Summary => visit_summary(samples, started, visit),
-                _ => {
-                    if let Some(Sample { labels, value, .. }) = samples.next() {
-                        let point = match self.kind {
-                            Kind::Counter => Point::counter(value),
-                            Kind::Gauge => Point::Gauge(value),
-                            _ => Point::Untyped(value),
-                        };
-                        visit(Series {
-                            labels,
-                            started,
-                            point,
-                        });
-                    }
-                }
+                Kind::Histogram => with_histogram(samples, |point| visit(Some(started), point)),
+                Kind::Summary => with_summary(samples, |point| visit(Some(started), point)),
+                // `absolute` sets a counter to any value, so it may not have been 0 when
+                // the recorder started.
+                Kind::Counter => visit(None, Point::counter(value)),
+                Kind::Gauge => visit(None, Point::Gauge(value)),
+                Kind::Info | Kind::Untyped => visit(None, Point::Untyped(value)),
             }
         }
-    }
-
-    /// Returns whether this is a histogram or a summary, whose series have several lines
-    /// each.
-    fn is_distribution(&self) -> bool {
-        matches!(self.kind, Kind::Histogram | Kind::Summary)
-    }
-
-    /// Returns the lines of each series of a histogram or a summary, together with the
-    /// key to sort the series by.
-    ///
-    /// The lines of a series keep their order: first the buckets or quantiles, then the
-    /// sum and the count. The key is the first line without `le` or `quantile`, because
-    /// its labels are exactly those of the series.
-    fn distributions(&self) -> Vec<(&str, &str)> {
-        let mut series = Vec::new();
-        let (mut start, mut end) = (0, 0);
-        let mut labels = None;
-        for line in self.samples.split_inclusive('\n') {
-            if !has_bound(line) {
-                labels.get_or_insert(line);
-            } else if let Some(labels) = labels.take() {
-                series.push((labels, &self.samples[start..end]));
-                start = end;
-            }
-            end += line.len();
-        }
-        let rest = &self.samples[start..end];
-        series.push((labels.unwrap_or(rest), rest));
-        series
     }
 }
 
 /// One line of the page.
 #[derive(Clone, Copy, Debug)]
 struct Sample<'a> {
-    of: Of,
-    /// The labels without braces, and without `le` or `quantile`.
+    role: Role,
+    /// The labels without braces, and without the bound of a bucket or a quantile.
     labels: &'a str,
-    /// The value of `le` or `quantile`.
-    bound: Option<f64>,
     value: Number,
 }
 
-/// What a sample is of a histogram or a summary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Of {
-    /// The value, a bucket or a quantile.
+/// The role of a sample in its family.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Role {
+    /// The value of a counter or a gauge.
     Value,
+    /// A bucket or a quantile, with its bound.
+    Bound(f64),
     Sum,
     Count,
 }
 
-impl Of {
-    /// `suffix` follows the name of the family.
-    ///
-    /// The stock recorder omits a suffix that the name already ends in: the count of a
-    /// histogram `discount` is `discount`, not `discount_count`. The page writes it.
-    fn new(family: &str, suffix: &str) -> Self {
-        match suffix {
-            "_sum" => Self::Sum,
-            "_count" => Self::Count,
-            "" if family.ends_with("sum") => Self::Sum,
-            "" if family.ends_with("count") => Self::Count,
-            _ => Self::Value,
-        }
-    }
-}
-
 impl<'a> Sample<'a> {
     /// Returns `None` for a line that is not a sample of the family.
-    fn parse(line: &'a str, family: &str) -> Option<Self> {
+    fn parse(line: &'a str, family: &str, kind: Kind) -> Option<Self> {
         let (series, value) = line.rsplit_once(' ')?;
         let (name, labels) = series.split_once('{').unwrap_or((series, ""));
         let labels = labels.strip_suffix('}').unwrap_or(labels);
-        let (labels, bound) = match BOUNDS.iter().find_map(|label| labels.rfind(label)) {
-            Some(at) => (&labels[..at], Some(&labels[at..])),
-            None if BOUNDS.iter().any(|label| labels.starts_with(&label[1..])) => {
-                ("", Some(labels))
-            }
-            None => (labels, None),
-        };
-        let bound = bound.and_then(|label| label.split('"').nth(1)?.parse().ok());
+        let (role, labels) = role(family, name.strip_prefix(family)?, labels, kind)?;
         Some(Self {
-            of: Of::new(family, name.strip_prefix(family)?),
+            role,
             labels,
-            bound,
             value: match value.parse() {
                 Ok(value) => Number::U64(value),
                 Err(_) => Number::F64(value.parse().ok()?),
@@ -231,82 +176,76 @@ impl<'a> Sample<'a> {
     }
 }
 
-fn visit_histogram<'a>(
-    samples: impl Iterator<Item = Sample<'a>>,
-    started: Option<UnixTime>,
-    visit: &mut dyn FnMut(Series<'_>),
-) {
-    let mut of_series = "";
+/// Returns the role of a sample, and the labels of its series. `suffix` follows the name of
+/// the family.
+///
+/// The stock recorder writes the bound as the last label. It omits a suffix that the name
+/// already ends in: the count of a histogram `discount` is `discount`, not `discount_count`.
+fn role<'a>(family: &str, suffix: &str, labels: &'a str, kind: Kind) -> Option<(Role, &'a str)> {
+    let bound_label = match kind {
+        Kind::Histogram => "le",
+        Kind::Summary => "quantile",
+        _ => return Some((Role::Value, labels)),
+    };
+    let role = match suffix {
+        "_sum" => Role::Sum,
+        "_count" => Role::Count,
+        _ => match label_text::split_last(labels) {
+            Some((rest, (name, bound))) if name == bound_label => {
+                return Some((Role::Bound(bound.parse().ok()?), rest));
+            }
+            _ if family.ends_with("sum") => Role::Sum,
+            _ if family.ends_with("count") => Role::Count,
+            _ => return None,
+        },
+    };
+    Some((role, labels))
+}
+
+fn with_histogram(samples: &[Sample<'_>], visit: impl FnOnce(Point<'_>)) {
     let (mut bounds, mut counts) = (Vec::new(), Vec::new());
     let mut sum = Number::U64(0);
     let mut total = 0;
     for sample in samples {
-        of_series = sample.labels;
-        match (sample.of, sample.bound) {
-            (_, Some(bound)) => {
+        match sample.role {
+            Role::Bound(bound) => {
                 bounds.push(bound);
                 // The page has cumulative counts.
                 counts.push(sample.count().wrapping_sub(total));
                 total = sample.count();
             }
-            (Of::Sum, None) => sum = sample.value,
-            _ => {}
+            Role::Sum => sum = sample.value,
+            Role::Count | Role::Value => {}
         }
     }
     // The last bucket is `+Inf`.
     bounds.pop();
-    visit(Series {
-        labels: of_series,
-        started,
-        point: Point::Histogram(HistogramPoint {
-            bounds: &bounds,
-            counts,
-            sum,
-            native: None,
-            exemplars: Vec::new(),
-        }),
-    });
+    visit(Point::Histogram(HistogramPoint {
+        bounds: &bounds,
+        counts,
+        sum,
+        native: None,
+        exemplars: Vec::new(),
+    }));
 }
 
-fn visit_summary<'a>(
-    samples: impl Iterator<Item = Sample<'a>>,
-    started: Option<UnixTime>,
-    visit: &mut dyn FnMut(Series<'_>),
-) {
-    let mut of_series = "";
+fn with_summary(samples: &[Sample<'_>], visit: impl FnOnce(Point<'_>)) {
     let mut quantiles = Vec::new();
     let mut sum = Number::U64(0);
     let mut count = 0;
     for sample in samples {
-        of_series = sample.labels;
-        match (sample.of, sample.bound) {
-            (_, Some(quantile)) => quantiles.push((quantile, sample.value)),
-            (Of::Sum, None) => sum = sample.value,
-            (Of::Count, None) => count = sample.count(),
-            _ => {}
+        match sample.role {
+            Role::Bound(quantile) => quantiles.push((quantile, sample.value)),
+            Role::Sum => sum = sample.value,
+            Role::Count => count = sample.count(),
+            Role::Value => {}
         }
     }
-    visit(Series {
-        labels: of_series,
-        started,
-        point: Point::Summary(SummaryPoint {
-            quantiles: &quantiles,
-            sum,
-            count,
-        }),
-    });
-}
-
-/// How a label `le` or `quantile` starts after another label. The stock recorder writes it
-/// last. A label value cannot contain these patterns, because the double quotes in it are
-/// escaped.
-const BOUNDS: [&str; 2] = [",le=\"", ",quantile=\""];
-
-/// Whether the line has a label `le` or `quantile`.
-fn has_bound(line: &str) -> bool {
-    BOUNDS
-        .iter()
-        .any(|label| line.contains(label) || line.contains(&label.replace(',', "{")))
+    visit(Point::Summary(SummaryPoint {
+        quantiles: &quantiles,
+        sum,
+        count,
+    }));
 }
 
 #[cfg(test)]
@@ -393,6 +332,30 @@ z{a=\"2\"} 1
     fn families_and_series_are_sorted_and_buckets_are_not() {
         assert_eq!(sorted(PAGE), SORTED);
         assert_eq!(sorted(SORTED), SORTED);
+    }
+
+    #[test]
+    fn labels_that_look_like_bounds_stay_labels() {
+        for page in [
+            "# TYPE a counter\na{user=\",le=\"} 1\na{user=\",quantile=\"} 2\n",
+            "# TYPE a gauge\na{quantile=\"0.5\",queue=\"a\"} 1\na{quantile=\"0.5\",queue=\"b\"} 2\n",
+            "# TYPE a counter\na{le=\"1\"} 1\na{le=\"2\"} 1\n",
+            "# TYPE a histogram\n\
+             a_bucket{quantile=\"0.5\",le=\"1.0\"} 1\n\
+             a_bucket{quantile=\"0.5\",le=\"+Inf\"} 2\n\
+             a_sum{quantile=\"0.5\"} 3\n\
+             a_count{quantile=\"0.5\"} 2\n\
+             a_bucket{quantile=\"0.9\",le=\"1.0\"} 0\n\
+             a_bucket{quantile=\"0.9\",le=\"+Inf\"} 1\n\
+             a_sum{quantile=\"0.9\"} 5\n\
+             a_count{quantile=\"0.9\"} 1\n",
+            "# TYPE a histogram\n\
+             a_bucket{x=\",le=\",le=\"+Inf\"} 2\n\
+             a_sum{x=\",le=\"} 3\n\
+             a_count{x=\",le=\"} 2\n",
+        ] {
+            assert_eq!(sorted(page), page);
+        }
     }
 
     #[test]

@@ -56,6 +56,15 @@ pub(crate) fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
+/// Splits the last label off. Returns the other labels, and the name and the value of the
+/// last one, which is still escaped.
+pub(crate) fn split_last(text: &str) -> Option<(&str, (&str, &str))> {
+    let last = pairs(text).last()?;
+    let length = last.0.len() + "=\"\"".len() + last.1.len();
+    let rest = text.get(..text.len().checked_sub(length)?)?;
+    Some((rest.strip_suffix(',').unwrap_or(rest), last))
+}
+
 /// Returns the index of the double quote that ends a value.
 pub(crate) fn end_of_value(value: &str) -> usize {
     let mut is_escaped = false;
@@ -100,6 +109,19 @@ mod tests {
     }
 
     #[test]
+    fn the_last_label_is_split_off() {
+        for (text, rest, name, value) in [
+            ("a=\"1\"", "", "a", "1"),
+            ("a=\"1\",b=\"2\"", "a=\"1\"", "b", "2"),
+            ("a=\"\",b=\"\"", "a=\"\"", "b", ""),
+            ("a=\",le=\",le=\"\\\"\"", "a=\",le=\"", "le", "\\\""),
+        ] {
+            assert_eq!(split_last(text), Some((rest, (name, value))), "{text}");
+        }
+        assert_eq!(split_last(""), None);
+    }
+
+    #[test]
     fn damaged_text_comes_to_an_end() {
         for text in [
             "",
@@ -112,6 +134,7 @@ mod tests {
             "a=\"b\"c=\"d\"",
         ] {
             pairs(text).count();
+            split_last(text);
         }
     }
 }
