@@ -13,7 +13,7 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use instrument_runtime::{Exporter, actix_web as on_actix, axum as on_axum, tower as on_tower};
 use instrument_tests::page::Page;
-use instrument_tests::{runs_long, wait_for};
+use instrument_tests::{in_ci, wait_for};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -190,7 +190,8 @@ fn a_request_ends_with_its_body() {
         .without_listener()
         .install()
         .expect("installs");
-    let clients = if runs_long() { 1_000 } else { 100 };
+    let is_long = in_ci() || std::env::var_os("LONG_TESTS").is_some();
+    let clients = if is_long { 1_000 } else { 100 };
     let runtime = runtime();
     thread::scope(|scope| {
         for (on, serve) in [

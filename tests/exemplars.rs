@@ -54,6 +54,16 @@ async fn in_span(request: axum::extract::Request, next: Next) -> Response {
     next.run(request).with_context(span(0xA11, 7, true)).await
 }
 
+/// Its span is not sampled.
+#[instrumented]
+async fn unsampled(_: Method) -> &'static str {
+    "answer"
+}
+
+async fn in_unsampled_span(request: axum::extract::Request, next: Next) -> Response {
+    next.run(request).with_context(span(0xD, 0xE, false)).await
+}
+
 #[instrumented]
 async fn handler(_: Method) -> &'static str {
     inner().await;
@@ -197,6 +207,10 @@ async fn a_call_leaves_its_trace() {
     // A request has the trace of its handler, which is not current in the layer.
     let app = Router::new()
         .route("/handled", get(handler).layer(from_fn(in_span)))
+        .route(
+            "/unsampled",
+            get(unsampled).layer(from_fn(in_unsampled_span)),
+        )
         .route("/not_annotated", get(|| async { "answer" }))
         .layer(instrument_runtime::axum::layer());
     for (path, current, expected) in [
@@ -221,6 +235,27 @@ async fn a_call_leaves_its_trace() {
             "{path}"
         );
     }
+    // Only the handler's trace counts, also if it is not sampled.
+    {
+        let _current = span(0xF, 0xF, true).attach();
+        for _ in 0..10 {
+            let request = http::Request::get("/unsampled").body(Body::empty());
+            let Ok(_) = app.clone().oneshot(request.expect("a request")).await;
+        }
+    }
+    assert_eq!(
+        exemplars(addr, ("endpoint", "/unsampled")),
+        (vec![], vec![])
+    );
+    // Requests in a row ask seldom, although the handler ends without the status 200.
+    let before = ASKED.load(Ordering::Relaxed);
+    for _ in 0..2_000 {
+        let request = http::Request::get("/handled").body(Body::empty());
+        let Ok(_) = app.clone().oneshot(request.expect("a request")).await;
+    }
+    let asked = ASKED.load(Ordering::Relaxed) - before;
+    assert!(asked < 1_000, "asked {asked} times in 2,000 requests");
+
     // A call in the request has its own trace.
     let inner = "00000000000000000000000000000a11-0000000000000007";
     assert_eq!(exemplars(addr, ("endpoint", "inner")), both(inner));
@@ -240,4 +275,34 @@ async fn a_call_leaves_its_trace() {
         on_buckets[0].starts_with(&trace),
         "{on_buckets:?} in {trace}"
     );
+}
+
+/// A source that panics, and whose panic panics again when it is dropped.
+#[tokio::test]
+async fn a_source_that_panics_is_not_asked_again() {
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("once more");
+        }
+    }
+
+    instrument_tests::alone("a_source_that_panics_is_not_asked_again", || {
+        static PANICS: AtomicU64 = AtomicU64::new(0);
+        let exporter = instrument_runtime::builder("panics")
+            .without_listener()
+            .exemplars(|| {
+                PANICS.fetch_add(1, Ordering::Relaxed);
+                std::panic::panic_any(Bomb)
+            })
+            .install()
+            .expect("installs");
+        for _ in 0..3 {
+            futures::executor::block_on(often());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert_eq!(PANICS.load(Ordering::Relaxed), 1);
+        assert!(exporter.render().contains("requests_total"));
+    });
 }

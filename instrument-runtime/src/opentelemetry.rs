@@ -22,8 +22,7 @@ use crate::TraceContext;
 
 /// Returns the current span, if it is sampled.
 ///
-/// The trace of a span that is not sampled is stored nowhere, so an exemplar could not lead
-/// to it. OpenTelemetry's SDKs choose exemplars in the same way (`trace_based`).
+/// A span that is not sampled is not stored, so an exemplar could not link to it. OpenTelemetry's SDKs choose exemplars in the same way (`trace_based`).
 ///
 /// Spans of the crate `tracing` are found, too, if the application has the layer of
 /// `tracing-opentelemetry` 0.34: by default, that layer makes an entered span the current

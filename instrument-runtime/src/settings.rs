@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::diagnostics::Message;
@@ -46,7 +47,12 @@ pub(crate) struct Settings {
 
 /// A function that returns the current trace.
 #[derive(Clone)]
-pub(crate) struct ExemplarSource(Arc<dyn Fn() -> Option<TraceContext> + Send + Sync>);
+pub(crate) struct ExemplarSource {
+    source: Arc<dyn Fn() -> Option<TraceContext> + Send + Sync>,
+    /// Set by the first panic of the source. It is not called again then, because every
+    /// panic writes a message.
+    has_panicked: Arc<AtomicBool>,
+}
 
 // A panic is caught where the source is called.
 impl UnwindSafe for ExemplarSource {}
@@ -54,22 +60,33 @@ impl RefUnwindSafe for ExemplarSource {}
 
 impl ExemplarSource {
     pub(crate) fn new(source: impl Fn() -> Option<TraceContext> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(source))
+        Self {
+            source: Arc::new(source),
+            has_panicked: Arc::default(),
+        }
     }
 
-    /// Asks for the current trace. `None` also if its ids are invalid, or if the source
-    /// panics: a call may ask while it is being unwound, and a second panic would abort the
-    /// process.
+    /// Calls the source. Returns `None` also if its ids are invalid, or if it panics: a call
+    /// may ask while it is being unwound, and a second panic would abort the process.
     pub(crate) fn ask(&self) -> Option<TraceContext> {
         static PANICKED: Message = Message::new();
-        let trace = catch_unwind(AssertUnwindSafe(|| (self.0)())).unwrap_or_else(|_| {
-            PANICKED.write(format_args!(
-                "the source of exemplars panicked, so the call has no exemplar. See \
-                 `Builder::exemplars`"
-            ));
-            None
-        });
-        trace.filter(TraceContext::is_valid)
+        if self.has_panicked.load(Ordering::Relaxed) {
+            return None;
+        }
+        match catch_unwind(AssertUnwindSafe(|| (self.source)())) {
+            Ok(trace) => trace.filter(TraceContext::is_valid),
+            Err(payload) => {
+                // Dropping the payload could panic again.
+                std::mem::forget(payload);
+                self.has_panicked.store(true, Ordering::Relaxed);
+                PANICKED.write(format_args!(
+                    "the source of exemplars panicked, so there will be no more exemplars. Fix \
+                     the function that is passed to `Builder::exemplars`; the panic message is \
+                     above"
+                ));
+                None
+            }
+        }
     }
 }
 

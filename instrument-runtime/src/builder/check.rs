@@ -102,7 +102,8 @@ impl Builder {
             app_name,
             settings: Arc::new(Settings {
                 names: self.names,
-                buckets: self.buckets,
+                // Turns -0 into 0, which has another label.
+                buckets: self.buckets.iter().map(|bound| bound + 0.0).collect(),
                 other_buckets: self.other_buckets,
                 global_labels,
                 target_info,

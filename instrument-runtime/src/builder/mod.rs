@@ -245,7 +245,7 @@ impl Builder {
     ///
     /// Prometheus's [native histograms] have exponential buckets instead of configured
     /// bounds. The buckets are fine enough for any latency: a bound is 9 % above the
-    /// previous one, so `histogram_quantile` is within 9 % of the truth, and usually within
+    /// previous one, so `histogram_quantile` is within 9 % of the true value, and usually within
     /// 5 %. The classic buckets stay on the page for scrapers that do not read native ones.
     /// Defaults to classic buckets only.
     ///
@@ -263,7 +263,7 @@ impl Builder {
     /// message on stderr says so. No count is lost.
     ///
     /// The memory of a series grows by about 0.5 KB, and by 0.4 KB for each thread that
-    /// records in it. Latencies far from the usual ones take 0.5 KB more per thread for each
+    /// records in it. Latencies outside the usual range take 0.5 KB more per thread for each
     /// factor of 256 (at most 5 KB per thread).
     ///
     /// Histograms that the application itself records through the `metrics` facade keep
@@ -281,16 +281,18 @@ impl Builder {
     /// the counter. Grafana shows exemplars as dots beside a graph of latencies, each with a
     /// link to its trace. Defaults to none.
     ///
-    /// `source` returns the current trace, or `None` if there is none or if it is not
-    /// sampled. It is asked at the end of a call, at most once per second for each bucket of
-    /// each series (every 10 ms while it returns `None`). All other calls pay one comparison.
-    /// It runs on the thread of the call, so it must not block. It is also asked when a call
-    /// is cancelled or panics. If it panics, the call has no exemplar.
+    /// `source` returns the current trace, or `None` if there is none or if it is not sampled.
+    /// `source` is called at the end of a call, at most once per second for each bucket of
+    /// each series (every 10 ms while it returns `None`), and for requests that a layer
+    /// counts at most every 10 ms in addition. For all other calls, the cost is one
+    /// comparison. `source` runs on the thread of the call, so `source` must not block. It is
+    /// also called when a call is cancelled or panics. After a panic, `source` is not called
+    /// again.
     ///
     /// With the feature `opentelemetry`, `instrument_runtime::opentelemetry::current` is
     /// such a source. It also finds the spans of `tracing-opentelemetry`.
     ///
-    /// Put `#[instrumented]` above `#[tracing::instrument]`, so that the span still is
+    /// Put `#[instrumented]` above `#[tracing::instrument]`, so that the span is still
     /// current when the call ends. A request that a layer counts gets the trace of its
     /// annotated handler. Without an annotated handler, the trace must be current outside
     /// the layer.

@@ -1,5 +1,4 @@
-//! What a layer can be told about requests: [`RequestHead`], and the settings that all
-//! layers share.
+//! The settings that all layers share, and [`RequestHead`], which the settings get.
 
 #![cfg_attr(
     not(feature = "_layer"),

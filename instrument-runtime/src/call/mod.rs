@@ -15,7 +15,7 @@
 //! | `extracts.rs`       | the results of `arguments.rs`                                       |
 //! | `global.rs`         | which recorder is current: our own, another one, or none            |
 //! | `clock.rs`          | the monotonic clock                                                 |
-//! | `head.rs`           | what a layer can be told about requests: labels, requests to skip   |
+//! | `head.rs`           | the settings of a layer: labels, and requests that are not counted  |
 //! | `hints.rs`          | messages on stderr about calls that will not show up in the metrics |
 //!
 //! # The life of a call
@@ -75,7 +75,7 @@ use crate::call::by_values::Values;
 use crate::call::clock::{Elapsed, Instant};
 use crate::call::extracts::{Extracts, ExtractsOf};
 use crate::call::request::{Caller, Evidence, Ticket};
-use crate::call::series::{Series, SeriesRef};
+use crate::call::series::{Series, SeriesRef, Trace};
 use crate::call::site::{CallSite, Role};
 use crate::outcome::answered::before_the_answer;
 use crate::outcome::probe::Teller;
@@ -186,7 +186,7 @@ impl Rare {
     #[cold]
     fn ended(&self, end: End, elapsed: Elapsed) {
         if let Self::Own(series) = self {
-            series.ended(end, elapsed, None);
+            series.ended(end, elapsed, Trace::Current);
         }
     }
 }
@@ -435,7 +435,7 @@ impl Call {
         self.state = State::Ended;
         let elapsed = started.elapsed();
         match &self.counted {
-            CountedBy::Kept(series) => series.ended(end, elapsed, None),
+            CountedBy::Kept(series) => series.ended(end, elapsed, Trace::Current),
             CountedBy::ByRequest(ticket) => ticket.ended(end, elapsed, is_judged),
             CountedBy::Rare(rare) => rare.ended(end, elapsed),
             CountedBy::Unknown => {}

@@ -2,16 +2,17 @@
 //! which calls have ended.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use metrics::{Gauge, Key, Label, Level, Metadata};
 
 use crate::call::clock::{self, Elapsed};
 use crate::call::global;
 use crate::lock_free::list::List;
+use crate::lock_free::sync::AtomicU64;
 use crate::outcome::End;
 use crate::recorder::direct::{self, Thread};
-use crate::recorder::exemplars::TraceContext;
+use crate::recorder::exemplars::{self, Intervals, TraceContext};
 use crate::settings;
 
 /// The origin of the metrics, which a recorder may filter by.
@@ -20,6 +21,24 @@ static METADATA: Metadata<'static> = Metadata::new(
     Level::INFO,
     Some("instrument_runtime"),
 );
+
+/// The trace of a call that ends, for its exemplar.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trace {
+    /// The source of exemplars returns the current trace, if one is wanted.
+    Current,
+    /// The trace was current earlier. `None` if there was none, or if none was wanted.
+    Known(Option<TraceContext>),
+}
+
+impl Trace {
+    fn get(self) -> Option<TraceContext> {
+        match self {
+            Self::Current => settings::installed()?.exemplars.as_ref()?.ask(),
+            Self::Known(trace) => trace,
+        }
+    }
+}
 
 /// The handles of one label set.
 #[derive(Debug)]
@@ -46,6 +65,9 @@ struct Ours {
     /// The handles for each end, in the order in which the ends first occurred. Most
     /// calls have the first or the second end in the list.
     ends: List<End, EndHandles>,
+    /// The clock reading at which [`Series::wanted_trace`] may call the source again, for
+    /// any bucket.
+    trace_due: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -55,21 +77,27 @@ struct EndHandles {
 }
 
 impl EndHandles {
-    /// Makes a call an exemplar, if it has a trace. Rare: see [`exemplars`].
-    ///
-    /// [`exemplars`]: crate::recorder::exemplars
+    /// Stores the trace of a call as an exemplar.
     #[cold]
     #[inline(never)]
-    fn offer_exemplar(&self, slot: usize, elapsed: Elapsed, trace: Option<TraceContext>) {
+    fn offer_exemplar(&self, slot: usize, elapsed: Elapsed, trace: Trace) {
         let Some(exemplars) = self.latency.exemplars() else {
             return;
         };
+        if let Trace::Known(None) = trace {
+            return;
+        }
         let Elapsed { nanos, end } = elapsed;
-        let source = || trace.or_else(|| settings::installed()?.exemplars.as_ref()?.ask());
-        if let Some(exemplar) = exemplars.offer(slot, end, clock::ticks, nanos, source) {
+        let exemplar = exemplars.offer(slot, end, intervals(), nanos, || trace.get());
+        if let Some(exemplar) = exemplar {
             self.requests.keep_exemplar(exemplar);
         }
     }
+}
+
+fn intervals() -> Intervals {
+    static INTERVALS: LazyLock<Intervals> = LazyLock::new(|| Intervals::new(clock::ticks));
+    *INTERVALS
 }
 
 impl Series {
@@ -84,6 +112,7 @@ impl Series {
                 families,
                 in_progress,
                 ends: List::default(),
+                trace_due: AtomicU64::new(0),
             }),
         })
     }
@@ -121,15 +150,14 @@ impl Series {
     }
 
     /// Counts a call that has ended and was never in this gauge.
-    pub(crate) fn ended_elsewhere(&self, end: End, elapsed: Elapsed, trace: Option<TraceContext>) {
+    pub(crate) fn ended_elsewhere(&self, end: End, elapsed: Elapsed, trace: Trace) {
         self.started();
         self.ended(end, elapsed, trace);
     }
 
-    /// Counts the end of a call, records its latency and decrements the gauge. `trace` is
-    /// the call's trace, if it is known. Otherwise the source of exemplars may be asked.
+    /// Counts the end of a call, records its latency and decrements the gauge.
     #[inline(always)]
-    pub(crate) fn ended(&self, end: End, elapsed: Elapsed, trace: Option<TraceContext>) {
+    pub(crate) fn ended(&self, end: End, elapsed: Elapsed, trace: Trace) {
         match &self.handles {
             Handles::Ours(ours) => match ours.ends.get(&end) {
                 Some(handles) => ours.record(handles, elapsed, trace),
@@ -139,18 +167,28 @@ impl Series {
         }
     }
 
-    /// Asks the source of exemplars for the current trace, if a call that ends like this
-    /// should become an exemplar. For a call that is counted later, when its trace is not
-    /// current any more.
+    /// Returns the current trace for the exemplar of a request whose handler ends. Called
+    /// when a handler ends, because its request is counted later, when the handler's trace is
+    /// no longer current.
+    ///
+    /// The latency of the request is not known yet. The source is called if the bucket of
+    /// the handler's latency should get an exemplar, and otherwise for one request in every
+    /// few milliseconds: the request may still become slow outside its handler.
     pub(crate) fn wanted_trace(&self, end: End, elapsed: Elapsed) -> Option<TraceContext> {
         let source = settings::installed()?.exemplars.as_ref()?;
         let Handles::Ours(ours) = &self.handles else {
             return None;
         };
-        let handles = ours.ends.get(&end);
-        let wants =
-            |handles: &EndHandles| handles.latency.wants_exemplar(elapsed.nanos, elapsed.end);
-        handles.is_none_or(wants).then(|| source.ask()).flatten()
+        // A handler may end without the status that its response will have.
+        let same_outcome = |other: &End| other.outcome_label() == end.outcome_label();
+        let handles = ours.ends.get(&end).or_else(|| ours.ends.find(same_outcome));
+        let Elapsed { nanos, end: now } = elapsed;
+        let wants = handles.is_some_and(|handles| handles.latency.wants_exemplar(nanos, now));
+        let is_wanted = wants || {
+            let next = now.wrapping_add(intervals().retry);
+            exemplars::claim(&ours.trace_due, now, next)
+        };
+        is_wanted.then(|| source.ask()).flatten()
     }
 
     /// Creates the series of an end with the value 0, before any call has ended this way.
@@ -161,7 +199,7 @@ impl Series {
     }
 
     #[cold]
-    fn first_ended(&self, ours: &Ours, end: End, elapsed: Elapsed, trace: Option<TraceContext>) {
+    fn first_ended(&self, ours: &Ours, end: End, elapsed: Elapsed, trace: Trace) {
         let handles = self.end_handles(ours, end);
         ours.record(&handles, elapsed, trace);
         ours.ends.add(end, handles);
@@ -218,7 +256,7 @@ fn in_progress_key(labels: &[Label]) -> Key {
 impl Ours {
     /// Records one call in all three metrics.
     #[inline(always)]
-    fn record(&self, handles: &EndHandles, elapsed: Elapsed, trace: Option<TraceContext>) {
+    fn record(&self, handles: &EndHandles, elapsed: Elapsed, trace: Trace) {
         let thread = Thread::current();
         handles.requests.count(thread);
         let exemplar = handles.latency.record(thread, elapsed.nanos, elapsed.end);

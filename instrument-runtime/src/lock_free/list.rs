@@ -41,6 +41,18 @@ impl<K: PartialEq, V> List<K, V> {
         None
     }
 
+    /// Returns the first value whose key fits.
+    pub(crate) fn find(&self, fits: impl Fn(&K) -> bool) -> Option<&V> {
+        let mut list = self;
+        while let Some(node) = list.0.get() {
+            if fits(&node.key) {
+                return Some(&node.value);
+            }
+            list = &node.next;
+        }
+        None
+    }
+
     /// Adds `value` under `key`. Does nothing if the key already has a value.
     #[cold]
     pub(crate) fn add(&self, key: K, value: V) {

@@ -7,15 +7,15 @@ use crate::recorder::point::{Head, Kind, Point, Series};
 /// series.
 pub(super) const PIECE: usize = 64 * 1024;
 
-/// Returns an empty piece with room for one that is complete.
+/// Returns an empty buffer whose capacity fits a complete piece.
 pub(super) fn empty_piece() -> Vec<u8> {
-    /// For the series that completes the piece.
+    /// The series that completes a piece usually fits into this extra capacity.
     const ONE_SERIES: usize = 4 * 1024;
     Vec::with_capacity(PIECE + ONE_SERIES)
 }
 
-/// Takes a page in pieces, so that a large page is never in memory as a whole, unless the
-/// sink keeps it.
+/// Consumes a page in pieces, so that an encoder need not hold the whole page. The protobuf
+/// encoder buffers one family, because its length comes first.
 pub(crate) trait Sink {
     /// Takes the content of `piece`, and leaves it empty.
     fn take(&mut self, piece: &mut Vec<u8>);

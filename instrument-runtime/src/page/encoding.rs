@@ -17,7 +17,7 @@ use crate::page::encoder::{PIECE, Sink, empty_piece};
 /// The value of the header `Vary`: the request headers that a page depends on.
 pub(crate) const VARIES_BY: &str = "accept, accept-encoding";
 
-/// Which encodings of a page to keep.
+/// The encodings of a page that are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) plain: bool,
@@ -35,7 +35,7 @@ impl Wanted {
     }
 }
 
-/// A rendered page, in the encodings that the requests wanted which waited for it.
+/// A rendered page, in the encodings that its requests accept.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Encodings {
     pub(crate) plain: Pieces,
@@ -308,8 +308,9 @@ pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
         let (coding, parameters) = part.split_once(';').unwrap_or((part, ""));
         let weight = parameters
             .split(';')
-            .filter_map(|parameter| parameter.trim().strip_prefix("q="))
-            .find_map(|weight| weight.trim().parse::<f32>().ok())
+            .filter_map(|parameter| parameter.split_once('='))
+            .filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
+            .find_map(|(_, weight)| weight.trim().parse::<f32>().ok())
             .unwrap_or(1.0);
         match coding.trim().to_ascii_lowercase().as_str() {
             "gzip" | "x-gzip" => by_name = Some(weight > 0.0),
@@ -336,6 +337,8 @@ mod tests {
             ("", false),
             ("gzip;q=0", false),
             ("gzip; q=0.0, *", false),
+            ("gzip;Q=0", false),
+            ("gzip; q =0", false),
             ("*", true),
             ("*;q=0", false),
             ("identity, *;q=0.1", true),

@@ -17,7 +17,7 @@ pub(crate) struct Format {
     pub(crate) escaping: Escaping,
 }
 
-/// The part of a [`Format`] that changes the text of the page. Formats of the same dialect
+/// The part of a [`Format`] that changes the content of the page. Formats of the same dialect
 /// differ only in their `Content-Type`, so scrapers that ask for them share a render.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dialect {
@@ -165,7 +165,7 @@ impl Format {
         best.map_or(Self::DEFAULT, |(_, format)| format)
     }
 
-    /// Returns the part of the format that changes the text of the page.
+    /// Returns the part of the format that changes the content of the page.
     pub(crate) fn dialect(self) -> Dialect {
         Dialect {
             syntax: self.protocol.syntax(),

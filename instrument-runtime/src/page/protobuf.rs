@@ -96,12 +96,12 @@ pub(super) struct Protobuf<'a> {
     sink: &'a mut dyn Sink,
     /// Names are written in the escaping scheme `dots`.
     dots: bool,
-    /// Complete families, which the sink does not have yet.
+    /// Complete families that were not passed to the sink yet.
     piece: Vec<u8>,
-    /// The start of the family that is being written, in full pieces. They wait for its
-    /// end, because the length of a message comes first.
+    /// Complete pieces of the current family. They are buffered until it ends, because the
+    /// length prefix comes first.
     family: Vec<Vec<u8>>,
-    /// The end of that family.
+    /// The piece of the current family that is being filled.
     end: Vec<u8>,
     has_series: bool,
 }
@@ -233,8 +233,7 @@ fn push_histogram(
     for (index, (bound, count)) in bounds.zip(&histogram.counts).enumerate() {
         cumulative = cumulative.wrapping_add(*count);
         let exemplar = histogram.exemplars.get(index).and_then(Option::as_ref);
-        // The bucket `+Inf` is left out if only its count is known, which is that of the
-        // whole histogram.
+        // Omits the bucket `+Inf` unless it has an exemplar: its count equals `sample_count`.
         if bound.is_finite() || exemplar.is_some() {
             push_message(message, field::BUCKET, |message| {
                 push_uint(message, bucket::CUMULATIVE_COUNT, cumulative);
@@ -279,10 +278,10 @@ struct Span {
     length: u64,
 }
 
-/// Arranges buckets in spans. Returns the difference of each count from the previous one,
-/// too.
+/// Returns the spans of the buckets and their delta-encoded counts.
 fn spans(buckets: &[(i32, u64)]) -> (Vec<Span>, Vec<i64>) {
-    /// Up to this many empty buckets are shorter inside a span than between two spans.
+    /// A gap of up to this many empty buckets takes fewer bytes as zeros in a span than as a
+    /// new span.
     const SHORT_GAP: i64 = 2;
     let mut spans: Vec<Span> = Vec::new();
     let mut deltas = Vec::with_capacity(buckets.len());

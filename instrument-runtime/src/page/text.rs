@@ -24,7 +24,7 @@ pub(super) struct Text<'a> {
     metadata: Metadata<'a>,
     /// Names are written in the escaping scheme `dots`.
     dots: bool,
-    /// The end of the page, which the sink does not have yet.
+    /// Text that was not passed to the sink yet.
     piece: Vec<u8>,
     /// The metadata lines of the family, until its first series is written.
     head: Vec<u8>,
@@ -153,7 +153,9 @@ fn write_head(page: &mut Vec<u8>, head: &Head<'_>, metadata: &Metadata<'_>, dots
         line("TYPE", name, type_name(kind, false));
         return kind;
     };
-    let is_free = |short: &&str| kind == Kind::Info || taken.binary_search(short).is_err();
+    // The list contains `target`, the short name of `target_info`, once in any case.
+    let most = usize::from(kind == Kind::Info);
+    let is_free = |short: &&str| taken.iter().filter(|name| *name == short).count() <= most;
     let short = without_suffix(name, kind).filter(is_free);
     let (name, kind) = match (kind, short) {
         (kind, Some(short)) => (short, kind),

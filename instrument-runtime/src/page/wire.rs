@@ -1,5 +1,5 @@
-//! Protocol Buffers' [wire format](https://protobuf.dev/programming-guides/encoding/), as far
-//! as Prometheus's messages need it.
+//! Protocol Buffers' [wire format](https://protobuf.dev/programming-guides/encoding/), the subset
+//! that Prometheus's messages use.
 
 /// How the value of a field is encoded.
 #[derive(Clone, Copy, Debug)]
@@ -9,8 +9,8 @@ enum WireType {
     LengthDelimited = 2,
 }
 
-/// Appends an integer of 7 bits per byte, the lowest bits first. All bytes but the last have
-/// the high bit set.
+/// Appends a varint: 7 bits per byte, least significant group first. All bytes but the last
+/// have the high bit set.
 pub(super) fn push_varint(message: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         message.push(value as u8 | 0x80);

@@ -59,10 +59,13 @@ impl Instrument for Counter {
     }
 
     fn point(&self) -> Point<'_> {
-        let exemplar = self.exemplar.lock().unwrap_or_else(PoisonError::into_inner);
+        let exemplar = {
+            let kept = self.exemplar.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.as_deref().copied()
+        };
         Point::Counter {
             value: Number::U64(self.value()),
-            exemplar: exemplar.as_deref().copied(),
+            exemplar,
         }
     }
 }

@@ -38,8 +38,8 @@ use crate::recorder::threads::Thread;
 const SUM: usize = 0;
 /// The high word of the sum, in units of 2^56 ns.
 const UNITS: usize = 1;
-/// The count of the first bucket. The other buckets follow. With native buckets, their
-/// window is here instead.
+/// The count of the first bucket. The other buckets follow. With native buckets,
+/// their window starts at this word.
 const FIRST_BUCKET: usize = 2;
 
 /// The binary logarithm of a unit in nanoseconds.
@@ -64,7 +64,7 @@ pub(super) struct Buckets {
     bounds: Box<[f64]>,
     /// The same bounds in whole nanoseconds, rounded down.
     nanos: Box<[i64]>,
-    /// For native buckets, if the series have them.
+    /// The fine buckets. `None` unless native histograms are on.
     grid: Option<Arc<Grid>>,
     has_exemplars: bool,
 }
@@ -226,7 +226,7 @@ impl LatencyHistogram {
                     shard.add(word, times, Ordering::Relaxed);
                 });
             }
-            // In whole nanoseconds, so a negative sample is counted as 0.
+            // Native buckets count whole nanoseconds, so a negative sample counts as 0.
             Some(native) => {
                 let nanos = (seconds.is_finite() || seconds < 0.0).then_some(nanos);
                 native.record(&self.words, thread, nanos, times);

@@ -2,12 +2,12 @@
 //!
 //! With schema s, bucket i holds the samples in seconds from 2^((i-1)/2^s) (exclusive) to
 //! 2^(i/2^s) (inclusive). A series begins with schema 3, in which a bound is 9 % above the
-//! previous one. If that takes more than 160 buckets, the schema is lowered by one: two
+//! previous one. If a series has more than 160 non-empty buckets, the schema is lowered by one: two
 //! adjacent buckets become one, and no count is lost.
 //!
 //! # Storage
 //!
-//! Calls count in *fine* buckets, whose bounds are those of schema 3 and those of the classic
+//! Calls are counted in *fine* buckets, whose bounds are those of schema 3 and those of the classic
 //! buckets. Each fine bucket is a part of one native and of one classic bucket. So a call
 //! adds to one word only, and the reader gets both kinds of buckets from the same counts. It
 //! also merges native buckets if it has to lower the schema.
@@ -215,7 +215,7 @@ pub(super) struct NativeBuckets {
     pieces: Box<[OnceLock<Words>]>,
 }
 
-/// So high that no fine bucket is in a window that begins there.
+/// A window start that no fine bucket reaches.
 const NO_WINDOW: usize = usize::MAX / 2;
 
 impl NativeBuckets {
@@ -241,7 +241,8 @@ impl NativeBuckets {
         (place < WINDOW).then_some(place)
     }
 
-    /// Counts a sample `times` times. `nanos` is `None` if it is not finite. `words` are
+    /// Counts a sample `times` times. `nanos` is `None` if the sample is not
+    /// finite. `words` are
     /// those of the histogram, and `thread` must be the current thread.
     pub(super) fn record(&self, words: &Words, thread: Thread, nanos: Option<u64>, times: u64) {
         let fine = nanos.map_or(self.grid.infinite(), |nanos| self.grid.fine(nanos));
@@ -332,6 +333,14 @@ impl NativePoint {
                 }
             }
             if buckets.len() <= MOST_BUCKETS {
+                if schema < SCHEMA {
+                    LOWERED.write(format_args!(
+                        "a series of the latency histogram needs more than {MOST_BUCKETS} native \
+                         buckets, because its latencies differ by a factor of more than a \
+                         million. Its resolution is now schema {schema} instead of {SCHEMA}. No \
+                         count is lost. This message is written once per process"
+                    ));
+                }
                 return Self {
                     schema,
                     zero_count: counts.first().copied().unwrap_or_default(),
@@ -339,12 +348,6 @@ impl NativePoint {
                 };
             }
             schema -= 1;
-            LOWERED.write(format_args!(
-                "a native histogram has more than {MOST_BUCKETS} buckets, because its latencies \
-                 differ by a factor of more than a million. So its resolution was halved: the \
-                 page shows it with schema {schema}. No count is lost. There is no message if \
-                 this happens to other series"
-            ));
         }
     }
 }
@@ -356,7 +359,7 @@ mod tests {
     use super::*;
     use crate::recorder::shards::tests::SHARDS;
 
-    /// Some are bounds of schema 3, some are close together, some are no durations.
+    /// Some are bounds of schema 3, some are close together, some are not durations.
     const CLASSIC: [i64; 10] = [
         -1,
         0,

@@ -19,8 +19,8 @@ impl Number {
             Self::F64(value) => value,
             // Up to 2^53 ns, the conversion is exact and only the division rounds.
             Self::Nanos(nanos) if nanos <= 1 << f64::MANTISSA_DIGITS => nanos as f64 / 1e9,
-            // Beyond that, both would round. The parser rounds once, as a scraper of a text
-            // format does.
+            // Above 2^53 ns, the conversion and the division would each round. Parsing the
+            // decimal text rounds once, as a scraper of a text format does.
             Self::Nanos(nanos) => seconds(nanos).parse().unwrap_or_default(),
         }
     }

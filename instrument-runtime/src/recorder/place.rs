@@ -74,7 +74,8 @@ impl Families {
             })
         };
         let of_latency = |suffix: &&str| is_written_in_two(name, self.latency.name(), suffix);
-        if is_taken("")
+        if name.is_empty()
+            || is_taken("")
             || kind.suffixes().iter().any(|suffix| is_taken(suffix))
             || MetricKind::Histogram.suffixes().iter().any(of_latency)
         {

@@ -1,4 +1,4 @@
-//! The value of a series at one moment, which every format of the page is written from.
+//! The value of a series at one moment. Every format writes the page from these values.
 
 use crate::recorder::exemplars::Exemplar;
 use crate::recorder::number::{Number, UnixTime};

@@ -141,7 +141,7 @@ use crate::call::clock::{Elapsed, Instant};
 use crate::call::extracts::ExtractsOf;
 use crate::call::head::HeadLabels;
 use crate::call::hints;
-use crate::call::series::{Series, SeriesRef};
+use crate::call::series::{Series, SeriesRef, Trace};
 use crate::call::site::{CallSite, series_of_route};
 use crate::outcome::{End, Outcome, Protocol};
 use crate::recorder::exemplars::TraceContext;
@@ -557,10 +557,15 @@ impl Request {
     fn answered(&self, answer: Outcome) {
         let mut state = self.lock();
         self.settle(&mut state, false);
-        match state.body {
+        let ending = match state.body {
             Body::Unwatched => self.end_with(&mut state, answer, BodyEnd::Complete),
-            Body::Watched | Body::Begun(_) => state.body = Body::Begun(answer),
-        }
+            Body::Watched | Body::Begun(_) => {
+                state.body = Body::Begun(answer);
+                None
+            }
+        };
+        drop(state);
+        Ending::count(ending);
     }
 
     /// Makes the request end with the body of its response.
@@ -577,15 +582,17 @@ impl Request {
     pub(crate) fn body_ended(&self, end: BodyEnd) {
         apart(|| {
             let mut state = self.lock();
-            match std::mem::replace(&mut state.body, Body::Unwatched) {
+            let ending = match std::mem::replace(&mut state.body, Body::Unwatched) {
                 Body::Begun(answer) => self.end_with(&mut state, answer, end),
-                Body::Watched | Body::Unwatched => {}
-            }
+                Body::Watched | Body::Unwatched => None,
+            };
+            drop(state);
+            Ending::count(ending);
         });
     }
 
-    /// Counts the request with the head and the end of its response.
-    fn end_with(&self, state: &mut State, answer: Outcome, body: BodyEnd) {
+    /// Ends the request with the head and the end of its response.
+    fn end_with(&self, state: &mut State, answer: Outcome, body: BodyEnd) -> Option<Ending> {
         let answer = answer.end();
         if answer.is_ok() && state.route.is_none() && state.candidate.is_some() {
             // A success status proves that a handler ran, so the candidate route exists.
@@ -611,7 +618,7 @@ impl Request {
             }
             _ => answer,
         };
-        state.end(end);
+        state.end(end)
     }
 
     /// Counts the request: it was dropped, or it panicked, before a response went out.
@@ -623,11 +630,13 @@ impl Request {
         let mut state = self.lock();
         self.settle(&mut state, true);
         let protocol = self.framework.protocol();
-        state.end(if has_panicked {
+        let ending = state.end(if has_panicked {
             End::panicked(protocol)
         } else {
             End::cancelled(protocol)
         });
+        drop(state);
+        Ending::count(ending);
     }
 
     /// Records the end of a call that has a ticket.
@@ -653,12 +662,11 @@ impl Request {
         let call = state.apart.swap_remove(place);
         state.doubtful_calls -= u32::from(call.is_doubtful);
         drop(state);
-        call.series.ended(end, elapsed, None);
+        call.series.ended(end, elapsed, Trace::Current);
     }
 
     /// Returns the current trace, if the request wants an exemplar and the call `id` is its
-    /// handler. The trace of the handler is usually not current any more when the request is
-    /// counted.
+    /// handler.
     fn wanted_trace(&self, id: CallId, end: End, elapsed: Elapsed) -> Option<TraceContext> {
         settings::installed()?.exemplars.as_ref()?;
         let series = {
@@ -702,6 +710,26 @@ impl Request {
     }
 }
 
+/// A request that has ended and is not counted yet.
+///
+/// It is counted without the lock, because the source of exemplars is foreign code.
+struct Ending {
+    series: SeriesRef,
+    end: End,
+    elapsed: Elapsed,
+    trace: Trace,
+}
+
+impl Ending {
+    fn count(ending: Option<Self>) {
+        if let Some(ending) = ending {
+            ending
+                .series
+                .ended(ending.end, ending.elapsed, ending.trace);
+        }
+    }
+}
+
 impl State {
     fn endpoint(&self) -> &str {
         self.route.as_deref().unwrap_or(UNMATCHED)
@@ -717,16 +745,23 @@ impl State {
         }
     }
 
-    fn end(&mut self, end: End) {
-        if let Progress::Running { series, started } =
+    /// Ends the request. It is counted after the lock is released.
+    fn end(&mut self, end: End) -> Option<Ending> {
+        let Progress::Running { series, started } =
             std::mem::replace(&mut self.progress, Progress::Over)
-        {
-            let trace = match self.claim.as_ref().map(|claim| claim.stage) {
-                Some(Stage::Ended { trace, .. }) => trace,
-                _ => None,
-            };
-            series.ended(end, started.elapsed(), trace);
-        }
+        else {
+            return None;
+        };
+        let trace = match self.claim.as_ref().map(|claim| claim.stage) {
+            Some(Stage::Ended { trace, .. }) => Trace::Known(trace),
+            _ => Trace::Current,
+        };
+        Some(Ending {
+            series,
+            end,
+            elapsed: started.elapsed(),
+            trace,
+        })
     }
 
     fn next_id(&mut self, is_inferred: bool) -> CallId {
@@ -751,7 +786,7 @@ impl State {
                 elapsed,
                 trace,
                 ..
-            } => series.ended_elsewhere(end, elapsed, trace),
+            } => series.ended_elsewhere(end, elapsed, Trace::Known(trace)),
         }
     }
 
