@@ -11,7 +11,7 @@ use syn::{
 };
 
 use crate::function::{Body, is_cfg};
-use crate::output::last_name;
+use crate::output::{Shape, last_name};
 use crate::tokens::may_use;
 
 /// Whether the function can be a handler. The call site in the expansion states the role.
@@ -55,25 +55,28 @@ enum ArgumentTypes {
 impl Handler {
     /// Decides which role the function has, and which evidence the expansion contains.
     ///
-    /// `said` is the value of the argument `handler`. `is_path` is false if the endpoint
+    /// `said` is the value of the argument `handler`. `shape` is the shape of the function:
+    /// the frameworks with a layer call only functions that return a future. `is_path` is false if the endpoint
     /// is a literal that does not begin with `/`. `is_named` is true if the function has
     /// both a method and an endpoint.
     pub(crate) fn new(
         said: Option<bool>,
         sig: &Signature,
+        shape: Shape,
         body: &Body,
         is_path: bool,
         is_named: bool,
     ) -> Self {
+        let is_plain = shape == Shape::Plain;
         let role = match said {
             Some(true) => Role::Handler,
             Some(false) => Role::Never,
             None if takes_next(sig) => Role::Never,
             // An endpoint without a leading `/` names a function, not a route.
-            None if !is_path || !takes_requests(sig) => Role::Helper,
+            None if !is_path || is_plain || !takes_requests(sig) => Role::Helper,
             None => Role::Open,
         };
-        let request = matches!(role, Role::Open | Role::Helper)
+        let request = (!is_plain && matches!(role, Role::Open | Role::Helper))
             .then(|| request(sig, &body.tokens))
             .flatten();
         let is_asked = role == Role::Open && (!is_named || request.is_some());

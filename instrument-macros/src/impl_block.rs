@@ -1,5 +1,5 @@
-//! Expands an annotated `impl` block: measures every async method in it, under
-//! `module::Type::method`.
+//! Expands an annotated `impl` block: measures every async method in it, and the other
+//! methods that have the attribute themselves, under `module::Type::method`.
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, TokenStreamExt, quote};
@@ -11,7 +11,7 @@ use syn::{Attribute, ImplItem, ItemImpl, Meta, Token, Type, parse_quote};
 
 use crate::args::Args;
 use crate::function::{Function, is_cfg};
-use crate::output;
+use crate::output::{self, Shape};
 use crate::plan::Plan;
 
 pub(crate) struct ImplBlock {
@@ -103,7 +103,7 @@ impl ImplBlock {
         refuse_on_block(args)?;
         let mut content = TokenStream::new();
         content.append_all(&self.inner_attrs);
-        let mut found_async = false;
+        let mut is_useful = false;
         for item in self.items {
             match item {
                 BlockItem::Function(function) => {
@@ -115,16 +115,16 @@ impl ImplBlock {
                                 let error = twice.into_compile_error();
                                 content.extend(quote!(#(#cfgs)* #error));
                                 function.to_tokens(&mut content);
-                                found_async = true;
+                                is_useful = true;
                                 continue;
                             }
-                            None if output::shape(&function.sig).is_some() => Args::default(),
+                            None if output::shape(&function.sig) != Shape::Plain => Args::default(),
                             None => {
                                 function.to_tokens(&mut content);
                                 continue;
                             }
                         };
-                        found_async = true;
+                        is_useful = true;
                         if own.skip.is_some() {
                             function.to_tokens(&mut content);
                         } else {
@@ -136,12 +136,12 @@ impl ImplBlock {
                 BlockItem::Other(item) => item.to_tokens(&mut content),
             }
         }
-        if !found_async {
+        if !is_useful {
             return Err(syn::Error::new(
                 Span::call_site(),
                 format!(
-                    "`impl {}` has no async method to measure: write `async fn`, or remove \
-                     `#[instrumented]`",
+                    "`impl {}` has no async method, and the attribute on a block does not measure \
+                     other methods: write `#[instrumented]` on each method to measure",
                     self.owner
                 ),
             ));

@@ -67,8 +67,8 @@ fn kind(input: ParseStream<'_>) -> syn::Result<ItemKind> {
                 return Err(syn::Error::new(
                     token.span(),
                     format!(
-                        "expected an `async fn`, a function that returns a future, or an `impl` \
-                         block below `#[instrumented]`, found `{found}`{hint}"
+                        "expected a function or an `impl` block below `#[instrumented]`, found \
+                         `{found}`{hint}"
                     ),
                 ));
             }
@@ -76,8 +76,7 @@ fn kind(input: ParseStream<'_>) -> syn::Result<ItemKind> {
     }
     Err(syn::Error::new(
         Span::call_site(),
-        "expected an `async fn`, a function that returns a future, or an `impl` block below \
-         `#[instrumented]`",
+        "expected a function or an `impl` block below `#[instrumented]`",
     ))
 }
 
@@ -94,16 +93,23 @@ mod tests {
     #[test]
     fn a_body_that_is_still_being_typed_is_expanded() {
         for body in ["request.", "let x =", "match x", "if", "a b c ;; let", ""] {
-            let expanded = expanded("", &format!("async fn f(request: String) {{ {body} }}"));
-            assert!(expanded.contains("Running :: new"), "{expanded}");
-            assert!(!expanded.contains("compile_error"), "{expanded}");
+            for (function, runs) in [
+                ("async fn f(request: String)", "Running :: new"),
+                ("fn f(request: String)", "Call :: run"),
+                ("#[track_caller] fn f(request: String) -> u8", "rt"),
+                ("fn f(request: String) -> impl Fn(u8)", "Guard :: of"),
+            ] {
+                let expanded = expanded("crate = rt", &format!("{function} {{ {body} }}"));
+                assert!(expanded.contains(runs), "{expanded}");
+                assert!(!expanded.contains("compile_error"), "{expanded}");
+            }
         }
     }
 
     #[test]
     fn what_is_refused_stands_beside_the_error() {
         for (args, item) in [
-            ("", "fn plain () { let x = }"),
+            ("", "const fn constant () { let x = }"),
             ("endpoint = 3", "async fn f () { request . }"),
             ("", "struct S ;"),
             ("what", "pub async fn f () -> u8 { 1 }"),

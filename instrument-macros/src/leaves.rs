@@ -2,9 +2,9 @@
 //! branches of that tail, and the operands of `return`.
 
 use proc_macro2::TokenStream;
-use quote::ToTokens;
+use quote::{ToTokens, quote_spanned};
 use syn::visit_mut::{self, VisitMut};
-use syn::{Block, Expr, ExprCall, ExprReturn, Ident, Item, Macro, Stmt};
+use syn::{Block, Expr, ExprCall, ExprReturn, Ident, Item, Lifetime, Macro, Stmt};
 
 use crate::tokens::{STD_MACROS, is_box_pin, mentions};
 
@@ -49,6 +49,20 @@ impl Leaves {
             }
         }
         wrap_tail_of(&mut self.statements, wrap);
+        self.statements
+            .iter()
+            .map(ToTokens::to_token_stream)
+            .collect()
+    }
+
+    /// Returns the body with each `return` replaced by a `break` out of the block with this
+    /// label.
+    pub(crate) fn breaking(mut self, label: &Lifetime) -> TokenStream {
+        if self.returns.found {
+            for statement in &mut self.statements {
+                BreakReturns { label }.visit_stmt_mut(statement);
+            }
+        }
         self.statements
             .iter()
             .map(ToTokens::to_token_stream)
@@ -184,6 +198,29 @@ impl VisitMut for WrapReturns<'_> {
     }
 }
 
+/// A visitor that replaces each `return`.
+struct BreakReturns<'a> {
+    label: &'a Lifetime,
+}
+
+impl VisitMut for BreakReturns<'_> {
+    within_the_function!();
+
+    fn visit_expr_mut(&mut self, expr: &mut Expr) {
+        visit_mut::visit_expr_mut(self, expr);
+        if let Expr::Return(ExprReturn {
+            attrs,
+            return_token,
+            expr: value,
+        }) = expr
+        {
+            let label = self.label;
+            let leave = quote_spanned!(return_token.span=> #(#attrs)* break #label #value);
+            *expr = Expr::Verbatim(leave);
+        }
+    }
+}
+
 /// Macros of `log` and `tracing`. They do not expand to a `return`.
 const LOG_MACROS: [&str; 11] = [
     "debug",
@@ -295,6 +332,23 @@ mod tests {
         ] {
             assert_eq!(wrapped(body), Some(expected.to_string()));
         }
+    }
+
+    #[test]
+    fn every_return_becomes_a_break() {
+        let body = quote!(
+            if a { return b; }
+            let f = |x| { return 1 };
+            loop { return; }
+        );
+        let expected = quote!(
+            if a { break 'body b; }
+            let f = |x| { return 1 };
+            loop { break 'body; }
+        );
+        let leaves = Leaves::of(&body).expect("the body is valid");
+        let label = Lifetime::new("'body", proc_macro2::Span::call_site());
+        assert_eq!(leaves.breaking(&label).to_string(), expected.to_string());
     }
 
     #[test]

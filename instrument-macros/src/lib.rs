@@ -5,8 +5,8 @@
 //! previous step:
 //!
 //! 1. Parse the arguments (`args`) and the item (`item`).
-//! 2. Decide how to expand each function (`plan`): its labels, how it is async, and
-//!    whether it can be the handler of a request.
+//! 2. Decide how to expand each function (`plan`): its labels, whether and how it is async,
+//!    and whether it can be the handler of a request.
 //! 3. Generate the code (`expand`; `expand/returned.rs` for functions that return a
 //!    future).
 //!

@@ -8,9 +8,11 @@ use syn::{
     PathSegment, ReturnType, Signature, TraitBound, Type, TypeFnPtr, TypeParamBound, TypePath,
 };
 
-/// How a function is async.
+/// How a function is async, if it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
+    /// The function is not async: a call ends when the function returns.
+    Plain,
     AsyncFn,
     /// The function returns `impl Future`.
     ImplFuture,
@@ -19,18 +21,19 @@ pub(crate) enum Shape {
     BoxedFuture,
 }
 
-/// Returns how the function is async, or `None` if it is not.
-pub(crate) fn shape(sig: &Signature) -> Option<Shape> {
+/// Returns the shape of the function, judging by its signature. A future that the return
+/// type hides behind an alias is not recognized.
+pub(crate) fn shape(sig: &Signature) -> Shape {
     if sig.asyncness.is_some() {
-        return Some(Shape::AsyncFn);
+        return Shape::AsyncFn;
     }
     let ReturnType::Type(_, ty) = &sig.output else {
-        return None;
+        return Shape::Plain;
     };
     match peel(ty) {
-        Type::ImplTrait(ty) if has_future(&ty.bounds) => Some(Shape::ImplFuture),
-        Type::Path(path) => is_boxed_future(path).then_some(Shape::BoxedFuture),
-        _ => None,
+        Type::ImplTrait(ty) if has_future(&ty.bounds) => Shape::ImplFuture,
+        Type::Path(path) if is_boxed_future(path) => Shape::BoxedFuture,
+        _ => Shape::Plain,
     }
 }
 
@@ -152,6 +155,33 @@ fn argument(arguments: &PathArguments) -> Option<&Type> {
 /// Whether the return type is `!`.
 pub(crate) fn returns_never(output: &ReturnType) -> bool {
     matches!(output, ReturnType::Type(_, ty) if matches!(peel(ty), Type::Never(_)))
+}
+
+/// Whether the return type is `()`.
+pub(crate) fn returns_unit(output: &ReturnType) -> bool {
+    match output {
+        ReturnType::Type(_, ty) => {
+            matches!(peel(ty), Type::Tuple(tuple) if tuple.elems.is_empty())
+        }
+        ReturnType::Default => true,
+    }
+}
+
+/// Whether the return type is `impl Fn(…)`, `impl FnMut(…)` or `impl FnOnce(…)`.
+pub(crate) fn returns_closure(output: &ReturnType) -> bool {
+    let ReturnType::Type(_, ty) = output else {
+        return false;
+    };
+    let Type::ImplTrait(ty) = peel(ty) else {
+        return false;
+    };
+    ty.bounds.iter().any(|bound| match bound {
+        TypeParamBound::Trait(bound) => bound.path.segments.last().is_some_and(|last| {
+            matches!(last.arguments, PathArguments::Parenthesized(_))
+                && last.ident.to_string().starts_with("Fn")
+        }),
+        _ => false,
+    })
 }
 
 /// Whether the return type itself looks like a future, judging by its name.

@@ -13,7 +13,6 @@ use crate::handler::Handler;
 use crate::labels::Labels;
 use crate::output::{self, Shape};
 use crate::route;
-use crate::tokens::mentions;
 
 /// The decisions for one function.
 pub(crate) struct Plan {
@@ -39,7 +38,8 @@ impl Plan {
         mut function: Function,
         owner: Option<&str>,
     ) -> syn::Result<Self> {
-        let shape = measurable(&function)?;
+        refuse_const(&function)?;
+        let shape = output::shape(&function.sig);
         let Some(body) = function.body.take() else {
             return Err(syn::Error::new(
                 function.sig.ident.span(),
@@ -78,6 +78,7 @@ impl Plan {
             handler: Handler::new(
                 args.handler.map(|(_, is_handler)| is_handler),
                 &function.sig,
+                shape,
                 &body,
                 is_path,
                 is_named,
@@ -98,40 +99,18 @@ impl Plan {
     }
 }
 
-/// Returns how the function is async, or an error if it is not.
-fn measurable(function: &Function) -> syn::Result<Shape> {
-    let sig = &function.sig;
-    if let Some(constness) = sig.constness {
-        return Err(syn::Error::new(
-            constness.span(),
-            format!(
-                "`{}` is a `const fn`, which can run at compile time and is never async: \
-                 remove `#[instrumented]`, or write `async fn {0}`",
-                sig.ident
-            ),
-        ));
-    }
-    output::shape(sig).ok_or_else(|| {
-        let body = function.body.as_ref();
-        if body.is_some_and(|body| mentions(body.tokens.clone(), "block_on")) {
-            return syn::Error::new(
-                Span::call_site(),
-                format!(
-                    "`{name}` is no longer async: an attribute above this one, such as \
-                     `#[tokio::main]`, has already expanded it; write `#[instrumented]` above that \
-                     attribute, or move the body to a separate `async fn` and annotate that \
-                     function",
-                    name = sig.ident
-                ),
-            );
-        }
-        syn::Error::new(
-            sig.fn_token.span(),
-            format!(
-                "`{name}` is not async, so `#[instrumented]` cannot measure it: write \
-                 `async fn {name}`, or return `impl Future` or `Pin<Box<dyn Future>>`",
-                name = sig.ident
-            ),
-        )
-    })
+/// Refuses a `const fn`: the calls that run at compile time could not be counted.
+fn refuse_const(function: &Function) -> syn::Result<()> {
+    let Some(constness) = function.sig.constness else {
+        return Ok(());
+    };
+    Err(syn::Error::new(
+        constness.span(),
+        format!(
+            "`{name}` is a `const fn`, which can run at compile time, where no call can be \
+             counted: write `fn {name}`; or keep the `const fn`, and annotate a `fn` that calls \
+             it",
+            name = function.sig.ident
+        ),
+    ))
 }

@@ -95,7 +95,7 @@ impl Plan {
 
     /// Returns the location of the body. If the type of the value does not match the
     /// signature, rustc shows the error there.
-    fn at_body(&self) -> Span {
+    pub(super) fn at_body(&self) -> Span {
         Span::mixed_site().located_at(self.body.braces.join())
     }
 }

@@ -145,10 +145,11 @@ impl Plan {
     }
 
     /// Returns the method of `Labelling` that makes the call. An `async fn` makes it in
-    /// its first poll. Any other function makes it ahead of a poll that may never come.
+    /// its first poll, and a plain function when it is called. A function that returns a
+    /// future makes it ahead of a poll that may never come.
     fn labelling_method(&self) -> TokenStream {
         match self.shape {
-            Shape::AsyncFn => quote!(call),
+            Shape::Plain | Shape::AsyncFn => quote!(call),
             Shape::ImplFuture | Shape::BoxedFuture => quote!(call_ahead),
         }
     }

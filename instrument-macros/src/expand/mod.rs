@@ -2,6 +2,7 @@
 //!
 //! | file | generates |
 //! |---|---|
+//! | `plain_fn.rs` | the body of a function that is not async |
 //! | `async_fn.rs` | the body of an `async fn` |
 //! | `returned.rs` | the body of a function that returns a future |
 //! | `block.rs` | the user's body, in a block that captures every argument |
@@ -25,6 +26,7 @@ mod async_fn;
 mod block;
 mod call;
 mod call_site;
+mod plain_fn;
 mod probe;
 mod returned;
 mod teller;
@@ -50,6 +52,7 @@ impl ToTokens for Plan {
         let inner_attrs = &self.body.inner_attrs;
         let mut sig = sig.clone();
         let expanded = match self.shape {
+            Shape::Plain => self.plain_fn(&mut sig),
             Shape::AsyncFn => self.async_fn(&mut sig),
             Shape::ImplFuture | Shape::BoxedFuture => self.returned(&mut sig),
         };

@@ -50,7 +50,7 @@ impl Plan {
         // of an async block from the signature. The type parameter of the probe states
         // it.
         let output = match self.shape {
-            Shape::AsyncFn => None,
+            Shape::Plain | Shape::AsyncFn => None,
             Shape::ImplFuture | Shape::BoxedFuture => of_returned_future(&self.function.sig.output),
         }
         .map(|output| quote!(::<#output, _>));

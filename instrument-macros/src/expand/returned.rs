@@ -198,7 +198,7 @@ impl Plan {
             Shape::BoxedFuture => {
                 quote_spanned!(Span::mixed_site()=> #before #runtime::Box::pin(#instrumented))
             }
-            Shape::ImplFuture | Shape::AsyncFn => quote!(#before #instrumented),
+            Shape::ImplFuture | Shape::AsyncFn | Shape::Plain => quote!(#before #instrumented),
         }
     }
 

@@ -1,9 +1,11 @@
 //! The teller, which reads the outcome from the return value.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote_spanned;
+use syn::ReturnType;
+use syn::spanned::Spanned;
 
-use crate::output::returns_never;
+use crate::output::{Shape, returns_never};
 use crate::plan::Plan;
 
 impl Plan {
@@ -39,6 +41,20 @@ impl Plan {
             // ladder.
             None if returns_never(&self.function.sig.output) => {
                 quote_spanned!(Span::mixed_site()=> #runtime::BY_NOTHING)
+            }
+            None if self.shape == Shape::Plain => {
+                // If the function returns a future, rustc shows the error at this method.
+                let at_output = match &self.function.sig.output {
+                    ReturnType::Type(_, ty) => Span::mixed_site().located_at(ty.span()),
+                    ReturnType::Default => Span::mixed_site(),
+                };
+                let sides = Ident::new("sides", at_output);
+                quote_spanned! {Span::mixed_site()=>
+                    {
+                        let sides = #runtime::ProbeOfPlain(#probe).#sides();
+                        (sides.0, sides.1.told(), sides.2.told())
+                    }
+                }
             }
             None => quote_spanned! {Span::mixed_site()=>
                 {

@@ -7,6 +7,7 @@
 //! |---------------------|---------------------------------------------------------------------|
 //! | `mod.rs`            | [`Call`], and the futures that poll a function's body as part of it |
 //! | `awaited_labels.rs` | calls whose labels await                                            |
+//! | `plain.rs`          | calls of functions that are not async                               |
 //! | `site.rs`           | [`CallSite`]: the static of a function, with its labels and series  |
 //! | `by_values.rs`      | the values of dynamic labels, and the series by these values        |
 //! | `series.rs`         | the handles of one label set: gauge, counters, histograms           |
@@ -58,6 +59,7 @@ mod extracts;
 mod global;
 pub(crate) mod head;
 mod hints;
+pub(crate) mod plain;
 pub(crate) mod request;
 mod series;
 pub(crate) mod site;
@@ -372,15 +374,19 @@ impl Call {
         self.enter(teller.carried());
         let output = body.poll(context);
         match &output {
-            // The state is still `Polled`, so a panic in `tell` counts as panicked.
-            Poll::Ready(value) => {
-                let is_request = self.site.has_method();
-                let outcome = self.ask(|| teller.tell(value, is_request));
-                self.finish(outcome.end(), T::IS_JUDGE);
-            }
+            Poll::Ready(value) => self.returned(value, teller),
             Poll::Pending => self.suspend(),
         }
         output
+    }
+
+    /// Ends the call with the outcome of the value that the body returned.
+    #[inline]
+    fn returned<R, T: Teller<R>>(&mut self, value: &R, teller: &T) {
+        let is_request = self.site.has_method();
+        // The state is still `Polled`, so a panic in `tell` counts as panicked.
+        let outcome = self.ask(|| teller.tell(value, is_request));
+        self.finish(outcome.end(), T::IS_JUDGE);
     }
 
     #[inline]

@@ -76,6 +76,11 @@ pub fn probe<R, F: Future<Output = R>>(future: F) -> (F, Probe<R>) {
     (future, Probe::NEW)
 }
 
+/// Returns a probe for the return type of a closure. Used if the type cannot be named.
+pub fn probe_fn<R, F: FnOnce() -> R>(body: F) -> (F, Probe<R>) {
+    (body, Probe::NEW)
+}
+
 impl<T, E> Probe<Result<T, E>> {
     pub fn sides(&self) -> (OfResult, IfTells<T>, IfTells<E>) {
         (OfResult, IfTells::NEW, IfTells::NEW)
@@ -89,6 +94,45 @@ impl<R> Deref for Probe<R> {
         const { &AnyProbe(PhantomData) }
     }
 }
+
+/// The first rung of `sides` in a function that is not async. It refuses a function that
+/// returns a future.
+///
+/// The call would end when the future is returned, and not when the future completes. The
+/// macro sees the return type as it is written, so it does not recognize a future behind a
+/// type alias.
+#[derive(Debug)]
+pub struct ProbeOfPlain<R>(pub Probe<R>);
+
+impl<R: Future> ProbeOfPlain<R> {
+    pub fn sides(&self) -> (OfValue, Otherwise<R>, Otherwise<Infallible>)
+    where
+        // On the method and not on the `impl`, where method resolution would ignore this
+        // rung and go on to the next rung.
+        R: EndsWithTheFunction,
+    {
+        (OfValue, Otherwise::NEW, Otherwise::NEW)
+    }
+}
+
+impl<R> Deref for ProbeOfPlain<R> {
+    type Target = Probe<R>;
+
+    fn deref(&self) -> &Probe<R> {
+        &self.0
+    }
+}
+
+/// Implemented for no type. The message is the compile error for a future.
+#[diagnostic::on_unimplemented(
+    message = "this function returns a future, which its return type does not show",
+    label = "`{Self}` is a future",
+    note = "to count the call until the future ends, write `impl Future<Output = …>` or \
+            `Pin<Box<dyn Future<Output = …>>>` as the return type",
+    note = "to count the call until the function returns, write \
+            `#[instrumented(outcome = |_| Outcome::Ok)]`"
+)]
+pub trait EndsWithTheFunction {}
 
 /// The second rung of `sides`: a [`Probe`] of a type that is not a `Result`.
 #[derive(Debug)]

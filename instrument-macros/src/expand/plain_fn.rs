@@ -1,0 +1,168 @@
+//! The body of a function that is not async.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::{Lifetime, Signature};
+
+use crate::captures::Captures;
+use crate::expand::located_at;
+use crate::leaves::Leaves;
+use crate::output::{nameable, named, returns_closure, returns_never, returns_unit};
+use crate::plan::Plan;
+
+impl Plan {
+    /// Runs the body in a closure, or in place where a closure would change what the body
+    /// means.
+    pub(super) fn plain_fn(&self, sig: &mut Signature) -> TokenStream {
+        let output = &sig.output;
+        // rustc infers the signature of a closure from `impl Fn(…)` only if the closure is
+        // the last expression of the function itself.
+        if returns_closure(output) && self.outcome.is_none() {
+            return self.guarded();
+        }
+        // A closure does not see the function's caller, and cannot be inlined into a
+        // function with other target features.
+        if self.has_attr("track_caller") || self.has_attr("target_feature") {
+            if returns_never(output) || returns_unit(output) && self.outcome.is_none() {
+                return self.guarded();
+            }
+            if let Some(in_place) = self.in_place(sig) {
+                return in_place;
+            }
+        }
+        self.in_closure(sig)
+    }
+
+    // Input:
+    //     fn f(id: u32) -> R {
+    //         g(id)?
+    //     }
+    //
+    // Output:
+    //     fn f(id: u32) -> R {
+    //         rt::Call::run(
+    //             rt::Call::unlabelled(/* the call site */),
+    //             /* the teller of R */,
+    //             move || -> R { /* the capturing block */ },
+    //         )
+    //     }
+    //
+    /// Runs the body in a closure, which keeps the meaning of `return` and `?`. The
+    /// variables of the body and the arguments are dropped before the call ends.
+    fn in_closure(&self, sig: &mut Signature) -> TokenStream {
+        let mixed = Span::mixed_site();
+        let captures = Captures::of(sig);
+        let runtime = &self.runtime;
+        let output = nameable(&sig.output, runtime);
+        let block = self.capturing_block(&captures, None);
+        let unused = captures
+            .may_be_unread(&self.body.tokens)
+            .then(|| quote!(unused_assignments,));
+        let mut body = quote_spanned! {mixed=>
+            #[allow(#unused clippy::type_complexity)]
+            move || -> #output #block
+        };
+        let (mut before, call) = self.call();
+        let call = call.into_call(runtime);
+        let probe = named(&sig.output).map_or_else(
+            || {
+                before.extend(quote_spanned! {mixed=>
+                    let (body, probe) = #runtime::probe_fn(#body);
+                });
+                body = quote_spanned!(mixed=> body);
+                quote_spanned!(mixed=> probe)
+            },
+            |output| quote_spanned!(mixed=> #runtime::Probe::<#output>::NEW),
+        );
+        let teller = self.teller(&probe);
+        let runtime = located_at(runtime, self.at_body());
+        let run = Ident::new("run", self.at_body());
+        quote_spanned! {self.at_body()=>
+            #before
+            #runtime::Call::#run(#call, #teller, #body)
+        }
+    }
+
+    // Input:
+    //     fn f(id: u32) -> R {
+    //         if id == 0 {
+    //             return g();
+    //         }
+    //         h(id)
+    //     }
+    //
+    // Output:
+    //     fn f(id: u32) -> R {
+    //         rt::Entered::of(
+    //             rt::Call::unlabelled(/* the call site */),
+    //             rt::Probe::<R>::NEW,
+    //             /* the teller of R */,
+    //         )
+    //         .returned('body: {
+    //             if false {
+    //                 break 'body rt::never();
+    //             }
+    //             if id == 0 {
+    //                 break 'body g();
+    //             }
+    //             h(id)
+    //         })
+    //     }
+    //
+    // The unreachable `break` keeps rustc from reporting the method call as unreachable,
+    // if the body never ends.
+    //
+    /// Runs the body in place. Returns `None` if a `return` may be hidden, or if the return
+    /// type cannot be named.
+    ///
+    /// The variables of the body are dropped before the call ends, the arguments after it.
+    fn in_place(&self, sig: &Signature) -> Option<TokenStream> {
+        let mixed = Span::mixed_site();
+        let runtime = &self.runtime;
+        let output = named(&sig.output)?;
+        let leaves = Leaves::of(&self.body.tokens).filter(|leaves| !leaves.may_hide_return())?;
+        let label = Lifetime::new("'body", mixed);
+        let block = self.inner_block(leaves.breaking(&label));
+        let (before, call) = self.call();
+        let call = call.into_call(runtime);
+        let probe = quote_spanned!(mixed=> #runtime::Probe::<#output>::NEW);
+        let teller = self.teller(&probe);
+        let returned = Ident::new("returned", self.at_body());
+        Some(quote_spanned! {mixed=>
+            #before
+            #runtime::Entered::of(#call, #probe, #teller).#returned(#label: {
+                #[allow(unreachable_code)]
+                if false {
+                    break #label #runtime::never();
+                }
+                #block
+            })
+        })
+    }
+
+    // Input:
+    //     fn f(id: u32) -> impl Fn(&str) -> bool {
+    //         move |text| g(id, text)
+    //     }
+    //
+    // Output:
+    //     fn f(id: u32) -> impl Fn(&str) -> bool {
+    //         let _guard = rt::Guard::of(rt::Call::unlabelled(/* the call site */));
+    //         { move |text| g(id, text) }
+    //     }
+    //
+    /// Runs the body in place, for a return type whose values all have the outcome `ok`.
+    ///
+    /// The variables of the body are dropped before the call ends, the arguments after it.
+    fn guarded(&self) -> TokenStream {
+        let runtime = &self.runtime;
+        let (before, call) = self.call();
+        let call = call.into_call(runtime);
+        let block = self.inner_block(self.body.tokens.clone());
+        quote_spanned! {Span::mixed_site()=>
+            #before
+            let _guard = #runtime::Guard::of(#call);
+            #block
+        }
+    }
+}
