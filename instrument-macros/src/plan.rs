@@ -2,7 +2,7 @@
 //! A plan has passed all checks: its expansion (`expand`) cannot fail.
 
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Expr, LitStr};
@@ -13,6 +13,7 @@ use crate::handler::Handler;
 use crate::labels::Labels;
 use crate::output::{self, Shape};
 use crate::route;
+use crate::tokens::mentions;
 
 /// The decisions for one function.
 pub(crate) struct Plan {
@@ -38,7 +39,7 @@ impl Plan {
         mut function: Function,
         owner: Option<&str>,
     ) -> syn::Result<Self> {
-        refuse_const(&function)?;
+        refuse_unmeasurable(&function)?;
         let shape = output::shape(&function.sig);
         let Some(body) = function.body.take() else {
             return Err(syn::Error::new(
@@ -99,18 +100,32 @@ impl Plan {
     }
 }
 
-/// Refuses a `const fn`: the calls that run at compile time could not be counted.
-fn refuse_const(function: &Function) -> syn::Result<()> {
-    let Some(constness) = function.sig.constness else {
-        return Ok(());
-    };
-    Err(syn::Error::new(
-        constness.span(),
-        format!(
-            "`{name}` is a `const fn`, which can run at compile time, where no call can be \
-             counted: write `fn {name}`; or keep the `const fn`, and annotate a `fn` that calls \
-             it",
-            name = function.sig.ident
-        ),
-    ))
+/// Refuses a `const fn`, because the calls that run at compile time could not be counted,
+/// and a naked function, whose body can contain only assembly.
+fn refuse_unmeasurable(function: &Function) -> syn::Result<()> {
+    let name = &function.sig.ident;
+    if let Some(constness) = function.sig.constness {
+        return Err(syn::Error::new(
+            constness.span(),
+            format!(
+                "`{name}` is a `const fn`, which can run at compile time, where no call can be \
+                 counted: write `fn {name}`; or keep the `const fn`, and annotate a `fn` that \
+                 calls it"
+            ),
+        ));
+    }
+    let naked = function.attrs.iter().find(|attr| {
+        let is_unsafe = attr.path().is_ident("unsafe");
+        is_unsafe && mentions(attr.meta.to_token_stream(), "naked")
+    });
+    if let Some(naked) = naked {
+        return Err(syn::Error::new(
+            naked.span(),
+            format!(
+                "`{name}` is a naked function, whose body can contain only assembly: annotate a \
+                 `fn` that calls it"
+            ),
+        ));
+    }
+    Ok(())
 }

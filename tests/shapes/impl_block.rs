@@ -20,7 +20,7 @@ impl Shop {
     /// Items other than functions are kept.
     const LIMIT: usize = 3;
 
-    /// Functions that are not async are not measured.
+    /// Without its own attribute, a function that is not async is not measured.
     fn plain(&self) -> bool {
         self.open
     }

@@ -3,6 +3,7 @@
 //!
 //! - `arguments`, `receivers`: patterns and names of arguments; forms of `self`.
 //! - `returns`, `futures`: return types; functions that return a future.
+//! - `plain`: functions that are not async.
 //! - `generics`, `traits`, `impl_block`, `scopes`: where a function may be defined.
 //! - `attributes`, `other_macros`, `async_trait`: other attributes on the same function.
 //! - `labels`, `awaited_labels`: values of own labels; labels that await.
@@ -22,6 +23,7 @@ mod generics;
 mod impl_block;
 mod labels;
 mod other_macros;
+mod plain;
 mod receivers;
 mod returns;
 mod scopes;

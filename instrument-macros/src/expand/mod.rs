@@ -6,6 +6,7 @@
 //! | `async_fn.rs` | the body of an `async fn` |
 //! | `returned.rs` | the body of a function that returns a future |
 //! | `block.rs` | the user's body, in a block that captures every argument |
+//! | `expectations.rs` | the `#[expect(…)]` attributes of a plain function |
 //! | `call_site.rs` | the `static` that names the function and its labels |
 //! | `call.rs` | the call, and the values of its labels |
 //! | `probe.rs` | the probe, which carries the type of the return value |
@@ -26,6 +27,7 @@ mod async_fn;
 mod block;
 mod call;
 mod call_site;
+mod expectations;
 mod plain_fn;
 mod probe;
 mod returned;
@@ -36,6 +38,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 
 use crate::captures::Captures;
+use crate::expand::expectations::without_silent_lints;
 use crate::function::{Function, braced};
 use crate::output::Shape;
 use crate::plan::Plan;
@@ -60,6 +63,10 @@ impl ToTokens for Plan {
         // every argument is captured a second time.
         let allow = (self.is_traced() && Captures::of(&mut sig).may_be_unread(&self.body.tokens))
             .then(|| quote!(#[allow(unused_assignments)]));
+        let attrs = match self.shape {
+            Shape::Plain => without_silent_lints(attrs),
+            Shape::AsyncFn | Shape::ImplFuture | Shape::BoxedFuture => attrs.clone(),
+        };
         tokens.extend(quote!(#allow #(#attrs)* #vis #defaultness #sig));
         braced(self.body.braces, quote!(#(#inner_attrs)* #expanded)).to_tokens(tokens);
     }

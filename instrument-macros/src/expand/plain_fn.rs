@@ -16,14 +16,16 @@ impl Plan {
     pub(super) fn plain_fn(&self, sig: &mut Signature) -> TokenStream {
         let output = &sig.output;
         // rustc infers the signature of a closure from `impl Fn(…)` only if the closure is
-        // the last expression of the function itself.
-        if returns_closure(output) && self.outcome.is_none() {
+        // the last expression of the function itself. The body of a function that never
+        // returns needs no closure, because it has no `return`.
+        let is_closure = returns_closure(output) && self.outcome.is_none();
+        if is_closure || returns_never(output) {
             return self.guarded();
         }
         // A closure does not see the function's caller, and cannot be inlined into a
         // function with other target features.
         if self.has_attr("track_caller") || self.has_attr("target_feature") {
-            if returns_never(output) || returns_unit(output) && self.outcome.is_none() {
+            if returns_unit(output) && self.outcome.is_none() {
                 return self.guarded();
             }
             if let Some(in_place) = self.in_place(sig) {
@@ -93,12 +95,12 @@ impl Plan {
     //
     // Output:
     //     fn f(id: u32) -> R {
-    //         rt::Entered::of(
+    //         let entered = rt::Entered::of(
     //             rt::Call::unlabelled(/* the call site */),
     //             rt::Probe::<R>::NEW,
     //             /* the teller of R */,
-    //         )
-    //         .returned('body: {
+    //         );
+    //         let value: R = 'body: {
     //             if false {
     //                 break 'body rt::never();
     //             }
@@ -106,11 +108,13 @@ impl Plan {
     //                 break 'body g();
     //             }
     //             h(id)
-    //         })
+    //         };
+    //         entered.returned(&value);
+    //         value
     //     }
     //
-    // The unreachable `break` keeps rustc from reporting the method call as unreachable,
-    // if the body never ends.
+    // The unreachable `break` keeps rustc from reporting the statements after the block as
+    // unreachable, if the body never ends.
     //
     /// Runs the body in place. Returns `None` if a `return` may be hidden, or if the return
     /// type cannot be named.
@@ -127,16 +131,21 @@ impl Plan {
         let call = call.into_call(runtime);
         let probe = quote_spanned!(mixed=> #runtime::Probe::<#output>::NEW);
         let teller = self.teller(&probe);
-        let returned = Ident::new("returned", self.at_body());
+        // If the value does not live as long as the signature says, rustc shows the error
+        // where the value is returned.
+        let value = Ident::new("value", self.at_body());
         Some(quote_spanned! {mixed=>
             #before
-            #runtime::Entered::of(#call, #probe, #teller).#returned(#label: {
+            let entered = #runtime::Entered::of(#call, #probe, #teller);
+            let value: #output = #label: {
                 #[allow(unreachable_code)]
                 if false {
                     break #label #runtime::never();
                 }
                 #block
-            })
+            };
+            entered.returned(&value);
+            #value
         })
     }
 

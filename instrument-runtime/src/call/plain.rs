@@ -52,11 +52,10 @@ impl<R, T: Teller<R> + Arguments> Entered<R, T> {
         }
     }
 
-    /// Ends the call with the value that the body returned. Returns the value.
+    /// Ends the call with the value that the body returned.
     #[inline]
-    pub fn returned(mut self, value: R) -> R {
-        self.call.returned(&value, &self.teller);
-        value
+    pub fn returned(mut self, value: &R) {
+        self.call.returned(value, &self.teller);
     }
 }
 

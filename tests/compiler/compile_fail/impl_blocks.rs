@@ -34,12 +34,6 @@ impl Shop {
 
 #[instrumented]
 impl Shop {
-    #[instrumented]
-    fn plain_but_annotated(&self) {}
-}
-
-#[instrumented]
-impl Shop {
     #[instrumented(skip)]
     #[instrumented(endpoint = "/twice")]
     async fn annotated_twice(&self) {}
@@ -55,6 +49,5 @@ fn main() {
     drop((Shop.endpoint(), Shop.method(), Shop.outcome(), Shop.skip()));
     drop(Shop.handler());
     Shop.nothing_async();
-    Shop.plain_but_annotated();
     drop((Shop.annotated_twice(), Shop.wrong_inside()));
 }
