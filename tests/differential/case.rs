@@ -27,12 +27,23 @@ dimension!(
 );
 
 dimension!(
-    /// How the function is async.
+    /// How the function is async, if it is.
     Asyncness {
         AsyncFn,
         ImplFuture,
         Boxed,
         BoxedAlias,
+        /// Not async.
+        Plain,
+    }
+);
+
+dimension!(
+    /// The keywords before the `fn` of a function that is not async.
+    Qualifier {
+        None,
+        Unsafe,
+        Extern,
     }
 );
 
@@ -124,6 +135,14 @@ dimension!(
     }
 );
 
+impl Asyncness {
+    /// Returns whether the function is not an `async fn` and returns a future.
+    #[must_use]
+    pub fn is_returned_future(self) -> bool {
+        !matches!(self, Self::AsyncFn | Self::Plain)
+    }
+}
+
 impl Labels {
     /// Returns whether the expression of a label awaits.
     #[must_use]
@@ -187,6 +206,7 @@ pub struct Case {
     pub number: usize,
     pub place: Place,
     pub asyncness: Asyncness,
+    pub qualifier: Qualifier,
     pub form: Form,
     pub receiver: Receiver,
     pub arguments: Vec<Argument>,
@@ -217,6 +237,7 @@ impl Case {
         let mut tags = Vec::new();
         of(&mut tags, "place", Place::ALL);
         of(&mut tags, "asyncness", Asyncness::ALL);
+        of(&mut tags, "qualifier", Qualifier::ALL);
         of(&mut tags, "form", Form::ALL);
         of(&mut tags, "receiver", Receiver::ALL);
         of(&mut tags, "argument", Argument::ALL);
@@ -246,8 +267,11 @@ impl Case {
             tag("edition", self.edition),
             tag("features", self.features),
         ];
-        if self.asyncness != Asyncness::AsyncFn {
+        if self.asyncness.is_returned_future() {
             tags.push(tag("form", self.form));
+        }
+        if self.asyncness == Asyncness::Plain {
+            tags.push(tag("qualifier", self.qualifier));
         }
         tags.extend(
             self.arguments
@@ -268,6 +292,8 @@ impl Case {
             Asyncness::ImplFuture,
             Asyncness::Boxed,
             Asyncness::BoxedAlias,
+            Asyncness::Plain,
+            Asyncness::Plain,
         ]);
         let mut arguments: Vec<Argument> = (0..random.below(4))
             .map(|_| *random.pick(Argument::ALL))
@@ -294,6 +320,11 @@ impl Case {
             number,
             place: *random.pick(Place::ALL),
             asyncness,
+            qualifier: if random.one_in(2) {
+                Qualifier::None
+            } else {
+                *random.pick(Qualifier::ALL)
+            },
             form: *random.pick(Form::ALL),
             receiver,
             arguments,
@@ -324,9 +355,12 @@ impl Case {
             self.place = value;
         } else if let Some(value) = find("asyncness", Asyncness::ALL, wanted) {
             self.asyncness = value;
+        } else if let Some(value) = find("qualifier", Qualifier::ALL, wanted) {
+            self.qualifier = value;
+            self.asyncness = Asyncness::Plain;
         } else if let Some(value) = find("form", Form::ALL, wanted) {
             self.form = value;
-            if self.asyncness == Asyncness::AsyncFn {
+            if !self.asyncness.is_returned_future() {
                 self.asyncness = Asyncness::ALL[1 + random.below(3)];
             }
         } else if let Some(value) = find("receiver", Receiver::ALL, wanted) {
@@ -366,8 +400,13 @@ impl Case {
     /// effect are set to a default first.
     pub(crate) fn settle(&mut self) -> bool {
         let is_async_fn = self.asyncness == Asyncness::AsyncFn;
-        if is_async_fn {
+        let is_plain = self.asyncness == Asyncness::Plain;
+        let is_returned_future = self.asyncness.is_returned_future();
+        if !is_returned_future {
             self.form = Form::Lone;
+        }
+        if !is_plain {
+            self.qualifier = Qualifier::None;
         }
         if matches!(self.place, Place::Free | Place::Nested | Place::OfMacro)
             != (self.receiver == Receiver::None)
@@ -378,7 +417,7 @@ impl Case {
         }
         let in_async_trait = matches!(self.place, Place::AsyncTraitMethod | Place::AsyncTraitBlock);
         if in_async_trait
-            && (!is_async_fn || self.output.is_opaque() || self.output == Output::Never)
+            && (is_returned_future || self.output.is_opaque() || self.output == Output::Never)
         {
             return false;
         }
@@ -396,7 +435,7 @@ impl Case {
         if in_block && self.attribute == Attribute::Tracing {
             return false;
         }
-        if !is_async_fn {
+        if is_returned_future {
             if self.output == Output::Never {
                 return false;
             }
@@ -410,9 +449,9 @@ impl Case {
             if self.form == Form::DelegateMethod && !is_boxed {
                 return false;
             }
-            if self.labels.are_awaited() {
-                return false;
-            }
+        }
+        if !is_async_fn && self.labels.are_awaited() {
+            return false;
         }
         if self.attribute == Attribute::TrackCaller && is_async_fn {
             return false;
@@ -429,15 +468,49 @@ impl Case {
         {
             return false;
         }
+        // rustc requires the ABI `Rust` for the attribute.
+        if self.attribute == Attribute::TrackCaller && self.qualifier == Qualifier::Extern {
+            return false;
+        }
+        // The same for a `?`, and for a return type that the body cannot name.
+        if self.attribute == Attribute::TrackCaller
+            && is_plain
+            && (self.steps.contains(&Step::LocalMacro)
+                || self.steps.contains(&Step::Question)
+                || self.output.is_opaque() && self.output != Output::ClosureLiteral)
+            && !matches!(self.output, Output::Unit | Output::Never)
+        {
+            return false;
+        }
         // `#[tracing::instrument]` does not support these return types.
         if self.attribute == Attribute::Tracing
-            && matches!(self.output, Output::Never | Output::Awaitable)
+            && matches!(
+                self.output,
+                Output::Never | Output::Awaitable | Output::ClosureLiteral
+            )
         {
             return false;
         }
         // A boxed closure is coerced to a trait object only if that type is expected.
-        if self.output == Output::BoxedClosure && (!is_async_fn || self.tail == Tail::IfElse) {
+        if self.output == Output::BoxedClosure
+            && (is_returned_future || is_async_fn && self.tail == Tail::IfElse)
+        {
             return false;
+        }
+        // The signature of a closure is inferred from the return type only at the end of the
+        // function, and every closure has a type of its own.
+        if self.output == Output::ClosureLiteral {
+            let leaves_early = self
+                .steps
+                .iter()
+                .any(|step| matches!(step, Step::Early | Step::LetElse));
+            if !is_plain
+                || leaves_early
+                || self.labels == Labels::Outcome
+                || !matches!(self.tail, Tail::Expression | Tail::Return | Tail::Block)
+            {
+                return false;
+            }
         }
         // A trait method that is not async would need `impl Trait` inside `impl Future`.
         let in_trait = matches!(
@@ -448,7 +521,7 @@ impl Case {
             return false;
         }
         // The function passes its arguments to the delegate by name.
-        if matches!(self.form, Form::Delegate | Form::DelegateMethod) && !is_async_fn {
+        if matches!(self.form, Form::Delegate | Form::DelegateMethod) && is_returned_future {
             let has_names = self.arguments.iter().all(|argument| {
                 !matches!(
                     argument,
@@ -469,7 +542,7 @@ impl Case {
         }
         // A `ref` binding borrows from the function itself, so the returned future cannot
         // contain it.
-        if !is_async_fn && self.arguments.contains(&Argument::RefBinding) {
+        if is_returned_future && self.arguments.contains(&Argument::RefBinding) {
             return false;
         }
         // With elided lifetimes, the source of a borrow must be unambiguous.
@@ -479,7 +552,7 @@ impl Case {
         if !borrows && !is_generic {
             self.lifetimes = Lifetimes::Elided;
         } else if self.lifetimes == Lifetimes::Elided {
-            if !is_async_fn {
+            if is_returned_future {
                 return false;
             }
             if self.output.borrows() {

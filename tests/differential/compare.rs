@@ -99,11 +99,29 @@ fn held(case: &Case, arguments: u64) -> u64 {
     // A pattern with `..` leaves a part of its argument in place. The future holds the
     // whole argument and, beside it, what the pattern binds.
     let leaves_a_rest = case.arguments.contains(&Argument::RestPattern);
-    if leaves_a_rest {
+    // A label borrows from the argument before the body takes it. rustc then keeps the
+    // argument in two places, unless the argument has a `Drop` implementation.
+    let is_read_by_label = case.asyncness == Asyncness::AsyncFn
+        && reads_arguments(case)
+        && case.arguments.iter().any(|argument| {
+            matches!(
+                argument,
+                Argument::Pair | Argument::MutPair | Argument::MutTuple
+            )
+        });
+    if leaves_a_rest || is_read_by_label {
         2 * arguments
     } else {
         arguments
     }
+}
+
+/// Returns whether the expression of a label reads an argument.
+fn reads_arguments(case: &Case) -> bool {
+    matches!(
+        case.labels,
+        Labels::Expression | Labels::Several | Labels::AwaitingBetween
+    )
 }
 
 /// Returns whether the drop order is known to differ.
@@ -137,14 +155,7 @@ fn may_come(case: &Case, lint: &str) -> bool {
 fn may_go(case: &Case, lint: &str) -> bool {
     match lint {
         // A label uses an argument.
-        "unused_variables" | "clippy::needless_pass_by_value"
-            if matches!(
-                case.labels,
-                Labels::Expression | Labels::Several | Labels::AwaitingBetween
-            ) =>
-        {
-            true
-        }
+        "unused_variables" | "clippy::needless_pass_by_value" if reads_arguments(case) => true,
         // `#[tracing::instrument]` captures an argument of which only fields are
         // assigned. rustc then reports the argument as unused, wrongly.
         "unused_variables" if case.attribute == Attribute::Tracing => true,
@@ -165,6 +176,11 @@ fn may_go(case: &Case, lint: &str) -> bool {
         // The expansion puts the body into a closure.
         "clippy::boxed_local" | "clippy::needless_pass_by_value" | "clippy::unused_self" => {
             case.asyncness != Asyncness::AsyncFn
+        }
+        "clippy::unnecessary_wraps" => case.asyncness == Asyncness::Plain,
+        // The expansion allows the lints that the closure hides, instead of expecting them.
+        "unfulfilled_lint_expectations" => {
+            case.asyncness == Asyncness::Plain && case.attribute == Attribute::Expect
         }
         _ => false,
     }

@@ -2,7 +2,7 @@
 //!
 //! | environment variable | meaning |
 //! |---|---|
-//! | `DIFFERENTIAL_FUNCTIONS` | the number of functions; defaults to 720 |
+//! | `DIFFERENTIAL_FUNCTIONS` | the number of functions; defaults to 900 |
 //! | `DIFFERENTIAL_SEED` | the seed (a number) that the functions are generated from |
 //! | `DIFFERENTIAL_ONLY` | the numbers of the functions to run, separated by commas |
 //! | `DIFFERENTIAL_SHOWN` | the number of failures that are shown; defaults to 10 |
@@ -18,7 +18,7 @@ use instrument_differential::project::{self, Side};
 use instrument_differential::sample::sample;
 use instrument_differential::source;
 
-const FUNCTIONS: u64 = 720;
+const FUNCTIONS: u64 = 900;
 const SEED: u64 = 14;
 
 fn number(name: &str, default: u64) -> anyhow::Result<u64> {

@@ -31,6 +31,8 @@ dimension!(
         ImplIterator,
         FallibleImpl,
         Closure,
+        /// A closure expression whose argument type is inferred.
+        ClosureLiteral,
         BoxedClosure,
         Awaitable,
         Never,
@@ -107,6 +109,7 @@ impl Output {
                 | Self::ImplIterator
                 | Self::FallibleImpl
                 | Self::Closure
+                | Self::ClosureLiteral
                 | Self::Awaitable
         )
     }
@@ -269,6 +272,13 @@ impl Output {
                 ..same(
                     &format!("impl Fn(u32) -> u32{bound}"),
                     "adder(5)".to_owned(),
+                )
+            },
+            Self::ClosureLiteral => Returned {
+                show: "value(&1).to_string()",
+                ..same(
+                    &format!("impl Fn(&u32) -> u32{bound}"),
+                    "move |number| *number + 5".to_owned(),
                 )
             },
             Self::BoxedClosure => Returned {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::arguments::{Argument, Declared, Kind, Receiver, Variable};
-use crate::case::{Asyncness, Attribute, Case, Form, Labels, Lifetimes, Place, Tail};
+use crate::case::{Asyncness, Attribute, Case, Form, Labels, Lifetimes, Place, Qualifier, Tail};
 use crate::returns::{Output, Returned};
 use crate::steps::{Context, Step};
 
@@ -155,7 +155,9 @@ impl Function<'_> {
             Labels::Outcome => "(outcome = |_output| instrument_runtime::Outcome::Ok)".to_owned(),
         };
         let is_conditional = self.case.attribute == Attribute::CfgAttr;
-        if self.has_block() && arguments.is_empty() && !is_conditional {
+        // In a block, a function that is not async needs its own attribute.
+        let is_measured = self.has_block() && self.case.asyncness != Asyncness::Plain;
+        if is_measured && arguments.is_empty() && !is_conditional {
             return String::new();
         }
         if is_conditional {
@@ -174,19 +176,27 @@ impl Function<'_> {
     }
 
     /// Returns all steps and the last expression, or `None` if a step is not possible.
-    fn async_body(&self, steps: &[Step], variables: &mut Vec<Variable>) -> Option<String> {
+    fn whole_body(&self, steps: &[Step], variables: &mut Vec<Variable>) -> Option<String> {
+        let is_async = self.case.asyncness != Asyncness::Plain;
         let mut lines = Vec::new();
+        if !is_async && self.case.attribute == Attribute::TrackCaller {
+            lines.push("log(place(Location::caller()));".to_owned());
+        }
         for step in steps {
-            lines.push(step.text(variables, &self.context(true))?);
+            lines.push(step.text(variables, &self.context(is_async))?);
         }
         // Chooses the value again, from the variables that have not been moved.
         let returned = self.case.output.returned(variables, self.lifetime)?;
-        let last = &returned.last;
+        let last = match self.case.output {
+            // A plain function cannot be left in the middle of an endless loop.
+            Output::Never if !is_async => "panic!(\"the end\")",
+            _ => &returned.last,
+        };
         let early = &returned.early;
         let is_unit = self.case.output == Output::Unit;
         let is_plain = is_unit || self.case.output == Output::Never;
         lines.push(match self.case.tail {
-            Tail::Expression => last.clone(),
+            Tail::Expression => last.to_owned(),
             Tail::Return if is_unit => "return;".to_owned(),
             _ if is_plain => return None,
             Tail::Return => format!("return {last};"),
@@ -204,8 +214,8 @@ impl Function<'_> {
 
     fn bodies(&self, variables: &mut Vec<Variable>) -> Option<Bodies> {
         let case = self.case;
-        if case.asyncness == Asyncness::AsyncFn {
-            let body = self.async_body(&case.steps, variables)?;
+        if !case.asyncness.is_returned_future() {
+            let body = self.whole_body(&case.steps, variables)?;
             return Some(Bodies { body, inner: None });
         }
         let is_boxed = case.asyncness != Asyncness::ImplFuture;
@@ -215,7 +225,7 @@ impl Function<'_> {
             ("", "")
         };
         if let Form::Delegate | Form::DelegateMethod = case.form {
-            let inner = self.async_body(&case.steps, variables)?;
+            let inner = self.whole_body(&case.steps, variables)?;
             let mut arguments = Vec::new();
             let mut callee = "inner";
             if !matches!(case.place, Place::Free | Place::Nested | Place::OfMacro) {
@@ -274,7 +284,7 @@ impl Function<'_> {
         }
         let block = format!(
             "async move {{\n{}}}",
-            indented(&self.async_body(steps, variables)?)
+            indented(&self.whole_body(steps, variables)?)
         );
         if case.form == Form::Binding {
             lines.push(format!("let future = {block};\n{open}future{close}"));
@@ -332,9 +342,15 @@ impl Function<'_> {
         };
         let send = if case.is_local() { "" } else { " + Send" };
         match asyncness {
-            Asyncness::AsyncFn => {
+            Asyncness::AsyncFn | Asyncness::Plain => {
                 let output = output.map_or_else(String::new, |output| format!(" -> {output}"));
-                format!("async fn {name}{generics}({inputs}){output}")
+                let qualifier = match (asyncness, case.qualifier) {
+                    (Asyncness::AsyncFn, _) => "async ",
+                    (_, Qualifier::None) => "",
+                    (_, Qualifier::Unsafe) => "unsafe ",
+                    (_, Qualifier::Extern) => "extern \"C-unwind\" ",
+                };
+                format!("{qualifier}fn {name}{generics}({inputs}){output}")
             }
             Asyncness::ImplFuture => {
                 format!("fn {name}{generics}({inputs}) -> impl Future<Output = {unit}>{bound}")
@@ -474,13 +490,37 @@ impl Function<'_> {
             let _ = writeln!(setup, "let given_{name} = {};", declared.value);
             given.push(format!("given_{name}"));
         }
-        let call = format!("{callee}({})", given.join(", "));
+        let mut call = format!("{callee}({})", given.join(", "));
+        if case.qualifier == Qualifier::Unsafe {
+            call = format!("unsafe {{ {call} }}");
+        }
         let sizes: Vec<String> = given
             .iter()
             .map(|given| format!(" + std::mem::size_of_val(&{given})"))
             .collect();
         let sizes = sizes.concat();
         let show = self.returned.show;
+        if case.asyncness == Asyncness::Plain {
+            // Without the annotation, the closure around a function that never returns would
+            // have another type in each edition.
+            let (is_never, output) = match case.output {
+                Output::Never => (true, " -> String"),
+                _ => (false, ""),
+            };
+            let mut text = format!(
+                "#[allow(warnings, clippy::all, clippy::pedantic)]\npub fn drive(case: &mut Case) {{\n    case.choices(|case| {{\n{}        case.run_plain(move ||{output} {{ {call} }}, |value| {show});\n    }});\n",
+                indented(&indented(&setup)),
+            );
+            if !is_never {
+                let _ = write!(
+                    text,
+                    "{}    let value = {call};\n    let auto_traits = auto_traits!(value);\n    case.probe_plain(&auto_traits, std::mem::size_of_val(&value));\n",
+                    indented(&setup)
+                );
+            }
+            text.push_str("}\n");
+            return text;
+        }
         format!(
             "#[allow(warnings, clippy::all, clippy::pedantic)]\npub fn drive(case: &mut Case) {{\n    case.scenarios(|case| {{\n{}        case.run(move || {call}, |value| {show});\n    }});\n{}    let arguments = 0{sizes};\n    let future = {call};\n    let auto_traits = auto_traits!(future);\n    case.probe(&auto_traits, std::mem::size_of_val(&future), arguments);\n}}\n",
             indented(&indented(&setup)),

@@ -403,6 +403,45 @@ impl Case {
         log("(gone)");
     }
 
+    /// Runs `function` with each choice. The function is not async, so there are no polls.
+    pub fn choices(&mut self, function: impl Fn(&mut Self)) {
+        for choice in 0..4 {
+            CHOICE.set(choice);
+            LOG.take();
+            function(self);
+            let log = LOG.take();
+            println!(
+                "{}",
+                json!({
+                    "case": self.number,
+                    "side": self.side,
+                    "scenario": format!("choice {choice}"),
+                    "log": log,
+                })
+            );
+        }
+        CHOICE.set(0);
+    }
+
+    /// Calls a function that is not async.
+    pub fn run_plain<R>(&mut self, call: impl FnOnce() -> R, show: impl FnOnce(R) -> String) {
+        self.started += 1;
+        match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(value) => {
+                log("(returned)");
+                log(show(value));
+            }
+            Err(_) => log("(panicked)"),
+        }
+        log("(gone)");
+    }
+
+    /// Prints the properties of the type that a function returned that is not async.
+    pub fn probe_plain(&mut self, auto_traits: &[&str], size: usize) {
+        self.started += 1;
+        self.probe(auto_traits, size, 0);
+    }
+
     /// Prints the properties of the future's type.
     pub fn probe(&self, auto_traits: &[&str], size: usize, arguments: usize) {
         println!(
