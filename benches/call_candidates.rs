@@ -61,6 +61,27 @@ pub(crate) const CANDIDATES: &[Candidate] = &[
         start: || ours(drives(|n| ours_dynamic_labels(n, tenant(n)))),
     },
     Candidate {
+        name: "bare fn",
+        start: || {
+            Ok(Running {
+                batch: calls(bare_plain),
+                page: Box::new(String::new),
+            })
+        },
+    },
+    Candidate {
+        name: "ours, fn, no labels",
+        start: || ours(calls(ours_plain_no_labels)),
+    },
+    Candidate {
+        name: "ours, fn, dynamic labels",
+        start: || ours(calls(|n| ours_plain_dynamic_labels(n, tenant(n)))),
+    },
+    Candidate {
+        name: "ours, fn, track_caller",
+        start: || ours(calls(ours_tracked)),
+    },
+    Candidate {
         name: "ours, native histograms",
         start: || {
             let builder = instrument_runtime::builder("bench").native_histograms();
@@ -170,6 +191,15 @@ fn drives<F: Future>(call: impl Fn(u64) -> F + Sync + 'static) -> Box<dyn Fn(u64
     })
 }
 
+/// The same for functions that are not async.
+fn calls<R>(call: impl Fn(u64) -> R + Sync + 'static) -> Box<dyn Fn(u64) + Sync> {
+    Box::new(move |calls| {
+        for n in 0..calls {
+            black_box(&call(black_box(n)));
+        }
+    })
+}
+
 fn running<F: Future>(call: impl Fn(u64) -> F + Sync + 'static) -> Result<Running> {
     Ok(Running {
         batch: drives(call),
@@ -255,6 +285,26 @@ async fn ours_literal_labels(n: u64) -> Answer {
 
 #[instrument_runtime::instrumented(endpoint = "/test", method = "GET", labels(tenant = tenant))]
 async fn ours_dynamic_labels(n: u64, tenant: &str) -> Answer {
+    body(n)
+}
+
+fn bare_plain(n: u64) -> Answer {
+    body(n)
+}
+
+#[instrument_runtime::instrumented(endpoint = "/test", method = "GET")]
+fn ours_plain_no_labels(n: u64) -> Answer {
+    body(n)
+}
+
+#[instrument_runtime::instrumented(endpoint = "/test", method = "GET", labels(tenant = tenant))]
+fn ours_plain_dynamic_labels(n: u64, tenant: &str) -> Answer {
+    body(n)
+}
+
+#[instrument_runtime::instrumented(endpoint = "/test", method = "GET")]
+#[track_caller]
+fn ours_tracked(n: u64) -> Answer {
     body(n)
 }
 

@@ -41,7 +41,7 @@ mod tests {
 }
 "#;
     let (annotated, functions) = annotate(source, false).unwrap();
-    assert_eq!(functions, 8);
+    assert_eq!(functions, 9);
     assert_eq!(annotated.lines().count(), source.lines().count());
     let attribute = "#[::instrument_runtime::instrumented] ";
     assert_eq!(annotated.replace(attribute, ""), source);
@@ -49,6 +49,7 @@ mod tests {
         "@#[get(\"/x\")]",
         "@#[tokio::main]",
         "{ @async fn nested() {} }",
+        "@pub(crate) unsafe fn plain()",
         "@fn opaque()",
         "@fn boxed<'a>",
         "@fn alias()",
@@ -58,7 +59,7 @@ mod tests {
         let expected = expected.replace('@', attribute);
         assert!(annotated.contains(&expected), "{expected}\n{annotated}");
     }
-    assert_eq!(annotate(source, true).unwrap().1, 10);
+    assert_eq!(annotate(source, true).unwrap().1, 11);
     assert_eq!(annotate(&annotated, false).unwrap().1, 0);
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Only the attribute is inserted, and no line moves, so the compiler's messages before
 //! and after can be compared. Functions made by macros and `const fn`s are left alone.
-//! Tests are left alone unless the options include them.
+//! Tests are left alone unless the options include them. A function whose return type hides
+//! a future is annotated too, and does not compile.
 //!
 //! - `lib`: finds the functions and inserts the attribute.
 //! - `main`: the command line.
@@ -15,10 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use syn::spanned::Spanned;
 use syn::visit::Visit;
-use syn::{
-    Attribute, GenericArgument, ImplItemFn, ItemFn, ItemMod, Meta, PathArguments, PathSegment,
-    ReturnType, Signature, TraitItemFn, Type, TypeParamBound,
-};
+use syn::{Attribute, ImplItemFn, ItemFn, ItemMod, Meta, Signature, TraitItemFn};
 
 /// The text that is inserted on the line of the function's first attribute.
 const ATTRIBUTE: &str = "#[::instrument_runtime::instrumented] ";
@@ -126,7 +124,7 @@ impl Places {
         let is_test = attrs
             .iter()
             .any(|attr| is_called(attr, "test") || is_cfg_test(attr));
-        if is_annotated || (is_test && !self.tests) || !is_measurable(sig) {
+        if is_annotated || (is_test && !self.tests) || sig.constness.is_some() {
             return;
         }
         // `#[instrumented]` goes above all other attributes, because it reads the route
@@ -200,67 +198,6 @@ fn is_cfg_test(attr: &Attribute) -> bool {
             .to_string()
             .split(|c: char| !c.is_alphanumeric() && c != '_')
             .any(|word| word == "test")
-}
-
-/// Returns whether the attribute accepts a function with this signature.
-fn is_measurable(sig: &Signature) -> bool {
-    if sig.constness.is_some() {
-        return false;
-    }
-    if sig.asyncness.is_some() {
-        return true;
-    }
-    match &sig.output {
-        ReturnType::Type(_, ty) => is_future(ty),
-        ReturnType::Default => false,
-    }
-}
-
-fn is_future(ty: &Type) -> bool {
-    match ty {
-        Type::Paren(ty) => is_future(&ty.elem),
-        Type::Group(ty) => is_future(&ty.elem),
-        Type::ImplTrait(ty) => has_future(&ty.bounds),
-        Type::Path(path) => path.path.segments.last().is_some_and(|last| {
-            last.ident == "BoxFuture" || last.ident == "LocalBoxFuture" || is_pinned_future(last)
-        }),
-        _ => false,
-    }
-}
-
-fn is_pinned_future(pin: &PathSegment) -> bool {
-    let boxed = (pin.ident == "Pin")
-        .then(|| argument(&pin.arguments))
-        .flatten();
-    let Some(Type::Path(boxed)) = boxed else {
-        return false;
-    };
-    let Some(boxed) = boxed.path.segments.last() else {
-        return false;
-    };
-    boxed.ident == "Box"
-        && matches!(argument(&boxed.arguments), Some(Type::TraitObject(ty)) if has_future(&ty.bounds))
-}
-
-fn has_future<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>) -> bool {
-    bounds.into_iter().any(|bound| match bound {
-        TypeParamBound::Trait(bound) => bound
-            .path
-            .segments
-            .last()
-            .is_some_and(|last| last.ident == "Future"),
-        _ => false,
-    })
-}
-
-fn argument(arguments: &PathArguments) -> Option<&Type> {
-    let PathArguments::AngleBracketed(arguments) = arguments else {
-        return None;
-    };
-    arguments.args.iter().find_map(|argument| match argument {
-        GenericArgument::Type(ty) => Some(ty),
-        _ => None,
-    })
 }
 
 /// Returns the manifest with the dependency added after the line `[dependencies]`.
