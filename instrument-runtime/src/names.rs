@@ -135,7 +135,7 @@ impl Default for MetricNames {
 /// The HELP text of each metric.
 const HELP: [&str; 3] = [
     "Total number of calls that have ended, by outcome.",
-    "Latency of calls in seconds, from the first poll to the end.",
+    "Latency of calls in seconds, from the start of the call to its end.",
     "Number of calls that have started but not ended.",
 ];
 

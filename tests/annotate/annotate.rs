@@ -14,7 +14,7 @@ pub async fn route() {}
 #[tokio::main]
 async fn main() { async fn nested() {} }
 
-pub(crate) unsafe fn plain() -> u8 { 1 }
+pub(crate) unsafe fn plain() -> u8 { #![allow(unused)] 1 }
 const fn constant() -> u8 { 1 }
 
 fn opaque() -> impl Future<Output = u8> + Send { async { 1 } }

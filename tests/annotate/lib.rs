@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use syn::spanned::Spanned;
 use syn::visit::Visit;
-use syn::{Attribute, ImplItemFn, ItemFn, ItemMod, Meta, Signature, TraitItemFn};
+use syn::{AttrStyle, Attribute, ImplItemFn, ItemFn, ItemMod, Meta, Signature, TraitItemFn};
 
 /// The text that is inserted on the line of the function's first attribute.
 const ATTRIBUTE: &str = "#[::instrument_runtime::instrumented] ";
@@ -131,7 +131,7 @@ impl Places {
         // attributes below it, and because `#[tokio::main]` removes the `async`.
         let first = attrs
             .iter()
-            .find(|attr| !attr.path().is_ident("doc"))
+            .find(|attr| !attr.path().is_ident("doc") && matches!(attr.style, AttrStyle::Outer))
             .map_or(start, |attr| attr.span().byte_range());
         self.found.push(first.start);
     }

@@ -119,6 +119,62 @@ pub fn opaque(length: usize) -> impl ::core::future::Future<Output = usize> {
     }
 }
 
+/// A function that is not async.
+///
+/// # Errors
+///
+/// Returns an error if the text is empty.
+#[instrumented(crate = crate::runtime, endpoint = "/plain", method = "POST", labels(length = text.len()))]
+pub fn plain(
+    text: &::core::primitive::str,
+    _later: ::std::string::String,
+) -> ::core::result::Result<&::core::primitive::str, ::core::fmt::Error> {
+    const NONE: usize = 0;
+    if text.len() == NONE {
+        return ::core::result::Result::Err(::core::fmt::Error);
+    }
+    ::core::result::Result::Ok(text)
+}
+
+/// Returns an iterator.
+#[instrumented(crate = crate::runtime)]
+pub fn iterator<T: ::core::clone::Clone>(
+    items: &[T],
+    count: usize,
+) -> impl ::core::iter::Iterator<Item = T> + '_ {
+    ::core::iter::Iterator::take(
+        ::core::iter::Iterator::cloned(<[T]>::iter(items)),
+        count,
+    )
+}
+
+/// Returns a closure.
+#[instrumented(crate = crate::runtime)]
+pub fn closure(first: usize) -> impl ::core::ops::Fn(usize) -> usize {
+    move |second| first + second
+}
+
+/// Has a caller.
+#[instrumented(crate = crate::runtime)]
+#[track_caller]
+#[must_use]
+pub fn tracked(twice: usize) -> usize {
+    if twice > 1 {
+        return twice + twice;
+    }
+    ::core::panic::Location::caller().line() as usize
+}
+
+/// Panics.
+///
+/// # Panics
+///
+/// Always.
+#[instrumented(crate = crate::runtime)]
+pub fn panics(message: &::core::primitive::str) -> ! {
+    ::core::panic!("{}", message)
+}
+
 /// A type with methods.
 #[derive(Debug)]
 pub struct Shop<T> {
@@ -138,6 +194,12 @@ impl<T: ::core::clone::Clone + ::core::marker::Sync> Shop<T> {
     pub async fn close(self) {
         pause().await;
     }
+
+    /// Returns the till.
+    #[instrumented]
+    pub fn plain(&mut self) -> &mut T {
+        &mut self.till
+    }
 }
 
 /// Defines an annotated function in a macro.
@@ -151,6 +213,20 @@ macro_rules! made {
 
 made!(made(number: usize) {
     pause().await;
+    number + 1
+});
+
+/// Defines an annotated function that is not async in a macro.
+macro_rules! made_plain {
+    ($name:ident($argument:ident: $ty:ty) $body:block) => {
+        /// A function that a macro defines.
+        #[instrumented(crate = crate::runtime, labels(argument = $argument))]
+        #[must_use]
+        pub fn $name($argument: $ty) -> $ty $body
+    };
+}
+
+made_plain!(made_plain(number: usize) {
     number + 1
 });
 
@@ -202,7 +278,14 @@ fn all_of_them_run() {
     assert_eq!(block_on(awaited(1, '3')), 3);
     assert_eq!(block_on(boxed("four")), 4);
     assert_eq!(block_on(opaque(5)), 5);
-    let shop = Shop { till: 6_u8 };
+    assert_eq!(plain("six", ::std::string::String::new()).unwrap(), "six");
+    assert_eq!(::core::iter::Iterator::count(iterator(&[1, 2, 3], 2)), 2);
+    assert_eq!(closure(1)(2), 3);
+    assert_eq!(tracked(2), 4);
+    let _: fn(&'static _) -> _ = panics;
+    assert_eq!(made_plain(7), 8);
+    let mut shop = Shop { till: 5_u8 };
+    *shop.plain() = 6;
     assert_eq!(block_on(shop.till()), 6);
     block_on(shop.close());
     assert_eq!(block_on(made(7)), 8);

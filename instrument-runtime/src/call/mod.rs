@@ -1,5 +1,5 @@
-//! One call of an annotated function. A call starts at its first poll and ends exactly
-//! once.
+//! One call of an annotated function. A call ends exactly once. It starts at its first
+//! poll or, if the function is not async, when the function is called.
 //!
 //! # Files
 //!
@@ -46,6 +46,8 @@
 //!   return, so the state is still `Polled`. `Drop` calls `Call::give_up`, which counts
 //!   the call as `panicked`.
 //! - A future that is dropped before its first poll never started and is not counted.
+//! - The call of a function that is not async takes the same way as a call that ends in its
+//!   first poll: `plain.rs` enters the state `Polled`, and never `Suspended`.
 //!
 //! If a layer's request is current and the call is its handler, the call itself is not
 //! counted. The request moves to the handler's series, and is counted there when the head
@@ -217,7 +219,7 @@ enum State {
 
 impl Call {
     /// Creates a call that starts immediately afterwards. An `async fn` calls this
-    /// function in its first poll.
+    /// function in its first poll, and a plain function when it is called.
     #[must_use]
     pub fn new(site: &'static CallSite, values: &[&dyn Display]) -> Self {
         Self::waiting(site, CountedBy::values(site, values), FunctionType::UNKNOWN)

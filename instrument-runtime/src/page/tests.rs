@@ -62,7 +62,7 @@ fn the_page_is_what_the_format_asks_for() {
     assert_eq!(
         page.bare(),
         "\
-# HELP request_latency_seconds Latency of calls in seconds, from the first poll to the end.
+# HELP request_latency_seconds Latency of calls in seconds, from the start of the call to its end.
 # TYPE request_latency_seconds histogram
 request_latency_seconds_bucket{app_name=\"shop\",region=\"eu\",endpoint=\"/a\",le=\"0.5\"} 1
 request_latency_seconds_bucket{app_name=\"shop\",region=\"eu\",endpoint=\"/a\",le=\"1.0\"} 2
