@@ -1120,3 +1120,111 @@ fn a_second_layer_finds_requests_on_other_threads() {
         },
     );
 }
+
+/// By its types and the time of its call, this function would be a handler if it were async.
+#[instrumented(labels(kind = "plain"))]
+fn page(Path(id): Path<String>) -> Html<String> {
+    Html(id)
+}
+
+#[instrumented(labels(kind = "plain"))]
+fn forward(request: Request) -> Response {
+    drop(request);
+    StatusCode::NOT_FOUND.into_response()
+}
+
+#[instrumented(endpoint = "/named/{id}", method = "GET", labels(kind = "plain"))]
+fn named(Path(id): Path<String>) -> Result<String, StatusCode> {
+    if id == "7" {
+        Err(StatusCode::NOT_FOUND)
+    } else {
+        Ok(id)
+    }
+}
+
+#[instrumented(handler, labels(kind = "plain"))]
+fn declared(id: &str) -> String {
+    assert_ne!(id, "7", "on purpose");
+    id.to_owned()
+}
+
+/// No framework calls a plain function, so only its attribute can make it the handler.
+#[test]
+fn a_plain_function_takes_a_request_by_its_names_only() {
+    ask(
+        app("/page/{id}", get(async |id: Path<String>| page(id))).layer(on_axum::layer()),
+        "GET",
+        "/page/7",
+        &[
+            "endpoint=attribution::page kind=plain outcome=ok http_status=200 1",
+            "method=GET endpoint=/page/{id} outcome=ok http_status=200 1",
+        ],
+    );
+    ask(
+        app("/forward", get(async |request: Request| forward(request))).layer(on_axum::layer()),
+        "GET",
+        "/forward",
+        &[
+            "endpoint=attribution::forward kind=plain outcome=client_error http_status=404 1",
+            "method=GET endpoint=/forward outcome=client_error http_status=404 1",
+        ],
+    );
+    ask(
+        app("/named/{id}", get(async |id: Path<String>| named(id))).layer(on_axum::layer()),
+        "GET",
+        "/named/7",
+        &["method=GET endpoint=/named/{id} kind=plain outcome=client_error http_status=404 1"],
+    );
+    ask(
+        app(
+            "/declared/{id}",
+            get(async |Path(id): Path<String>| declared(&id)),
+        )
+        .layer(on_axum::layer()),
+        "GET",
+        "/declared/8",
+        &["method=GET endpoint=/declared/{id} kind=plain outcome=ok http_status=200 1"],
+    );
+}
+
+/// A plain function that the handler calls is counted by itself, as often as it is called.
+#[test]
+fn a_plain_function_in_a_handler_is_counted_by_itself() {
+    #[instrumented(labels(kind = "helper"))]
+    fn helper(text: &str) -> usize {
+        text.len()
+    }
+    #[instrumented(labels(tenant = tenant))]
+    async fn calls(Path(tenant): Path<String>) -> String {
+        let length = helper(&tenant);
+        tokio::task::yield_now().await;
+        format!("{}", length + helper(&tenant))
+    }
+    ask(
+        app("/calls/{tenant}", get(calls)).layer(on_axum::layer()),
+        "GET",
+        "/calls/7",
+        &[
+            "endpoint=attribution::helper kind=helper outcome=ok 2",
+            "method=GET endpoint=/calls/{tenant} tenant=7 outcome=ok http_status=200 1",
+        ],
+    );
+}
+
+/// The panic of a plain handler is the panic of its request.
+#[test]
+fn a_plain_handler_that_panics_has_its_request_panicked() {
+    async fn catches(Path(id): Path<String>) -> Response {
+        let unwound = std::panic::catch_unwind(|| declared(&id));
+        unwound.map_or_else(
+            |_| StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            IntoResponse::into_response,
+        )
+    }
+    ask(
+        app("/declared/{id}", get(catches)).layer(on_axum::layer()),
+        "GET",
+        "/declared/7",
+        &["method=GET endpoint=/declared/{id} kind=plain outcome=panicked http_status=500 1"],
+    );
+}

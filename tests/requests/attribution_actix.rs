@@ -308,3 +308,42 @@ fn what_any_function_may_take_leaves_it_in_doubt() {
         "method=GET endpoint=/plain outcome=ok http_status=200 1"
     );
 }
+
+/// The arguments and the return type of this function would make it a handler if it were
+/// async.
+#[instrumented(labels(kind = "plain"))]
+fn plain(id: Path<u8>, _query: Query<()>) -> HttpResponse {
+    if *id == 7 {
+        HttpResponse::Gone().finish()
+    } else {
+        HttpResponse::Ok().finish()
+    }
+}
+
+#[instrumented(endpoint = "/named/{id}", method = "GET", labels(kind = "plain"))]
+fn named(id: Path<u8>) -> Result<String, Error> {
+    if *id == 7 {
+        return Err(ErrorUnauthorized("on purpose"));
+    }
+    Ok(String::new())
+}
+
+#[test]
+fn a_plain_function_takes_a_request_by_its_names_only() {
+    async fn calls(id: Path<u8>, query: Query<()>) -> HttpResponse {
+        plain(id, query)
+    }
+    async fn calls_named(id: Path<u8>) -> Result<String, Error> {
+        named(id)
+    }
+    fn config(config: &mut ServiceConfig) {
+        config
+            .route("/plain/{id}", web::get().to(calls))
+            .route("/named/{id}", web::get().to(calls_named));
+    }
+    ask!(config, get "/plain/7" =>
+        "endpoint=attribution_actix::plain kind=plain outcome=client_error http_status=410 1",
+        "method=GET endpoint=/plain/{id} outcome=client_error http_status=410 1");
+    ask!(config, get "/named/7" =>
+        "method=GET endpoint=/named/{id} kind=plain outcome=client_error http_status=401 1");
+}
