@@ -61,6 +61,8 @@ fn a_feature_changes_nothing() -> anyhow::Result<()> {
     let counts = counts()?;
     for line in [
         r#"requests_total{endpoint="/io",method="GET",outcome="error"} 1"#,
+        r#"requests_total{endpoint="/plain_io",method="GET",outcome="error"} 1"#,
+        r#"requests_total{endpoint="/plain_closure",method="GET",outcome="ok"} 1"#,
         r#"requests_total{endpoint="/text",http_status="200",method="GET",outcome="ok"} 1"#,
     ] {
         assert!(

@@ -165,6 +165,22 @@ fn panics(message: &str) -> u8 {
     1
 }
 
+/// The attribute of the runtime expands first. It leaves a function that is not async and
+/// blocks on a future.
+#[tokio::main(flavor = "current_thread")]
+#[instrumented]
+async fn below_the_runtime(number: u8) -> u8 {
+    super::work().await;
+    number
+}
+
+#[instrumented]
+#[tokio::main(flavor = "current_thread")]
+async fn above_the_runtime(number: u8) -> u8 {
+    super::work().await;
+    number
+}
+
 mod scope {
     pub(super) fn items() -> u8 {
         #[super::instrumented]
@@ -224,6 +240,23 @@ fn free_functions_are_counted() {
     assert_eq!(number, 4);
     assert_eq!(ok("plain::of_c", async || of_c(5)), 5);
     assert_eq!(ok("plain::scope::inner", async || scope::items()), 3);
+}
+
+#[test]
+fn a_function_that_blocks_on_a_future_is_counted() {
+    for (call, endpoint) in [
+        (
+            below_the_runtime as fn(u8) -> u8,
+            "plain::below_the_runtime",
+        ),
+        (above_the_runtime, "plain::above_the_runtime"),
+    ] {
+        Recorded::during(|recorded| {
+            assert_eq!(call(3), 3);
+            let labels = format!("endpoint={endpoint}");
+            assert_eq!(recorded.lines(), one_call(&labels, "outcome=ok"));
+        });
+    }
 }
 
 #[test]

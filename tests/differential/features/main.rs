@@ -77,6 +77,24 @@ fn deserialized(text: &str) -> impl Future<Output = Result<u8, serde_json::Error
     async move { serde_json::from_str(trimmed) }
 }
 
+#[instrumented(endpoint = "/plain_text", method = "GET")]
+fn plain_text(text: &str) -> Option<&str> {
+    Some(text)
+}
+
+#[instrumented(endpoint = "/plain_io", method = "GET")]
+fn plain_io() -> io::Result<&'static [u8; 4]> {
+    Err(io::ErrorKind::NotFound.into())
+}
+
+#[instrumented(endpoint = "/plain_unit", method = "GET")]
+fn plain_unit() {}
+
+#[instrumented(endpoint = "/plain_closure", method = "GET")]
+fn plain_closure() -> impl Fn() -> &'static str {
+    || "text"
+}
+
 fn ready<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
@@ -103,6 +121,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     assert!(ready(utf8(&invalid)).is_err());
     assert!(ready(json("-")).is_err());
     assert!(ready(deserialized("-")).is_err());
+    plain_text(&local);
+    assert!(plain_io().is_err());
+    plain_unit();
+    plain_closure()();
     let page = exporter.render();
     for line in page.lines().filter(|line| line.starts_with("requests_total")) {
         println!("{}", line.replace("app_name=\"features\",", ""));
