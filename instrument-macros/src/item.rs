@@ -106,6 +106,18 @@ mod tests {
         }
     }
 
+    /// A handler of Rocket need not be async.
+    #[test]
+    fn the_route_of_a_plain_function_is_read() {
+        let expanded = expanded(
+            "",
+            "#[get(\"/x/<id>\")] fn f(id: u8) -> String { id.to_string() }",
+        );
+        let endpoint = "of_endpoint (\"/x/<id>\" , \"GET\")";
+        assert!(expanded.contains(endpoint), "{expanded}");
+        assert!(expanded.starts_with("# [get (\"/x/<id>\")]"), "{expanded}");
+    }
+
     #[test]
     fn what_is_refused_stands_beside_the_error() {
         for (args, item) in [

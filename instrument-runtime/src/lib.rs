@@ -217,6 +217,12 @@ pub mod __private {
         unreachable!("only the type of this expression is used")
     }
 
+    /// Stands for a value of the probe's type, in code that is type-checked but never runs.
+    #[must_use]
+    pub fn never_of<R>(_probe: &Probe<R>) -> R {
+        never()
+    }
+
     /// Calls the closure that holds a function's body. Because of the bound `FnOnce`, rustc
     /// lets the closure move out of its captures.
     #[inline]

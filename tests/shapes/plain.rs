@@ -95,6 +95,24 @@ fn nested_impl(text: &str) -> Result<impl Display, ParseIntError> {
     Ok(text.parse::<u8>()?)
 }
 
+/// The types of the elements are inferred from the return types.
+#[instrumented]
+fn inferred() -> (impl IntoIterator<Item = u16>, impl Extend<u64>) {
+    work();
+    (Vec::new(), Vec::new())
+}
+
+#[cfg(target_arch = "x86_64")]
+#[instrumented]
+#[target_feature(enable = "sse2")]
+fn with_features(numbers: [f32; 4]) -> f32 {
+    work();
+    if numbers[0] > 1.0 {
+        return 1.0;
+    }
+    numbers.iter().sum()
+}
+
 /// rustc infers the argument of the closure from the return type.
 #[instrumented]
 fn closure(skipped: usize) -> impl Fn(&str) -> &str {
@@ -230,6 +248,16 @@ fn free_functions_are_counted() {
     let shown = ok("plain::nested_impl", async || nested_impl("1"));
     assert_eq!(shown.map(|shown| shown.to_string()), Ok("1".to_owned()));
     assert!(error("plain::nested_impl", async || nested_impl("x")).is_err());
+    let (empty, mut extended) = ok("plain::inferred", async || inferred());
+    assert_eq!(empty.into_iter().count(), 0);
+    extended.extend([u64::MAX]);
+    #[cfg(target_arch = "x86_64")]
+    ok("plain::with_features", async || {
+        // SAFETY: every x86-64 processor has SSE2.
+        #[allow(unsafe_code, unused_unsafe)]
+        let sum = unsafe { with_features([0.5; 4]) };
+        assert_eq!(sum.to_bits(), 2_f32.to_bits());
+    });
     assert_eq!(ok("plain::closure", async || closure(1))("ab"), "b");
     assert_eq!(ok("plain::boxed_closure", async || boxed_closure(1))(2), 3);
     #[allow(unsafe_code)]
@@ -367,6 +395,13 @@ fn tracked_guard(panics: bool) {
 }
 
 #[instrumented]
+#[cfg_attr(all(), track_caller)]
+fn tracked_on_condition() -> &'static Location<'static> {
+    work();
+    Location::caller()
+}
+
+#[instrumented]
 #[track_caller]
 fn tracked_closure() -> impl Fn() -> &'static Location<'static> {
     let caller = Location::caller();
@@ -379,6 +414,10 @@ fn a_tracked_function_sees_its_caller() {
         let here = ok("plain::tracked", async || (tracked(number), line!()));
         assert_eq!((here.0.file(), here.0.line()), (file!(), here.1));
     }
+    let here = ok("plain::tracked_on_condition", async || {
+        (tracked_on_condition(), line!())
+    });
+    assert_eq!(here.0.line(), here.1);
     Recorded::during(|recorded| {
         let here = tracked_closure();
         assert_eq!(here().line(), line!() - 1);

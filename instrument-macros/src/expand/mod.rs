@@ -36,12 +36,14 @@ mod wrap;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
+use syn::Attribute;
 
 use crate::captures::Captures;
 use crate::expand::expectations::without_silent_lints;
 use crate::function::{Function, braced};
 use crate::output::Shape;
 use crate::plan::Plan;
+use crate::tokens::mentions;
 
 impl ToTokens for Plan {
     fn to_tokens(&self, tokens: &mut TokenStream) {
@@ -84,6 +86,14 @@ impl Plan {
             let last = attr.path().segments.last();
             last.is_some_and(|last| last.ident == name)
         })
+    }
+
+    /// Whether the function has an attribute of this name, perhaps in a `#[cfg_attr(…)]`.
+    fn may_have_attr(&self, name: &str) -> bool {
+        let in_condition = |attr: &Attribute| {
+            attr.path().is_ident("cfg_attr") && mentions(attr.meta.to_token_stream(), name)
+        };
+        self.has_attr(name) || self.function.attrs.iter().any(in_condition)
     }
 }
 

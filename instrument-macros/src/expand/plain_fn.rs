@@ -24,7 +24,7 @@ impl Plan {
         }
         // A closure does not see the function's caller, and cannot be inlined into a
         // function with other target features.
-        if self.has_attr("track_caller") || self.has_attr("target_feature") {
+        if self.may_have_attr("track_caller") || self.may_have_attr("target_feature") {
             if returns_unit(output) && self.outcome.is_none() {
                 return self.guarded();
             }
@@ -49,6 +49,14 @@ impl Plan {
     //         )
     //     }
     //
+    // If the return type contains `impl Trait`, the closure is a variable. An unreachable
+    // `return` unifies its output with the return type, before method resolution examines
+    // the output. Otherwise, `Vec::new()` as an `impl Extend<u16>` would become a `Vec<u8>`:
+    //     let (body, probe) = rt::probe_fn(move || -> _ { /* the capturing block */ });
+    //     if false {
+    //         return rt::never_of(&probe);
+    //     }
+    //
     /// Runs the body in a closure, which keeps the meaning of `return` and `?`. The
     /// variables of the body and the arguments are dropped before the call ends.
     fn in_closure(&self, sig: &mut Signature) -> TokenStream {
@@ -70,6 +78,9 @@ impl Plan {
             || {
                 before.extend(quote_spanned! {mixed=>
                     let (body, probe) = #runtime::probe_fn(#body);
+                    if false {
+                        return #runtime::never_of(&probe);
+                    }
                 });
                 body = quote_spanned!(mixed=> body);
                 quote_spanned!(mixed=> probe)

@@ -64,7 +64,8 @@ impl<R, T: Teller<R> + Arguments> Entered<R, T> {
 #[must_use]
 pub struct Guard {
     call: Call,
-    /// The thread was already unwinding when the call started (in a destructor).
+    /// The thread was already unwinding when the call started (in a destructor). Such a call
+    /// is taken to return: only a destructor that catches its own panics could show otherwise.
     was_panicking: bool,
 }
 
