@@ -1,11 +1,12 @@
 //! Finds the expressions whose value a function returns: the tail of its body, the
 //! branches of that tail, and the operands of `return`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
 use syn::visit_mut::{self, VisitMut};
-use syn::{Block, Expr, ExprCall, ExprReturn, Ident, Item, Lifetime, Macro, Stmt};
+use syn::{Block, Expr, ExprCall, ExprReturn, ExprTry, Ident, Item, Lifetime, Macro, Stmt};
 
+use crate::expand::located_at;
 use crate::tokens::{STD_MACROS, is_box_pin, mentions};
 
 /// The parsed body of a function.
@@ -36,6 +37,11 @@ impl Leaves {
     /// Whether the function may return from a place that cannot be wrapped: a `?`, a
     /// macro that may expand to a `return`, or syntax that `syn` does not parse.
     pub(crate) fn may_hide_return(&self) -> bool {
+        self.returns.may_be_hidden || self.returns.in_question
+    }
+
+    /// The same, but without the places that [`breaking`](Self::breaking) replaces.
+    pub(crate) fn may_hide_break(&self) -> bool {
         self.returns.may_be_hidden
     }
 
@@ -55,12 +61,12 @@ impl Leaves {
             .collect()
     }
 
-    /// Returns the body with each `return` replaced by a `break` out of the block with this
-    /// label.
-    pub(crate) fn breaking(mut self, label: &Lifetime) -> TokenStream {
-        if self.returns.found {
+    /// Returns the body with each `return` and each `?` replaced by a `break` out of the
+    /// block with this label.
+    pub(crate) fn breaking(mut self, label: &Lifetime, runtime: &TokenStream) -> TokenStream {
+        if self.returns.found || self.returns.in_question {
             for statement in &mut self.statements {
-                BreakReturns { label }.visit_stmt_mut(statement);
+                BreakReturns { label, runtime }.visit_stmt_mut(statement);
             }
         }
         self.statements
@@ -156,6 +162,8 @@ macro_rules! within_the_function {
 #[derive(Default)]
 struct ReturnSearch {
     found: bool,
+    /// There is a `?`.
+    in_question: bool,
     may_be_hidden: bool,
 }
 
@@ -167,8 +175,9 @@ impl VisitMut for ReturnSearch {
         visit_mut::visit_expr_return_mut(self, expr);
     }
 
-    fn visit_expr_try_mut(&mut self, _: &mut syn::ExprTry) {
-        self.may_be_hidden = true;
+    fn visit_expr_try_mut(&mut self, expr: &mut ExprTry) {
+        self.in_question = true;
+        visit_mut::visit_expr_try_mut(self, expr);
     }
 
     fn visit_expr_mut(&mut self, expr: &mut Expr) {
@@ -198,9 +207,10 @@ impl VisitMut for WrapReturns<'_> {
     }
 }
 
-/// A visitor that replaces each `return`.
+/// A visitor that replaces each `return` and each `?`.
 struct BreakReturns<'a> {
     label: &'a Lifetime,
+    runtime: &'a TokenStream,
 }
 
 impl VisitMut for BreakReturns<'_> {
@@ -208,16 +218,33 @@ impl VisitMut for BreakReturns<'_> {
 
     fn visit_expr_mut(&mut self, expr: &mut Expr) {
         visit_mut::visit_expr_mut(self, expr);
-        if let Expr::Return(ExprReturn {
-            attrs,
-            return_token,
-            expr: value,
-        }) = expr
-        {
-            let label = self.label;
-            let leave = quote_spanned!(return_token.span=> #(#attrs)* break #label #value);
-            *expr = Expr::Verbatim(leave);
-        }
+        let Self { label, runtime } = self;
+        let leave = match expr {
+            Expr::Return(ExprReturn {
+                attrs,
+                return_token,
+                expr: value,
+            }) => quote_spanned!(return_token.span=> #(#attrs)* break #label #value),
+            Expr::Try(ExprTry {
+                attrs,
+                expr: value,
+                question_token,
+            }) => {
+                let at_question = Span::mixed_site().located_at(question_token.span);
+                let runtime = located_at(runtime, at_question);
+                quote_spanned! {at_question=>
+                    #(#attrs)*
+                    match #runtime::Branch::branch(#value) {
+                        #runtime::ControlFlow::Continue(value) => value,
+                        #runtime::ControlFlow::Break(residual) => {
+                            break #label #runtime::FromResidual::from_residual(residual)
+                        }
+                    }
+                }
+            }
+            _ => return,
+        };
+        *expr = Expr::Verbatim(leave);
     }
 }
 
@@ -340,15 +367,23 @@ mod tests {
             if a { return b; }
             let f = |x| { return 1 };
             loop { return; }
+            c?;
         );
         let expected = quote!(
             if a { break 'body b; }
             let f = |x| { return 1 };
             loop { break 'body; }
+            match rt::Branch::branch(c) {
+                rt::ControlFlow::Continue(value) => value,
+                rt::ControlFlow::Break(residual) => {
+                    break 'body rt::FromResidual::from_residual(residual)
+                }
+            };
         );
         let leaves = Leaves::of(&body).expect("the body is valid");
-        let label = Lifetime::new("'body", proc_macro2::Span::call_site());
-        assert_eq!(leaves.breaking(&label).to_string(), expected.to_string());
+        let label = Lifetime::new("'body", Span::call_site());
+        let breaking = leaves.breaking(&label, &quote!(rt));
+        assert_eq!(breaking.to_string(), expected.to_string());
     }
 
     #[test]

@@ -200,12 +200,14 @@ pub mod __private {
     pub use crate::call::awaited_labels::{AwaitedLabels, RunningWithLabels};
     pub use crate::call::by_values::{LabelValue, shown};
     pub use crate::call::plain::{Entered, Guard};
+    pub use crate::call::question_mark::{Branch, FromResidual};
     pub use crate::call::site::{CallSite, Known};
     pub use crate::call::{Call, Instrumented, Labelling, Running};
     pub use crate::outcome::probe::{
         BY_NOTHING, ByFunction, Probe, ProbeOfPlain, Teller, by_function, probe, probe_fn,
     };
     pub use core::module_path;
+    pub use core::ops::ControlFlow;
     pub use core::pin::pin;
     pub use inventory::submit;
     pub use std::boxed::Box;

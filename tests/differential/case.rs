@@ -472,11 +472,10 @@ impl Case {
         if self.attribute == Attribute::TrackCaller && self.qualifier == Qualifier::Extern {
             return false;
         }
-        // The same for a `?`, and for a return type that the body cannot name.
+        // The same for a return type that the body cannot name.
         if self.attribute == Attribute::TrackCaller
             && is_plain
             && (self.steps.contains(&Step::LocalMacro)
-                || self.steps.contains(&Step::Question)
                 || self.output.is_opaque() && self.output != Output::ClosureLiteral)
             && !matches!(self.output, Output::Unit | Output::Never)
         {

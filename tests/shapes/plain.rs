@@ -394,6 +394,35 @@ fn tracked_guard(panics: bool) {
     std::panic::panic_any(nothing.expect_err("it is an error"));
 }
 
+/// The conversion of the error records the location of the caller.
+#[derive(Debug)]
+struct Located(&'static Location<'static>);
+
+impl From<ParseIntError> for Located {
+    #[track_caller]
+    fn from(_: ParseIntError) -> Self {
+        Self(Location::caller())
+    }
+}
+
+#[instrumented]
+#[track_caller]
+fn tracked_question_mark(text: &str) -> Result<u8, Located> {
+    work();
+    let doubled = |text: &str| Some(text.parse::<u8>().ok()? * 2);
+    if let Some(even) = doubled(text) {
+        return Ok(even);
+    }
+    Ok(text.parse::<u8>().map(|number| number + 1)?)
+}
+
+#[instrumented]
+#[track_caller]
+fn tracked_option(number: Option<&str>) -> Option<usize> {
+    work();
+    Some(number?.strip_prefix('a')?.len())
+}
+
 #[instrumented]
 #[cfg_attr(all(), track_caller)]
 fn tracked_on_condition() -> &'static Location<'static> {
@@ -413,6 +442,18 @@ fn a_tracked_function_sees_its_caller() {
     for number in 0..3 {
         let here = ok("plain::tracked", async || (tracked(number), line!()));
         assert_eq!((here.0.file(), here.0.line()), (file!(), here.1));
+    }
+    let (located, line) = error("plain::tracked_question_mark", async || {
+        (tracked_question_mark("x"), line!())
+    });
+    assert_eq!(located.map_err(|Located(at)| at.line()), Err(line));
+    let even = ok("plain::tracked_question_mark", async || {
+        tracked_question_mark("2")
+    });
+    assert_eq!(even.ok(), Some(4));
+    for (text, length) in [(None, None), (Some("b"), None), (Some("ab"), Some(1))] {
+        let found = ok("plain::tracked_option", async || tracked_option(text));
+        assert_eq!(found, length);
     }
     let here = ok("plain::tracked_on_condition", async || {
         (tracked_on_condition(), line!())

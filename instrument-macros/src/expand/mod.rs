@@ -99,7 +99,7 @@ impl Plan {
 
 /// Returns the tokens with the location of `span`, at which rustc then shows errors. The
 /// hygiene of the tokens stays the same.
-fn located_at(tokens: &TokenStream, span: Span) -> TokenStream {
+pub(crate) fn located_at(tokens: &TokenStream, span: Span) -> TokenStream {
     tokens
         .clone()
         .into_iter()

@@ -127,6 +127,8 @@ impl Plan {
     // The unreachable `break` keeps rustc from reporting the statements after the block as
     // unreachable, if the body never ends.
     //
+    // A `?` leaves the block by such a `break`, too.
+    //
     /// Runs the body in place. Returns `None` if a `return` may be hidden, or if the return
     /// type cannot be named.
     ///
@@ -135,9 +137,9 @@ impl Plan {
         let mixed = Span::mixed_site();
         let runtime = &self.runtime;
         let output = named(&sig.output)?;
-        let leaves = Leaves::of(&self.body.tokens).filter(|leaves| !leaves.may_hide_return())?;
+        let leaves = Leaves::of(&self.body.tokens).filter(|leaves| !leaves.may_hide_break())?;
         let label = Lifetime::new("'body", mixed);
-        let block = self.inner_block(leaves.breaking(&label));
+        let block = self.inner_block(leaves.breaking(&label, runtime));
         let (before, call) = self.call();
         let call = call.into_call(runtime);
         let probe = quote_spanned!(mixed=> #runtime::Probe::<#output>::NEW);

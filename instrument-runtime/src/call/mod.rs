@@ -8,6 +8,7 @@
 //! | `mod.rs`            | [`Call`], and the futures that poll a function's body as part of it |
 //! | `awaited_labels.rs` | calls whose labels await                                            |
 //! | `plain.rs`          | calls of functions that are not async                               |
+//! | `question_mark.rs`  | the `?` operator, for bodies that run in place                      |
 //! | `site.rs`           | [`CallSite`]: the static of a function, with its labels and series  |
 //! | `by_values.rs`      | the values of dynamic labels, and the series by these values        |
 //! | `series.rs`         | the handles of one label set: gauge, counters, histograms           |
@@ -62,6 +63,7 @@ mod global;
 pub(crate) mod head;
 mod hints;
 pub(crate) mod plain;
+pub(crate) mod question_mark;
 pub(crate) mod request;
 mod series;
 pub(crate) mod site;
