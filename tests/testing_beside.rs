@@ -49,16 +49,24 @@ fn a_recording_and_an_installation_do_not_mix() {
             .expect("no panic");
         });
         let page = Page::parse(&exporter.render());
-        for (label, route) in [("http_route", "/plain"), ("tenant", "acme")] {
-            let labels = [(label, route), ("outcome", "ok")];
-            recording.assert_requests(&labels, 2 * round);
-            assert_eq!(recording.latency(&labels).count, 2 * round);
-            recording.assert_in_progress(&labels[..1], 0);
-            assert_eq!(
-                page.sum("http_server_requests_total", &labels),
-                3.0 * round as f64
-            );
-            assert_eq!(page.sum("http_server_active_requests", &labels[..1]), 0.0);
+        // An HTTP request with the metrics of the conventions, and a function without them.
+        for (labels, gauge, ended) in [
+            (
+                &[("http_route", "/plain"), ("http_request_method", "GET")],
+                "http_server_active_requests",
+                "http_server_request_duration_seconds_count",
+            ),
+            (
+                &[("outcome", "ok"), ("tenant", "acme")],
+                "requests_in_progress",
+                "requests_total",
+            ),
+        ] {
+            recording.assert_requests(labels, 2 * round);
+            assert_eq!(recording.latency(labels).count, 2 * round);
+            recording.assert_in_progress(&labels[1..], 0);
+            assert_eq!(page.sum(ended, labels), 3.0 * round as f64);
+            assert_eq!(page.sum(gauge, &labels[1..]), 0.0);
         }
         recording.assert_requests(&[], 4 * round);
     }

@@ -24,11 +24,16 @@ const RESERVED: [&str; 9] = [
 /// The labels that the runtime writes with `MetricNames::opentelemetry()`, apart from
 /// those in `RESERVED`. They are always reserved: the application chooses the names when
 /// it starts, and an annotated library does not know its choice.
-const OPENTELEMETRY: [&str; 4] = [
+const OPENTELEMETRY: [&str; 9] = [
     "http_request_method",
     "http_route",
     "http_response_status_code",
-    "rpc_grpc_status_code",
+    "url_scheme",
+    "network_protocol_version",
+    "rpc_system_name",
+    "rpc_method",
+    "rpc_response_status_code",
+    "error_type",
 ];
 
 /// The labels of one function, in the order of the attribute. Each name occurs once.

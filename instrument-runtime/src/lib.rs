@@ -152,6 +152,7 @@ mod stop;
 
 // 4. Settings, their validation, and messages to users.
 mod builder;
+mod conventions;
 mod diagnostics;
 mod error;
 mod names;

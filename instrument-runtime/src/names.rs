@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use metrics::{Recorder, Unit};
 
+use crate::conventions;
+
 /// The names of the three metrics and of their labels.
 ///
 /// The argument of [`Builder::names`](crate::Builder::names). There are three presets:
@@ -12,10 +14,10 @@ use metrics::{Recorder, Unit};
 ///   [naming guide](https://prometheus.io/docs/practices/naming/): base units, and `_total`
 ///   on counters only.
 /// - [`MetricNames::article`] uses the names of the article that inspired this library.
-/// - [`MetricNames::opentelemetry`] follows OpenTelemetry's
-///   [semantic conventions](https://opentelemetry.io/docs/specs/semconv/http/http-metrics/)
-///   for HTTP servers. The names are written in Prometheus's form (`_` instead of `.`, and the unit
-///   as a suffix).
+/// - [`MetricNames::opentelemetry`] follows OpenTelemetry's semantic conventions for
+///   [HTTP](https://opentelemetry.io/docs/specs/semconv/http/http-metrics/) and
+///   [RPC](https://opentelemetry.io/docs/specs/semconv/rpc/rpc-metrics/) servers. This
+///   preset changes which metrics and labels there are, too.
 ///
 /// The other methods replace single metric names of a preset.
 ///
@@ -32,34 +34,26 @@ pub struct MetricNames {
     pub(crate) requests_total: Cow<'static, str>,
     pub(crate) request_latency_seconds: Cow<'static, str>,
     pub(crate) requests_in_progress: Cow<'static, str>,
-    pub(crate) labels: LabelNames,
+    /// Whether HTTP requests and RPCs have the metrics of OpenTelemetry's conventions, and
+    /// only other calls have the three metrics.
+    pub(crate) has_conventions: bool,
 }
 
-/// The label names of one preset. The meaning of the label values is the same in all
-/// presets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct LabelNames {
-    pub(crate) method: &'static str,
-    pub(crate) endpoint: &'static str,
-    pub(crate) http_status: &'static str,
-    pub(crate) grpc_status: &'static str,
-    pub(crate) outcome: &'static str,
+/// The labels of the three metrics.
+pub(crate) mod label {
+    pub(crate) const METHOD: &str = "method";
+    pub(crate) const ENDPOINT: &str = "endpoint";
+    pub(crate) const HTTP_STATUS: &str = "http_status";
+    pub(crate) const GRPC_STATUS: &str = "grpc_status";
+    pub(crate) const OUTCOME: &str = "outcome";
 }
-
-const PROMETHEUS_LABELS: LabelNames = LabelNames {
-    method: "method",
-    endpoint: "endpoint",
-    http_status: "http_status",
-    grpc_status: "grpc_status",
-    outcome: "outcome",
-};
 
 impl MetricNames {
     pub(crate) const DEFAULT: Self = Self {
         requests_total: Cow::Borrowed("requests_total"),
         request_latency_seconds: Cow::Borrowed("request_latency_seconds"),
         requests_in_progress: Cow::Borrowed("requests_in_progress"),
-        labels: PROMETHEUS_LABELS,
+        has_conventions: false,
     };
 
     /// Returns the names of the article that inspired this library.
@@ -79,27 +73,90 @@ impl MetricNames {
         }
     }
 
-    /// Returns the names of OpenTelemetry's semantic conventions for HTTP servers.
+    /// Returns the names of OpenTelemetry's semantic conventions, version 1.44.0, for HTTP
+    /// and RPC servers.
     ///
-    /// The metrics are `http_server_request_duration_seconds` and
-    /// `http_server_active_requests`; the labels are `http_request_method`, `http_route`,
-    /// `http_response_status_code` and `rpc_grpc_status_code`.
+    /// The metrics and labels are those of an application with an OpenTelemetry SDK and its
+    /// Prometheus exporter, with the exporter's scope labels (`otel_scope_name`) turned off.
+    /// Dashboards and alerts for the conventions work unchanged.
     ///
-    /// The conventions do not define a counter of requests or an outcome. For these, the
-    /// preset uses the metric `http_server_requests_total` and the label `outcome`.
+    /// # Metrics
+    ///
+    /// | metric | type | labels |
+    /// |---|---|---|
+    /// | `http_server_request_duration_seconds` | histogram | `http_request_method`, `url_scheme`, `http_route`, `http_response_status_code`, `network_protocol_version`, `error_type` |
+    /// | `http_server_active_requests` | gauge | `http_request_method`, `url_scheme` |
+    /// | `rpc_server_call_duration_seconds` | histogram | `rpc_system_name`, `rpc_method`, `rpc_response_status_code`, `error_type` |
+    ///
+    /// The bounds of the buckets default to those that the conventions advise: 0.005, 0.01,
+    /// 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10. The labels of functions
+    /// and layers, and global labels, are added to all three metrics. Series have no label
+    /// `app_name`: the name of the application is in `target_info`
+    /// ([`app_name_label`](crate::Builder::app_name_label) brings the label back).
+    ///
+    /// There is no counter and no label `outcome`. The count of a histogram is the number of
+    /// requests, and `error_type` tells errors from successes.
+    ///
+    /// # Labels
+    ///
+    /// - `http_route` is the route that the framework matched. Without a layer, it is the
+    ///   `endpoint` of the function's attribute. It is left out if no route has matched.
+    /// - `http_response_status_code` is left out if no response was sent.
+    /// - `url_scheme` is `http` or `https`: from the header `Forwarded` or
+    ///   `X-Forwarded-Proto`, or else from the URI of the request. If neither contains one of
+    ///   the two schemes, it is `https` if actix-web itself terminates TLS, and `http`
+    ///   otherwise. A proxy should replace both headers, because clients can set them.
+    /// - `network_protocol_version` is `1.0`, `1.1`, `2` or `3`. Only layers know it.
+    /// - `rpc_method` is the path of the call without the slash at its start
+    ///   (`package.Service/Method`). It is `_OTHER` if no method is known to exist there (see
+    ///   `tonic::layer`).
+    /// - `rpc_response_status_code` is the name of the gRPC status, such as `NOT_FOUND`. It is
+    ///   left out if no status was sent.
+    /// - `error_type` is left out if the request or the RPC has succeeded, and also for the
+    ///   statuses that are the client's fault, such as 404 and `NOT_FOUND`. Otherwise it is:
+    ///
+    /// | `error_type` | meaning |
+    /// |---|---|
+    /// | `500` to `599` | the HTTP status that was sent |
+    /// | `UNKNOWN`, `DEADLINE_EXCEEDED`, `UNIMPLEMENTED`, `INTERNAL`, `UNAVAILABLE`, `DATA_LOSS` | the gRPC status that was sent |
+    /// | `panic` | the handler or the body of the response panicked |
+    /// | `cancelled` | the future was dropped before its end: the client left, or a time-out |
+    /// | `_OTHER` | another error, without one of these statuses |
+    ///
+    /// # Functions
+    ///
+    /// A call of an annotated function that is not a part of a layer's request is:
+    ///
+    /// - an HTTP request, if the function's attribute gives a method. The scheme is `http`.
+    /// - an RPC, if the function returns a gRPC status, and its attribute gives an `endpoint`
+    ///   (`"/package.Service/Method"`) or the argument `handler`.
+    ///
+    /// The conventions do not cover other calls. These calls are counted in the three metrics
+    /// of [`MetricNames::default`], with the labels of those metrics. RPCs in progress are in
+    /// `requests_in_progress`, because the conventions have no metric for them.
+    /// [`requests_total`](Self::requests_total) and the other methods rename the three
+    /// metrics. The names of the conventions are fixed.
+    ///
+    /// A series appears with its first request. There are no series with zeros from the start.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), instrument_runtime::InitError> {
+    /// use instrument_runtime::{MetricNames, builder};
+    ///
+    /// builder("webapp_1")
+    /// #   .without_listener()
+    ///     .names(MetricNames::opentelemetry())
+    ///     .install()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn opentelemetry() -> Self {
         Self {
-            requests_total: Cow::Borrowed("http_server_requests_total"),
-            request_latency_seconds: Cow::Borrowed("http_server_request_duration_seconds"),
-            requests_in_progress: Cow::Borrowed("http_server_active_requests"),
-            labels: LabelNames {
-                method: "http_request_method",
-                endpoint: "http_route",
-                http_status: "http_response_status_code",
-                grpc_status: "rpc_grpc_status_code",
-                outcome: "outcome",
-            },
+            has_conventions: true,
+            ..Self::DEFAULT
         }
     }
 
@@ -139,7 +196,8 @@ const HELP: [&str; 3] = [
     "Number of calls that have started but not ended.",
 ];
 
-/// Describes the three metrics to a recorder: their units and their HELP texts.
+/// Describes the three metrics, and those of the conventions, to a recorder: their units and
+/// their HELP texts.
 pub(crate) fn describe(recorder: &dyn Recorder, names: &MetricNames) {
     recorder.describe_counter(
         names.requests_total.clone().into(),
@@ -156,6 +214,24 @@ pub(crate) fn describe(recorder: &dyn Recorder, names: &MetricNames) {
         Some(Unit::Count),
         HELP[2].into(),
     );
+    if names.has_conventions {
+        let seconds = Some(Unit::Seconds);
+        recorder.describe_histogram(
+            conventions::HTTP_DURATION.into(),
+            seconds,
+            "Time that the server took for HTTP requests, in seconds.".into(),
+        );
+        recorder.describe_histogram(
+            conventions::RPC_DURATION.into(),
+            seconds,
+            "Time that the server took for RPCs, in seconds.".into(),
+        );
+        recorder.describe_gauge(
+            conventions::HTTP_ACTIVE.into(),
+            Some(Unit::Count),
+            "Number of HTTP requests that have started but not ended.".into(),
+        );
+    }
 }
 
 /// The names of the exporter's own metrics and of their samples, in the order of the
@@ -202,19 +278,13 @@ pub(crate) fn label_problem(name: &str, names: &MetricNames) -> Option<&'static 
         "le",
         "quantile",
     ];
-    let LabelNames {
-        method,
-        endpoint,
-        http_status,
-        grpc_status,
-        outcome,
-    } = names.labels;
-    let of_calls = [method, endpoint, http_status, grpc_status, outcome];
     if !is_name(name, "_") {
         Some("is not a label name; use ASCII letters, digits and `_`, not starting with a digit")
     } else if name.starts_with("__") {
         Some("starts with `__`, which Prometheus reserves; choose another name")
-    } else if RESERVED.contains(&name) || of_calls.contains(&name) {
+    } else if RESERVED.contains(&name)
+        || names.has_conventions && conventions::LABELS.contains(&name)
+    {
         Some("is set by the exporter itself; choose another name")
     } else {
         None

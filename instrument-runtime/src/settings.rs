@@ -27,11 +27,13 @@ pub(crate) struct Settings {
     pub(crate) names: MetricNames,
     /// The upper bounds in seconds: finite and strictly increasing. `+Inf` is not included.
     pub(crate) buckets: Vec<f64>,
+    /// The bounds for the histograms of OpenTelemetry's conventions.
+    pub(crate) convention_buckets: Vec<f64>,
     /// The bounds of some of the application's own histograms, by metric name. The other
     /// histograms of the application use `buckets`.
     pub(crate) other_buckets: Vec<(String, Vec<f64>)>,
     /// The labels of every series except those of the exporter's own metrics. `app_name`
-    /// is the first label, unless it is turned off.
+    /// is the first label, if series have it.
     pub(crate) global_labels: Vec<(String, String)>,
     /// The labels of `target_info`. There is no such metric if they are empty.
     pub(crate) target_info: Vec<(String, String)>,
@@ -102,6 +104,7 @@ impl Default for Settings {
         Self {
             names: MetricNames::default(),
             buckets: DEFAULT_BUCKETS.to_vec(),
+            convention_buckets: crate::conventions::BUCKETS.to_vec(),
             other_buckets: Vec::new(),
             global_labels: Vec::new(),
             target_info: Vec::new(),

@@ -70,7 +70,7 @@ use actix_web::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 use pin_project_lite::pin_project;
 
-use crate::call::head::{LayerSettings, RequestHead, layer_settings};
+use crate::call::head::{LayerSettings, RequestHead, Transport, http_version, layer_settings};
 use crate::call::request::{Framework, Route, Slot, Start};
 use crate::outcome::Outcome;
 use crate::page::encoding::VARIES_BY;
@@ -180,8 +180,15 @@ impl MetricsMiddleware {
             method,
             path,
             header: &|name| request.headers().get(name)?.to_str().ok(),
+            transport: &|| Transport {
+                scheme: match request.uri().scheme_str() {
+                    None if request.app_config().secure() => Some("https"),
+                    scheme => scheme,
+                },
+                version: http_version!(request.version(), actix_web::http::Version),
+            },
         };
-        let Some(labels) = self.settings.labels(&head) else {
+        let Some(labels) = self.settings.labels(&head, Framework::ActixWeb.protocol()) else {
             return Slot::none();
         };
         let route = request.match_pattern().map(Route::Owned);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::builder::resource::{Resource, resource};
 use crate::builder::{Builder, environment};
+use crate::conventions::{BUCKETS, METRICS};
 use crate::discovery::Discovery;
 use crate::error::InitError;
 use crate::exporter::allow_list::AllowList;
@@ -12,7 +13,7 @@ use crate::exporter::listener::Target;
 use crate::names::{MetricNames, is_name, label_problem, own};
 use crate::push::Push;
 use crate::recorder;
-use crate::settings::Settings;
+use crate::settings::{DEFAULT_BUCKETS, Settings};
 
 /// The settings of a [`Builder`] after validation.
 pub(super) struct Checked {
@@ -66,7 +67,9 @@ impl Builder {
     /// variables and may resolve a host name, but changes nothing.
     pub(super) fn check(self) -> Result<Checked, InitError> {
         let allow = AllowList::parse(&self.allow)?;
-        check_buckets("`.buckets(…)`", &self.buckets)?;
+        if let Some(bounds) = &self.buckets {
+            check_buckets("`.buckets(…)`", bounds)?;
+        }
         for (metric, bounds) in &self.other_buckets {
             check_other_buckets(metric, bounds, &self.names)?;
         }
@@ -94,16 +97,21 @@ impl Builder {
         };
         let known_methods = known_methods(self.known_methods)?;
         let mut global_labels = Vec::new();
-        if self.app_name_label {
+        let has_app_name = self.app_name_label;
+        if has_app_name.unwrap_or(!self.names.has_conventions) {
             global_labels.push(("app_name".to_owned(), app_name.clone()));
         }
         global_labels.extend(self.global_labels);
+        let buckets: Option<Vec<f64>> = self.buckets.map(|bounds| {
+            // Turns -0 into 0, which has another label.
+            bounds.iter().map(|bound| bound + 0.0).collect()
+        });
         Ok(Checked {
             app_name,
             settings: Arc::new(Settings {
                 names: self.names,
-                // Turns -0 into 0, which has another label.
-                buckets: self.buckets.iter().map(|bound| bound + 0.0).collect(),
+                convention_buckets: buckets.clone().unwrap_or_else(|| BUCKETS.to_vec()),
+                buckets: buckets.unwrap_or_else(|| DEFAULT_BUCKETS.to_vec()),
                 other_buckets: self.other_buckets,
                 global_labels,
                 target_info,
@@ -157,7 +165,11 @@ fn check_buckets(setting: &str, bounds: &[f64]) -> Result<(), InitError> {
 
 fn check_other_buckets(metric: &str, bounds: &[f64], names: &MetricNames) -> Result<(), InitError> {
     let setting = format!("`.buckets_for({metric:?}, …)`");
-    if recorder::is_written_as(metric, &names.request_latency_seconds) {
+    let of_conventions = names.has_conventions.then_some(METRICS);
+    let mut of_calls = of_conventions.iter().flatten().copied();
+    if recorder::is_written_as(metric, &names.request_latency_seconds)
+        || of_calls.any(|ours| recorder::is_written_as(metric, ours))
+    {
         let problem = format!(
             "{setting}: this is the latency histogram of calls; set its bounds with `.buckets(…)`"
         );
@@ -181,15 +193,27 @@ fn check_labels(labels: &[(String, String)], names: &MetricNames) -> Result<(), 
     Ok(())
 }
 
+/// Returns whether the samples of a histogram have this suffix.
+fn is_of_histogram(suffix: &str) -> bool {
+    matches!(suffix, "_bucket" | "_sum" | "_count")
+}
+
 fn check_names(names: &MetricNames) -> Result<(), InitError> {
     let all = [
         &names.requests_total,
         &names.request_latency_seconds,
         &names.requests_in_progress,
     ];
+    let of_conventions = |name: &str| {
+        names.has_conventions
+            && METRICS.iter().any(|ours| {
+                let suffix = name.strip_prefix(ours);
+                suffix.is_some_and(|suffix| suffix.is_empty() || is_of_histogram(suffix))
+            })
+    };
     let of_latency = |name: &str| {
-        name.strip_prefix(&*names.request_latency_seconds)
-            .is_some_and(|suffix| matches!(suffix, "_bucket" | "_sum" | "_count"))
+        let suffix = name.strip_prefix(&*names.request_latency_seconds);
+        suffix.is_some_and(is_of_histogram)
     };
     for (index, name) in all.into_iter().enumerate() {
         let problem = if !is_name(name, "_:") {
@@ -198,6 +222,8 @@ fn check_names(names: &MetricNames) -> Result<(), InitError> {
             "is given to two metrics; choose another name for one of them"
         } else if of_latency(name) {
             "is used by the samples of the latency histogram; choose another name"
+        } else if of_conventions(name) {
+            "is used by OpenTelemetry's conventions; choose another name"
         } else if own::is_taken(name) {
             "is used by the exporter's own metrics; choose another name"
         } else {
@@ -214,7 +240,6 @@ fn check_names(names: &MetricNames) -> Result<(), InitError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::DEFAULT_BUCKETS;
 
     fn message<T>(result: Result<T, InitError>) -> String {
         result.err().expect("refused").to_string()
@@ -265,6 +290,11 @@ mod tests {
         ] {
             let message = message(check_names(&names(name)));
             assert!(message.contains("metric name"), "{message}");
+        }
+        for taken in [METRICS[0], "rpc_server_call_duration_seconds_sum"] {
+            let names = MetricNames::opentelemetry().requests_total(taken);
+            let message = message(check_names(&names));
+            assert!(message.contains("OpenTelemetry"), "{message}");
         }
         for fine in [
             MetricNames::default(),

@@ -19,7 +19,7 @@ use crate::exporter::listener::Target;
 use crate::names::MetricNames;
 use crate::push::PushSettings;
 use crate::recorder::exemplars::TraceContext;
-use crate::settings::{DEFAULT_BUCKETS, DEFAULT_MAX_SERIES, ExemplarSource};
+use crate::settings::{DEFAULT_MAX_SERIES, ExemplarSource};
 
 /// Installs the metrics and serves them on `http://127.0.0.1:9464/metrics`.
 ///
@@ -75,11 +75,11 @@ pub fn builder(app_name: impl Into<String>) -> Builder {
         app_name: app_name.into(),
         target: None,
         allow: Vec::new(),
-        buckets: DEFAULT_BUCKETS.to_vec(),
+        buckets: None,
         other_buckets: Vec::new(),
         global_labels: Vec::new(),
         version: None,
-        app_name_label: true,
+        app_name_label: None,
         names: MetricNames::default(),
         max_series: DEFAULT_MAX_SERIES,
         known_methods: None,
@@ -129,11 +129,13 @@ pub struct Builder {
     /// `None`: the address comes from the environment variables.
     target: Option<Target>,
     allow: Vec<String>,
-    buckets: Vec<f64>,
+    /// `None`: the default bounds of each histogram.
+    buckets: Option<Vec<f64>>,
     other_buckets: Vec<(String, Vec<f64>)>,
     global_labels: Vec<(String, String)>,
     version: Option<String>,
-    app_name_label: bool,
+    /// `None`: `true`, unless the names are OpenTelemetry's.
+    app_name_label: Option<bool>,
     names: MetricNames,
     max_series: usize,
     known_methods: Option<Vec<String>>,
@@ -205,7 +207,8 @@ impl Builder {
     ///
     /// Defaults to the bounds that OpenTelemetry advises for
     /// `http.server.request.duration`, and three smaller bounds: 0.0005, 0.001, 0.0025,
-    /// 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10.
+    /// 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10. The
+    /// histograms of [`MetricNames::opentelemetry`] default to the advised bounds alone.
     ///
     /// The bounds must be finite and strictly increasing. At least one bound is required.
     /// The bound `+Inf` is added automatically.
@@ -214,7 +217,7 @@ impl Builder {
     /// the same bounds, whatever their unit. [`buckets_for`](Self::buckets_for) sets other
     /// bounds for one of these histograms.
     pub fn buckets(mut self, bounds: &[f64]) -> Self {
-        self.buckets = bounds.to_vec();
+        self.buckets = Some(bounds.to_vec());
         self
     }
 
@@ -368,7 +371,8 @@ impl Builder {
 
     /// Sets whether series have the label `app_name`.
     ///
-    /// Defaults to `true`. With `false`, the name of the application is still the label
+    /// Defaults to `true`, and to `false` with [`MetricNames::opentelemetry`]. With `false`,
+    /// the name of the application is still the label
     /// `service_name` of the metric `target_info`. A query can join `target_info` by `job`
     /// and `instance`:
     ///
@@ -376,13 +380,14 @@ impl Builder {
     /// requests_total * on (job, instance) group_left (service_name) target_info
     /// ```
     pub fn app_name_label(mut self, is_shown: bool) -> Self {
-        self.app_name_label = is_shown;
+        self.app_name_label = Some(is_shown);
         self
     }
 
-    /// Sets the names of the three metrics and of their labels.
+    /// Sets the names of the call metrics and of their labels.
     ///
-    /// Defaults to [`MetricNames::default`].
+    /// Defaults to [`MetricNames::default`]. [`MetricNames::opentelemetry`] also changes which
+    /// metrics and labels there are.
     ///
     /// # Name collisions
     ///
@@ -398,7 +403,7 @@ impl Builder {
         self
     }
 
-    /// Limits the number of series of each of the three call metrics (cardinality).
+    /// Limits the number of series of each call metric (cardinality).
     ///
     /// The application's own metrics are not limited.
     ///

@@ -5,8 +5,7 @@ use std::fmt::{Display, Write as _};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use metrics::Label;
-
+use crate::call::counted::Counted;
 use crate::call::global;
 use crate::call::series::{Series, SeriesRef};
 use crate::lock_free::trie::Trie;
@@ -117,14 +116,14 @@ impl ByValues {
     pub(crate) fn series(
         &'static self,
         values: &Values,
-        labels: impl Fn() -> Vec<Label>,
+        counted: impl Fn() -> Counted,
     ) -> SeriesRef {
         if global::is_ours()
-            && let Some(series) = self.get(values, &labels)
+            && let Some(series) = self.get(values, &counted)
         {
             return SeriesRef::Kept(series);
         }
-        SeriesRef::Own(Arc::new(Series::of_current(labels())))
+        SeriesRef::Own(Arc::new(Series::of_current(counted())))
     }
 
     /// Returns the cached series. `None` if the series must not be cached.
@@ -132,22 +131,17 @@ impl ByValues {
     fn get(
         &'static self,
         values: &Values,
-        labels: impl FnOnce() -> Vec<Label>,
+        counted: impl FnOnce() -> Counted,
     ) -> Option<&'static Series> {
         let hash = self.hasher.hash_one(values);
         match self.kept.get(hash, values) {
             Some(series) => Some(series),
-            None => self.add(hash, values, labels()),
+            None => self.add(hash, values, counted()),
         }
     }
 
     #[cold]
-    fn add(
-        &'static self,
-        hash: u64,
-        values: &Values,
-        labels: Vec<Label>,
-    ) -> Option<&'static Series> {
+    fn add(&'static self, hash: u64, values: &Values, counted: Counted) -> Option<&'static Series> {
         // Beyond `max_series`, the recorder returns the handle of the overflow series for
         // every new set of values. Caching these handles would let the table grow without
         // bound.
@@ -155,7 +149,7 @@ impl ByValues {
         if values.text.len() > Self::LONGEST || self.kept.len() >= bound {
             return None;
         }
-        let series = Series::of_ours(labels)?;
+        let series = Series::of_ours(counted)?;
         self.kept.add(hash, values.clone(), series)
     }
 }

@@ -15,7 +15,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::conventions;
 use crate::names::label_problem;
+use crate::outcome::Protocol;
 use crate::settings;
 
 /// The head of a request, the same on every framework.
@@ -25,6 +27,16 @@ pub struct RequestHead<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) header: &'a dyn Fn(&str) -> Option<&'a str>,
+    pub(crate) transport: &'a dyn Fn() -> Transport<'a>,
+}
+
+/// What a layer knows about the connection of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Transport<'a> {
+    /// The scheme of the request's URI. `None` if the URI is only a path.
+    pub(crate) scheme: Option<&'a str>,
+    /// The version of HTTP.
+    pub(crate) version: Option<&'static str>,
 }
 
 impl<'a> RequestHead<'a> {
@@ -107,11 +119,77 @@ impl LayerSettings {
 
     /// Returns the labels of a request. `None` if the request is skipped.
     #[inline]
-    pub(crate) fn labels(&self, head: &RequestHead<'_>) -> Option<HeadLabels> {
-        match &self.0 {
-            None => Some(Vec::new()),
-            Some(settings) => settings.labels(head),
+    pub(crate) fn labels(&self, head: &RequestHead<'_>, protocol: Protocol) -> Option<HeadLabels> {
+        let labels = match &self.0 {
+            None => Vec::new(),
+            Some(settings) => settings.labels(head)?,
+        };
+        if settings::names().has_conventions && protocol == Protocol::Http {
+            return Some(with_transport(labels, head));
         }
+        Some(labels)
+    }
+}
+
+/// Adds the labels of OpenTelemetry's conventions that come from the head of an HTTP request.
+#[cold]
+fn with_transport(mut labels: HeadLabels, head: &RequestHead<'_>) -> HeadLabels {
+    let Transport { scheme, version } = (head.transport)();
+    let scheme = original_scheme(head.header)
+        .or_else(|| scheme.and_then(known_scheme))
+        .unwrap_or("http");
+    labels.push((conventions::URL_SCHEME, scheme.into()));
+    if let Some(version) = version {
+        labels.push((conventions::PROTOCOL_VERSION, version.into()));
+    }
+    labels
+}
+
+/// Returns the scheme that the client used, as the first proxy reports it.
+fn original_scheme<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<&'static str> {
+    let first = |list: &'a str| list.split(',').next().map(str::trim);
+    // RFC 7239: `for=192.0.2.43;proto=https, for=198.51.100.17`.
+    let forwarded = header("forwarded").and_then(first).and_then(|hop| {
+        let mut parameters = hop.split(';').filter_map(|pair| pair.split_once('='));
+        let proto = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("proto"));
+        known_scheme(proto?.1.trim().trim_matches('"'))
+    });
+    let by_convention = || known_scheme(header("x-forwarded-proto").and_then(first)?);
+    forwarded.or_else(by_convention)
+}
+
+/// Returns the scheme if it is one of HTTP's. A client can send any scheme, so others must
+/// not become label values.
+fn known_scheme(scheme: &str) -> Option<&'static str> {
+    let known = ["http", "https"];
+    known
+        .into_iter()
+        .find(|known| scheme.eq_ignore_ascii_case(known))
+}
+
+/// Returns the version of HTTP as the conventions write it. A macro, because actix-web has
+/// the types of another version of the crate `http`.
+macro_rules! http_version {
+    ($version:expr, $versions:ty) => {
+        match $version {
+            <$versions>::HTTP_10 => Some("1.0"),
+            <$versions>::HTTP_11 => Some("1.1"),
+            <$versions>::HTTP_2 => Some("2"),
+            <$versions>::HTTP_3 => Some("3"),
+            _ => None,
+        }
+    };
+}
+
+#[cfg(feature = "actix-web")]
+pub(crate) use http_version;
+
+/// Returns what is known about the connection of a request.
+#[cfg(feature = "tower")]
+pub(crate) fn transport<B>(request: &http::Request<B>) -> Transport<'_> {
+    Transport {
+        scheme: request.uri().scheme_str(),
+        version: http_version!(request.version(), http::Version),
     }
 }
 
@@ -208,3 +286,37 @@ macro_rules! layer_settings {
 }
 
 pub(crate) use layer_settings;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_is_that_of_the_client() {
+        for (forwarded, by_convention, scheme) in [
+            (None, None, None),
+            (Some("for=1.2.3.4;proto=https;by=a"), None, Some("https")),
+            (
+                Some("For=\"[::1]\"; Proto=\"HTTP\", proto=https"),
+                Some("https"),
+                Some("http"),
+            ),
+            (Some("for=1.2.3.4, proto=https"), None, None),
+            (Some("proto=gopher"), Some("https"), Some("https")),
+            (None, Some("https, http"), Some("https")),
+            (None, Some("wss"), None),
+            (Some(";;=,"), Some(""), None),
+        ] {
+            let header = |name: &str| match name {
+                "forwarded" => forwarded,
+                "x-forwarded-proto" => by_convention,
+                _ => None,
+            };
+            assert_eq!(
+                original_scheme(header),
+                scheme,
+                "{forwarded:?} {by_convention:?}"
+            );
+        }
+    }
+}

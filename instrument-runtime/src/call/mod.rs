@@ -11,6 +11,7 @@
 //! | `question_mark.rs`  | the `?` operator, for bodies that run in place                      |
 //! | `site.rs`           | [`CallSite`]: the static of a function, with its labels and series  |
 //! | `by_values.rs`      | the values of dynamic labels, and the series by these values        |
+//! | `counted.rs`        | what a series counts, and the keys of its metrics                   |
 //! | `series.rs`         | the handles of one label set: gauge, counters, histograms           |
 //! | `request/`          | the request that is current, and which call is its handler          |
 //! | `arguments.rs`      | finds out from the argument types whether they are extractors       |
@@ -58,6 +59,7 @@ pub(crate) mod arguments;
 pub(crate) mod awaited_labels;
 pub(crate) mod by_values;
 pub(crate) mod clock;
+mod counted;
 mod extracts;
 mod global;
 pub(crate) mod head;

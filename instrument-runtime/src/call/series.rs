@@ -1,12 +1,14 @@
 //! The series of one label set: one gauge, and a counter and a histogram for each way in
-//! which calls have ended.
+//! which calls have ended. Requests with the metrics of OpenTelemetry's conventions have no
+//! counter.
 
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
-use metrics::{Gauge, Key, Label, Level, Metadata};
+use metrics::{Gauge, Level, Metadata};
 
 use crate::call::clock::{self, Elapsed};
+use crate::call::counted::{Counted, EndKeys};
 use crate::call::global;
 use crate::lock_free::list::List;
 use crate::lock_free::sync::AtomicU64;
@@ -43,8 +45,7 @@ impl Trace {
 /// The handles of one label set.
 #[derive(Debug)]
 pub(crate) struct Series {
-    /// The labels that are known before the end: method, endpoint and the function's own.
-    labels: Vec<Label>,
+    counted: Counted,
     handles: Handles,
 }
 
@@ -103,11 +104,11 @@ fn intervals() -> Intervals {
 impl Series {
     /// Creates handles that can be cached. `None` unless our own recorder is the global
     /// recorder.
-    pub(crate) fn of_ours(labels: Vec<Label>) -> Option<Self> {
+    pub(crate) fn of_ours(counted: Counted) -> Option<Self> {
         let families = direct::installed()?;
-        let in_progress = direct::in_progress(families, &in_progress_key(&labels));
+        let in_progress = direct::in_progress(families, &counted.in_progress());
         Some(Self {
-            labels,
+            counted,
             handles: Handles::Ours(Ours {
                 families,
                 in_progress,
@@ -118,15 +119,15 @@ impl Series {
     }
 
     /// Creates handles for one call, from the current recorder.
-    pub(crate) fn of_current(labels: Vec<Label>) -> Self {
-        let key = in_progress_key(&labels);
+    pub(crate) fn of_current(counted: Counted) -> Self {
+        let key = counted.in_progress();
         let gauge = metrics::with_recorder(|recorder| {
             let gauge = recorder.register_gauge(&key, &METADATA);
             global::describe_once(recorder);
             gauge
         });
         Self {
-            labels,
+            counted,
             handles: Handles::Facade(gauge),
         }
     }
@@ -206,9 +207,9 @@ impl Series {
     }
 
     fn end_handles(&self, ours: &Ours, end: End) -> EndHandles {
-        let (requests, latency) = self.end_keys(end);
+        let EndKeys { requests, latency } = self.counted.ended(end);
         EndHandles {
-            requests: direct::requests(ours.families, &requests),
+            requests: direct::requests(ours.families, requests.as_ref()),
             latency: direct::latency(ours.families, &latency),
         }
     }
@@ -216,41 +217,16 @@ impl Series {
     /// Out of line, to keep the path of our own recorder small.
     #[inline(never)]
     fn ended_by_facade(&self, gauge: &Gauge, end: End, nanos: u64) {
-        let (requests, latency) = self.end_keys(end);
+        let EndKeys { requests, latency } = self.counted.ended(end);
         metrics::with_recorder(|recorder| {
-            let requests = recorder.register_counter(&requests, &METADATA);
+            if let Some(requests) = requests {
+                recorder.register_counter(&requests, &METADATA).increment(1);
+            }
             let latency = recorder.register_histogram(&latency, &METADATA);
-            requests.increment(1);
             latency.record(nanos as f64 / 1e9);
         });
         gauge.decrement(1.0);
     }
-
-    /// Returns the keys of the counter and the histogram.
-    fn end_keys(&self, end: End) -> (Key, Key) {
-        let names = settings::names();
-        let mut labels = self.labels.clone();
-        labels.push(Label::from_static_parts(
-            names.labels.outcome,
-            end.outcome_label(),
-        ));
-        let latency = Key::from_parts(names.request_latency_seconds.clone(), labels.clone());
-        if let Some(status) = end.http_status() {
-            labels.push(Label::new(names.labels.http_status, status.to_string()));
-        }
-        if let Some(status) = end.grpc_status() {
-            labels.push(Label::from_static_parts(names.labels.grpc_status, status));
-        }
-        let requests = Key::from_parts(names.requests_total.clone(), labels);
-        (requests, latency)
-    }
-}
-
-fn in_progress_key(labels: &[Label]) -> Key {
-    Key::from_parts(
-        settings::names().requests_in_progress.clone(),
-        labels.to_vec(),
-    )
 }
 
 impl Ours {

@@ -7,10 +7,13 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use metrics::Label;
 
 use crate::call::by_values::{ByValues, Values};
+use crate::call::counted::{Counted, Subject, UNMATCHED};
 use crate::call::head::HeadLabels;
 use crate::call::series::{Series, SeriesRef};
 use crate::call::{global, hints};
-use crate::outcome::Outcome;
+use crate::conventions;
+use crate::names::label;
+use crate::outcome::{Outcome, Protocol};
 use crate::settings;
 
 /// Whether a function may be the handler of the request in which it is called. Its
@@ -198,7 +201,7 @@ impl CallSite {
     #[cold]
     pub(crate) fn own_series(&self) -> SeriesRef {
         hints::call_elsewhere(self);
-        SeriesRef::Own(Arc::new(Series::of_current(self.label_set(&Values::EMPTY))))
+        SeriesRef::Own(Arc::new(Series::of_current(self.counted(&Values::EMPTY))))
     }
 
     pub(crate) fn series(&'static self, values: &[&dyn Display]) -> SeriesRef {
@@ -216,7 +219,7 @@ impl CallSite {
     #[cold]
     fn first_plain(&'static self, first: impl FnOnce()) -> Option<&'static Series> {
         first();
-        let series = Series::of_ours(self.label_set(&Values::EMPTY))?;
+        let series = Series::of_ours(self.counted(&Values::EMPTY))?;
         Some(self.plain.get_or_init(|| Box::new(series)))
     }
 
@@ -224,7 +227,7 @@ impl CallSite {
         let by_values = &self.tables().by_values;
         by_values.get_or_init(ByValues::default).series(values, || {
             hints::call_elsewhere(self);
-            self.label_set(values)
+            self.counted(values)
         })
     }
 
@@ -232,31 +235,38 @@ impl CallSite {
     /// only the end of most calls is included (status 200).
     pub(crate) fn show_zeros(&'static self) {
         // Not cached, so that `first_plain` still notices the first call.
-        if let Some(series) = Series::of_ours(self.label_set(&Values::EMPTY)) {
+        if let Some(series) = Series::of_ours(self.counted(&Values::EMPTY)) {
             series.expect(Outcome::HttpStatus(200).end());
         }
     }
 
     /// Returns the series of a request whose handler is a call of this function. `route`
     /// is the route that the framework matched.
+    ///
+    /// OpenTelemetry's conventions want the route of the framework. Otherwise, the endpoint
+    /// of the function's attribute takes its place.
     pub(crate) fn series_of_request(
         &'static self,
+        protocol: Protocol,
         method: &'static str,
         route: Option<&str>,
         values: Option<&Values>,
         labels: &HeadLabels,
     ) -> SeriesRef {
         let path;
+        let has_conventions = settings::names().has_conventions;
         let endpoint = match route {
+            Some(route) if has_conventions => route,
             _ if self.has_endpoint() => self.name,
             Some(route) => route,
+            None if has_conventions => UNMATCHED,
             None => {
                 path = self.path();
                 &path
             }
         };
         if self.literal_labels.is_empty() && values.is_none() {
-            return series_of_route(method, endpoint, labels);
+            return series_of_route(protocol, method, endpoint, labels);
         }
         let none = Values::EMPTY;
         let values = values.unwrap_or(&none);
@@ -267,13 +277,12 @@ impl CallSite {
         let of_requests = self.tables().of_requests.get_or_init(ByValues::default);
         Values::with(&key, |key| {
             of_requests.series(key, || {
-                let names = settings::names().labels;
-                let mut all = vec![
-                    Label::from_static_parts(names.method, method),
-                    Label::new(names.endpoint, endpoint.to_owned()),
-                ];
-                all.extend(of_head(labels));
-                self.with_own_labels(all, values)
+                let Counted { subject, labels } =
+                    counted_request(protocol, method, endpoint, labels);
+                Counted {
+                    subject,
+                    labels: self.with_own_labels(labels, values),
+                }
             })
         })
     }
@@ -283,20 +292,29 @@ impl CallSite {
     }
 
     #[cold]
-    fn label_set(&self, values: &Values) -> Vec<Label> {
-        let names = settings::names().labels;
-        // Room for method and endpoint, and for the three labels that come with the end:
-        // `outcome`, `http_status` and `grpc_status`.
-        let mut labels = Vec::with_capacity(5 + self.literal_labels.len() + values.len());
+    fn counted(&self, values: &Values) -> Counted {
+        let is_handler = self.has_endpoint() || self.role == Role::Handler;
+        let subject = Subject::of_calls(self.has_method(), is_handler);
+        // Room for method, endpoint and scheme, and for the two or three labels that come
+        // with the end.
+        let mut labels = Vec::with_capacity(6 + self.literal_labels.len() + values.len());
         if self.has_method() {
-            labels.push(Label::from_static_parts(names.method, self.method));
+            labels.push(Label::from_static_parts(label::METHOD, self.method));
         }
-        labels.push(if self.has_endpoint() {
-            Label::from_static_parts(names.endpoint, self.name)
-        } else {
-            Label::new(names.endpoint, self.path())
-        });
-        self.with_own_labels(labels, values)
+        if subject == Subject::Http {
+            // The scheme is required. Without a layer, it is not known.
+            labels.push(Label::from_static_parts(conventions::URL_SCHEME, "http"));
+        }
+        if self.has_endpoint() {
+            labels.push(Label::from_static_parts(label::ENDPOINT, self.name));
+        } else if subject != Subject::Http {
+            // The path of a function is not a route.
+            labels.push(Label::new(label::ENDPOINT, self.path()));
+        }
+        Counted {
+            subject,
+            labels: self.with_own_labels(labels, values),
+        }
     }
 
     fn with_own_labels(&self, mut labels: Vec<Label>, values: &Values) -> Vec<Label> {
@@ -347,7 +365,13 @@ inventory::collect!(Known);
 ///
 /// `rate()` and `increase()` need a sample before the first request; otherwise they miss
 /// the jump from no series to 1.
+///
+/// Not with OpenTelemetry's conventions: the scheme and the protocol version of a request
+/// are labels, and are not known before.
 pub(crate) fn show_zeros() {
+    if settings::names().has_conventions {
+        return;
+    }
     for Known(site) in inventory::iter::<Known> {
         site.show_zeros();
     }
@@ -360,6 +384,7 @@ static BY_METHOD_AND_ENDPOINT: LazyLock<ByValues> = LazyLock::new(ByValues::defa
 ///
 /// `endpoint` must have bounded cardinality: a route pattern, never a raw path.
 pub(crate) fn series_of_route(
+    protocol: Protocol,
     method: &'static str,
     endpoint: &str,
     labels: &HeadLabels,
@@ -367,13 +392,7 @@ pub(crate) fn series_of_route(
     let ask = |values: &Values| {
         BY_METHOD_AND_ENDPOINT.series(values, || {
             hints::layer_counts();
-            let names = settings::names().labels;
-            let mut all = vec![
-                Label::from_static_parts(names.method, method),
-                Label::new(names.endpoint, endpoint.to_owned()),
-            ];
-            all.extend(of_head(labels));
-            all
+            counted_request(protocol, method, endpoint, labels)
         })
     };
     if labels.is_empty() {
@@ -382,6 +401,24 @@ pub(crate) fn series_of_route(
     let mut key: Vec<&dyn Display> = vec![&method, &endpoint];
     key.extend(parts(labels));
     Values::with(&key, ask)
+}
+
+/// Returns what the series of a request counts, without the labels of its handler.
+fn counted_request(
+    protocol: Protocol,
+    method: &'static str,
+    endpoint: &str,
+    labels: &HeadLabels,
+) -> Counted {
+    let mut all = vec![
+        Label::from_static_parts(label::METHOD, method),
+        Label::new(label::ENDPOINT, endpoint.to_owned()),
+    ];
+    all.extend(of_head(labels));
+    Counted {
+        subject: Subject::of_requests(protocol),
+        labels: all,
+    }
 }
 
 /// Returns the names and the values of labels, as parts of a key.

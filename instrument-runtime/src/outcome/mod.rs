@@ -9,6 +9,10 @@ pub(crate) mod answered;
 pub(crate) mod http_status;
 pub(crate) mod probe;
 
+use std::borrow::Cow;
+
+use crate::conventions::OTHER;
+
 /// The outcome of a call that returned. An `outcome = …` function returns this type.
 ///
 /// Determines the label `outcome`, and the label `http_status` or `grpc_status` if a
@@ -118,13 +122,16 @@ pub(crate) struct End {
 }
 
 /// A status in one number, so that two ends are compared in one operation: 0 for none, an
-/// HTTP status from 100 to 599, or [`GRPC`](Self::GRPC) plus a code from 0 to 16.
+/// HTTP status from 100 to 599, or [`GRPC`](Self::GRPC) plus a code from 0 to 16. The bit
+/// [`UNSENT`](Self::UNSENT) marks the status that an end has by convention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Status(u16);
 
 impl Status {
     const NONE: Self = Self(0);
     const GRPC: u16 = 1000;
+    /// The bit of a status that no response had.
+    const UNSENT: u16 = 1 << 15;
 
     const fn http(status: u16) -> Self {
         Self(status)
@@ -132,6 +139,14 @@ impl Status {
 
     const fn grpc(code: u8) -> Self {
         Self(Self::GRPC + code as u16)
+    }
+
+    const fn unsent(self) -> Self {
+        Self(self.0 | Self::UNSENT)
+    }
+
+    const fn number(self) -> u16 {
+        self.0 & !Self::UNSENT
     }
 }
 
@@ -205,8 +220,8 @@ impl End {
             kind: Kind::Panicked,
             status: match protocol {
                 Protocol::None => Status::NONE,
-                Protocol::Http => Status::http(500),
-                Protocol::Grpc => Status::grpc(GRPC_INTERNAL),
+                Protocol::Http => Status::http(500).unsent(),
+                Protocol::Grpc => Status::grpc(GRPC_INTERNAL).unsent(),
             },
         }
     }
@@ -217,8 +232,8 @@ impl End {
             kind: Kind::Cancelled,
             status: match protocol {
                 Protocol::None => Status::NONE,
-                Protocol::Http => Status::http(499),
-                Protocol::Grpc => Status::grpc(GRPC_CANCELLED),
+                Protocol::Http => Status::http(499).unsent(),
+                Protocol::Grpc => Status::grpc(GRPC_CANCELLED).unsent(),
             },
         }
     }
@@ -234,13 +249,35 @@ impl End {
     }
 
     pub(crate) fn http_status(self) -> Option<u16> {
-        let Status(status) = self.status;
+        let status = self.status.number();
         (status != 0 && status < Status::GRPC).then_some(status)
     }
 
     pub(crate) fn grpc_status(self) -> Option<&'static str> {
-        let code = self.status.0.checked_sub(Status::GRPC)?;
+        let code = self.status.number().checked_sub(Status::GRPC)?;
         GRPC_CODES.get(usize::from(code)).copied()
+    }
+
+    /// Returns whether a response had the status. Without a response, an end may have a
+    /// status by convention.
+    pub(crate) fn is_sent(self) -> bool {
+        self.status.0 & Status::UNSENT == 0
+    }
+
+    /// Returns the label `error_type` of OpenTelemetry's conventions, or `None` if the call
+    /// has succeeded. A failure that is the client's fault is not an error of the server.
+    pub(crate) fn error_type(self) -> Option<Cow<'static, str>> {
+        match self.kind {
+            Kind::Ok | Kind::ClientError => None,
+            Kind::Panicked => Some("panic".into()),
+            Kind::Cancelled => Some("cancelled".into()),
+            Kind::Error => Some(match (self.http_status(), self.grpc_status()) {
+                (Some(status @ 500..), _) => status.to_string().into(),
+                (_, Some(status)) if status != GRPC_CODES[0] => status.into(),
+                // The call failed in another way, perhaps with a success status.
+                _ => OTHER.into(),
+            }),
+        }
     }
 }
 

@@ -155,7 +155,7 @@ impl Page {
 
     /// Returns the families of the page, sorted. `stock` is the page of the stock recorder.
     fn parts<'a>(&'a self, stock: &'a str) -> Vec<Part<'a>> {
-        let mut parts: Vec<Part<'_>> = self.ours.all().into_iter().map(Part::Ours).collect();
+        let mut parts: Vec<Part<'_>> = self.ours.on_page().map(Part::Ours).collect();
         if !self.ours.target_info().is_empty() {
             parts.push(Part::TargetInfo(self.ours.target_info()));
         }
@@ -185,7 +185,7 @@ impl Page {
         self.stock.run_upkeep();
     }
 
-    /// Returns the number of series in the three metrics.
+    /// Returns the number of series in the call metrics.
     pub(crate) fn series(&self) -> usize {
         self.ours.series()
     }

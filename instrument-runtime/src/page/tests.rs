@@ -15,6 +15,7 @@ fn recorder(max_series: usize) -> Recorder {
     Recorder::new(Arc::new(Settings {
         names: MetricNames::default(),
         buckets: vec![0.5, 1.0],
+        convention_buckets: Vec::new(),
         other_buckets: Vec::new(),
         global_labels: vec![label("app_name", "shop"), label("region", "eu")],
         target_info: Vec::new(),
@@ -86,6 +87,7 @@ fn without_labels_there_are_no_braces() {
     let recorder = Recorder::new(Arc::new(Settings {
         names: MetricNames::default(),
         buckets: vec![1.0],
+        convention_buckets: Vec::new(),
         other_buckets: Vec::new(),
         global_labels: Vec::new(),
         target_info: Vec::new(),
@@ -349,6 +351,7 @@ fn samples_of_a_histogram_do_not_meet_a_metric_of_ours() {
     let recorder = Recorder::new(Arc::new(Settings {
         names: MetricNames::default().requests_total("shop_count"),
         buckets: vec![1.0],
+        convention_buckets: Vec::new(),
         other_buckets: Vec::new(),
         global_labels: Vec::new(),
         target_info: Vec::new(),

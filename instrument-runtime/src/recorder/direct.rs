@@ -1,4 +1,4 @@
-//! Direct handles to the series of the three metrics, for call sites.
+//! Direct handles to the series of the call metrics, for call sites.
 //!
 //! Direct handles update the same series as the handles of the `metrics` facade, but
 //! without the facade's virtual calls and conversions to `f64`. A call looks up the
@@ -75,15 +75,20 @@ pub(crate) struct RequestsHandle(Arc<Cell<Counter>>);
 pub(crate) struct LatencyHandle(Arc<Cell<LatencyHistogram>>);
 
 pub(crate) fn in_progress(families: &Families, key: &Key) -> InProgressHandle {
-    InProgressHandle(families.in_progress.series(key))
+    InProgressHandle(families.gauge(key.name()).series(key))
 }
 
-pub(crate) fn requests(families: &Families, key: &Key) -> RequestsHandle {
-    RequestsHandle(families.requests.series(key))
+/// Without a key, the counter is not on the page. A call that needs no counter counts there,
+/// so that other calls need not check for one.
+pub(crate) fn requests(families: &Families, key: Option<&Key>) -> RequestsHandle {
+    RequestsHandle(match key {
+        Some(key) => families.requests.series(key),
+        None => families.uncounted(),
+    })
 }
 
 pub(crate) fn latency(families: &Families, key: &Key) -> LatencyHandle {
-    LatencyHandle(families.latency.series(key))
+    LatencyHandle(families.histogram(key.name()).series(key))
 }
 
 impl InProgressHandle {

@@ -1,24 +1,31 @@
-//! The three call metrics of a recorder.
+//! The call metrics of a recorder: the three metrics, and those of OpenTelemetry's
+//! conventions.
 
 use std::sync::Arc;
 
+use crate::conventions;
 use crate::recorder::counter::Counter;
 use crate::recorder::family::{Family, ReadFamily};
 use crate::recorder::gauge::Gauge;
 use crate::recorder::histogram::{Buckets, LatencyHistogram};
-use crate::recorder::labels::GlobalLabels;
+use crate::recorder::labels::{GlobalLabels, LabelSet};
 use crate::recorder::number::UnixTime;
-use crate::recorder::registry::Registry;
+use crate::recorder::place::is_written_as;
+use crate::recorder::registry::{Cell, Registry};
 use crate::recorder::shards::shard_count;
 use crate::settings::Settings;
 
-/// The three call metrics. If the application registers a metric with the name and the
+/// The call metrics. If the application registers a metric with the name and the
 /// kind of one of these, it gets a series of that call metric.
 #[derive(Debug)]
 pub(crate) struct Families {
     pub(super) requests: Family<Counter>,
     pub(super) latency: Family<LatencyHistogram>,
     pub(super) in_progress: Family<Gauge>,
+    /// `None` unless the names are those of the conventions.
+    conventions: Option<Conventions>,
+    /// A counter that is not on the page.
+    uncounted: Registry<Counter>,
     /// The labels of `target_info`, as text.
     target_info: String,
     /// The time at which the recorder was created.
@@ -27,11 +34,20 @@ pub(crate) struct Families {
     globals: Arc<GlobalLabels>,
 }
 
+/// The metrics of OpenTelemetry's conventions.
+#[derive(Debug)]
+struct Conventions {
+    http: Family<LatencyHistogram>,
+    http_active: Family<Gauge>,
+    rpc: Family<LatencyHistogram>,
+}
+
 impl Families {
     pub(super) fn new(settings: &Settings) -> Self {
         let Settings {
             names,
             buckets,
+            convention_buckets,
             other_buckets: _,
             global_labels,
             target_info,
@@ -42,34 +58,40 @@ impl Families {
         } = settings;
         let shards = shard_count();
         let globals = Arc::new(GlobalLabels::new(global_labels));
-        let buckets = Buckets::new(buckets);
-        let buckets = if *native_histograms {
-            buckets.with_native(shards)
-        } else {
-            buckets
+        let layout = |bounds: &[f64]| {
+            let mut buckets = Buckets::new(bounds);
+            if *native_histograms {
+                buckets = buckets.with_native(shards);
+            }
+            if exemplars.is_some() {
+                buckets = buckets.with_exemplars();
+            }
+            Arc::new(buckets)
         };
-        let buckets = if exemplars.is_some() {
-            buckets.with_exemplars()
-        } else {
-            buckets
+        let histogram = |name: &str, buckets: &Arc<Buckets>| {
+            let registry = Registry::new(Arc::clone(buckets), *max_series, shards);
+            Family::new(name, &globals, registry)
         };
-        let buckets = Arc::new(buckets);
+        let gauge =
+            |name: &str| Family::new(name, &globals, Registry::new((), *max_series, shards));
+        let conventions = names.has_conventions.then(|| {
+            let buckets = layout(convention_buckets);
+            Conventions {
+                http: histogram(conventions::HTTP_DURATION, &buckets),
+                http_active: gauge(conventions::HTTP_ACTIVE),
+                rpc: histogram(conventions::RPC_DURATION, &buckets),
+            }
+        });
         Self {
             requests: Family::new(
                 &names.requests_total,
                 &globals,
                 Registry::new((), *max_series, shards),
             ),
-            latency: Family::new(
-                &names.request_latency_seconds,
-                &globals,
-                Registry::new(buckets, *max_series, shards),
-            ),
-            in_progress: Family::new(
-                &names.requests_in_progress,
-                &globals,
-                Registry::new((), *max_series, shards),
-            ),
+            latency: histogram(&names.request_latency_seconds, &layout(buckets)),
+            in_progress: gauge(&names.requests_in_progress),
+            conventions,
+            uncounted: Registry::new((), 1, shards),
             target_info: GlobalLabels::new(target_info).text().to_owned(),
             started: UnixTime::now(),
             #[cfg(feature = "process")]
@@ -77,20 +99,58 @@ impl Families {
         }
     }
 
-    /// Returns all three families, for the page.
-    pub(crate) fn all(&self) -> [&dyn ReadFamily; 3] {
-        [&self.requests, &self.latency, &self.in_progress]
+    /// Returns all families.
+    pub(super) fn families(&self) -> impl Iterator<Item = &dyn ReadFamily> {
+        let ours: [&dyn ReadFamily; 3] = [&self.requests, &self.latency, &self.in_progress];
+        let conventions = self.conventions.iter().flat_map(|conventions| {
+            let all: [&dyn ReadFamily; 3] = [
+                &conventions.http,
+                &conventions.http_active,
+                &conventions.rpc,
+            ];
+            all
+        });
+        ours.into_iter().chain(conventions)
     }
 
-    /// Returns the number of series in all three metrics, overflow series included.
+    /// Returns the families on the page. With the conventions, a family without series is
+    /// not there: few applications have requests of both protocols and other calls.
+    pub(crate) fn on_page(&self) -> impl Iterator<Item = &dyn ReadFamily> {
+        let shows_all = self.conventions.is_none();
+        self.families()
+            .filter(move |family| shows_all || family.len() > 0)
+    }
+
+    /// Returns the number of series in all metrics, overflow series included.
     pub(crate) fn series(&self) -> usize {
-        let Self {
-            requests,
-            latency,
-            in_progress,
-            ..
-        } = self;
-        requests.len() + latency.len() + in_progress.len()
+        self.families().map(ReadFamily::len).sum()
+    }
+
+    /// Returns the histogram with this name. [`place`](Self::place) says whether there is
+    /// one.
+    pub(super) fn histogram(&self, name: &str) -> &Family<LatencyHistogram> {
+        let conventions = self.conventions.iter();
+        let mut histograms =
+            conventions.flat_map(|conventions| [&conventions.http, &conventions.rpc]);
+        histograms
+            .find(|family| is_written_as(name, family.name()))
+            .unwrap_or(&self.latency)
+    }
+
+    /// Returns the gauge with this name. [`place`](Self::place) says whether there is one.
+    pub(super) fn gauge(&self, name: &str) -> &Family<Gauge> {
+        let mut gauges = self
+            .conventions
+            .iter()
+            .map(|conventions| &conventions.http_active);
+        gauges
+            .find(|family| is_written_as(name, family.name()))
+            .unwrap_or(&self.in_progress)
+    }
+
+    /// Returns a counter that is not on the page.
+    pub(super) fn uncounted(&self) -> Arc<Cell<Counter>> {
+        self.uncounted.series(LabelSet::default())
     }
 
     /// Returns the labels of `target_info` without braces; empty if there is no such

@@ -8,7 +8,7 @@ use crate::recorder::labels::{GlobalLabels, LabelSet};
 use crate::recorder::point::{Instrument, Kind, Series};
 use crate::recorder::registry::{Cell, Registry};
 
-/// One of the three metrics.
+/// One of the call metrics.
 #[derive(Debug)]
 pub(super) struct Family<I: Instrument> {
     name: String,
@@ -36,11 +36,6 @@ impl<I: Instrument> Family<I> {
     pub(super) fn series(&self, key: &Key) -> Arc<Cell<I>> {
         self.registry.series(LabelSet::of(key, &self.globals))
     }
-
-    /// Returns the number of series, the overflow series included.
-    pub(super) fn len(&self) -> usize {
-        self.registry.len()
-    }
 }
 
 /// The part of a [`Family`] that does not depend on its instrument, for trait objects.
@@ -51,6 +46,8 @@ pub(crate) trait ReadFamily {
     fn help(&self) -> SharedString;
     /// Returns the type of the metric.
     fn kind(&self) -> Kind;
+    /// Returns the number of series, the overflow series included.
+    fn len(&self) -> usize;
     /// Calls `visit` with each series, in the order of their labels.
     fn each(&self, visit: &mut dyn FnMut(Series<'_>));
 }
@@ -67,6 +64,10 @@ impl<I: Instrument> ReadFamily for Family<I> {
 
     fn kind(&self) -> Kind {
         I::KIND
+    }
+
+    fn len(&self) -> usize {
+        self.registry.len()
     }
 
     fn each(&self, visit: &mut dyn FnMut(Series<'_>)) {

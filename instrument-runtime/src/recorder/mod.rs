@@ -117,7 +117,7 @@ impl metrics::Recorder for Recorder {
 
     fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
         match self.ours.place(key.as_str(), MetricKind::Gauge) {
-            Place::Ours => self.ours.in_progress.describe(description),
+            Place::Ours => self.ours.gauge(key.as_str()).describe(description),
             Place::Stock => self.stock.describe_gauge(key, unit, description),
             Place::Nowhere => {}
         }
@@ -125,7 +125,7 @@ impl metrics::Recorder for Recorder {
 
     fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
         match self.ours.place(key.as_str(), MetricKind::Histogram) {
-            Place::Ours => self.ours.latency.describe(description),
+            Place::Ours => self.ours.histogram(key.as_str()).describe(description),
             Place::Stock => self.stock.describe_histogram(key, unit, description),
             Place::Nowhere => {}
         }
@@ -146,7 +146,7 @@ impl metrics::Recorder for Recorder {
         match self.ours.place(key.name(), MetricKind::Gauge) {
             Place::Ours => {
                 self.is_reached();
-                self.ours.in_progress.series(key).into()
+                self.ours.gauge(key.name()).series(key).into()
             }
             Place::Stock => self.stock.register_gauge(key, metadata),
             Place::Nowhere => {
@@ -158,7 +158,7 @@ impl metrics::Recorder for Recorder {
 
     fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> metrics::Histogram {
         match self.ours.place(key.name(), MetricKind::Histogram) {
-            Place::Ours => self.ours.latency.series(key).into(),
+            Place::Ours => self.ours.histogram(key.name()).series(key).into(),
             Place::Stock => self.stock.register_histogram(key, metadata),
             Place::Nowhere => {
                 place::report_missing(key.name(), MetricKind::Histogram);

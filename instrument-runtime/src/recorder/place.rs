@@ -9,7 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::diagnostics;
 use crate::names;
-use crate::recorder::{Families, ReadFamily};
+use crate::recorder::Families;
+use crate::recorder::point::Kind;
 
 /// The kind of a metric, as registered through the facade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,10 +23,10 @@ pub(super) enum MetricKind {
 /// Where a metric is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// In our families: its name and its kind are those of one of the three metrics.
+    /// In our families: its name and its kind are those of one of the call metrics.
     Ours,
     /// Not stored: its name, or the name of one of its samples, collides with one of the
-    /// three metrics or with one of the exporter's own metrics.
+    /// call metrics or with one of the exporter's own metrics.
     Nowhere,
     /// In the stock recorder.
     Stock,
@@ -52,32 +53,40 @@ impl fmt::Display for MetricKind {
 }
 
 impl Families {
+    /// Returns the names and the kinds of the families.
+    fn names(&self) -> impl Iterator<Item = (&str, MetricKind)> {
+        self.families().map(|family| {
+            let kind = match family.kind() {
+                Kind::Counter => MetricKind::Counter,
+                Kind::Histogram => MetricKind::Histogram,
+                _ => MetricKind::Gauge,
+            };
+            (family.name(), kind)
+        })
+    }
+
     /// Returns where the metric with this name and kind is stored.
     pub(super) fn place(&self, name: &str, kind: MetricKind) -> Place {
-        let ours = [
-            (self.requests.name(), MetricKind::Counter),
-            (self.latency.name(), MetricKind::Histogram),
-            (self.in_progress.name(), MetricKind::Gauge),
-        ];
-        if ours
-            .iter()
-            .any(|(ours, of)| *of == kind && is_written_as(name, ours))
-        {
+        let is_ours = |(ours, of): (&str, MetricKind)| of == kind && is_written_as(name, ours);
+        if self.names().any(is_ours) {
             return Place::Ours;
         }
         let is_taken = |suffix: &str| {
-            let mut taken = ours.iter().map(|(ours, _)| *ours).chain(names::own::ALL);
+            let mut taken = self.names().map(|(ours, _)| ours).chain(names::own::ALL);
             taken.any(|taken| {
                 taken
                     .strip_suffix(suffix)
                     .is_some_and(|taken| is_written_as(name, taken))
             })
         };
-        let of_latency = |suffix: &&str| is_written_in_two(name, self.latency.name(), suffix);
+        let is_sample = |(ours, of): (&str, MetricKind)| {
+            let mut suffixes = of.suffixes().iter();
+            suffixes.any(|suffix| is_written_in_two(name, ours, suffix))
+        };
         if name.is_empty()
             || is_taken("")
             || kind.suffixes().iter().any(|suffix| is_taken(suffix))
-            || MetricKind::Histogram.suffixes().iter().any(of_latency)
+            || self.names().any(is_sample)
         {
             Place::Nowhere
         } else {

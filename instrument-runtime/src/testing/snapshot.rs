@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use metrics::Key;
 
+use crate::conventions::{HTTP_ACTIVE, HTTP_DURATION, RPC_DURATION};
 use crate::settings;
 
 /// A copy of the values that a [`Recording`](crate::testing::Recording) contains at one
@@ -14,7 +15,9 @@ use crate::settings;
 /// A query matches every series that has the given labels; a matching series may have more
 /// labels. `&[]` matches all series of the metric. If the process has an installation with
 /// other [`names`](crate::Builder::names), the three metrics have these names in the
-/// recording, and the queries use them too.
+/// recording, and the queries use them too. With
+/// [`MetricNames::opentelemetry`](crate::MetricNames::opentelemetry), the queries add the
+/// metrics of the conventions.
 ///
 /// `Display` writes one line per series.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,20 +51,30 @@ impl Snapshot {
     /// Returns the number of calls that have ended (`requests_total`).
     #[must_use]
     pub fn requests(&self, labels: &[(&str, &str)]) -> u64 {
-        self.counter(&settings::names().requests_total, labels)
+        let counted = self.counter(&settings::names().requests_total, labels);
+        let mut sum = Distribution::default();
+        for histogram in of_conventions(&[HTTP_DURATION, RPC_DURATION]) {
+            sum.add_all(self.distribution(histogram, labels));
+        }
+        counted + sum.count
     }
 
     /// Returns the number of calls that have started and not ended
     /// (`requests_in_progress`).
     #[must_use]
     pub fn in_progress(&self, labels: &[(&str, &str)]) -> i64 {
-        self.gauge(&settings::names().requests_in_progress, labels) as i64
+        let others = of_conventions(&[HTTP_ACTIVE]).iter();
+        let others: f64 = others.map(|gauge| self.gauge(gauge, labels)).sum();
+        (self.gauge(&settings::names().requests_in_progress, labels) + others) as i64
     }
 
     /// Returns the latency of the calls that have ended (`request_latency_seconds`).
     #[must_use]
     pub fn latency(&self, labels: &[(&str, &str)]) -> Latency {
-        let found = self.distribution(&settings::names().request_latency_seconds, labels);
+        let mut found = self.distribution(&settings::names().request_latency_seconds, labels);
+        for histogram in of_conventions(&[HTTP_DURATION, RPC_DURATION]) {
+            found.add_all(self.distribution(histogram, labels));
+        }
         Latency {
             count: found.count,
             sum: found.duration(),
@@ -93,9 +106,7 @@ impl Snapshot {
     fn distribution(&self, name: &str, labels: &[(&str, &str)]) -> Distribution {
         let mut sum = Distribution::default();
         for found in matching(&self.histograms, name, labels) {
-            sum.count += found.count;
-            sum.sum += found.sum;
-            sum.nanos = sum.nanos.saturating_add(found.nanos);
+            sum.add_all(found);
         }
         sum
     }
@@ -109,10 +120,11 @@ impl Snapshot {
     pub fn assert_requests(&self, labels: &[(&str, &str)], expected: u64) {
         let found = self.requests(labels);
         if found != expected {
-            let name = &settings::names().requests_total;
+            let mut names = vec![&*settings::names().requests_total];
+            names.extend(of_conventions(&[HTTP_DURATION, RPC_DURATION]));
             self.fail(
-                self.counters.keys(),
-                name,
+                self.counters.keys().chain(self.histograms.keys()),
+                &names,
                 labels,
                 &found,
                 &expected,
@@ -130,10 +142,11 @@ impl Snapshot {
     pub fn assert_in_progress(&self, labels: &[(&str, &str)], expected: i64) {
         let found = self.in_progress(labels);
         if found != expected {
-            let name = &settings::names().requests_in_progress;
+            let mut names = vec![&*settings::names().requests_in_progress];
+            names.extend(of_conventions(&[HTTP_ACTIVE]));
             self.fail(
                 self.gauges.keys(),
-                name,
+                &names,
                 labels,
                 &found,
                 &expected,
@@ -146,13 +159,14 @@ impl Snapshot {
     fn fail<'a>(
         &self,
         series: impl Iterator<Item = &'a SeriesKey>,
-        name: &str,
+        names: &[&str],
         labels: &[(&str, &str)],
         found: &dyn fmt::Display,
         expected: &dyn fmt::Display,
         is_fewer: bool,
     ) -> ! {
-        let asked = SeriesKey::new(name, labels.iter().copied());
+        let name = names.join(" + ");
+        let asked = SeriesKey::new(&name, labels.iter().copied());
         let mut message = format!("{asked} is {found}, not {expected}\n");
         if self.is_empty() {
             message += "nothing was recorded: make sure that the call runs inside `run` or \
@@ -160,7 +174,9 @@ impl Snapshot {
                         `scope`";
             panic!("{message}");
         }
-        let series: Vec<_> = series.filter(|series| series.name == name).collect();
+        let series: Vec<_> = series
+            .filter(|series| names.contains(&&*series.name))
+            .collect();
         let mut is_explained = false;
         for (label, value) in labels {
             let values: BTreeSet<&str> = series.iter().filter_map(|s| s.value(label)).collect();
@@ -180,7 +196,7 @@ impl Snapshot {
         }
         if is_explained {
             // The lines above already explain the failure.
-        } else if !series.iter().any(|series| series.matches(name, labels)) {
+        } else if !series.iter().any(|series| series.has(labels)) {
             message += "no single series has all of these labels\n";
         } else if is_fewer {
             message += "a spawned task is recorded only if it is wrapped in its own `scope`\n";
@@ -218,6 +234,15 @@ impl Snapshot {
             samples.count != 0 || before.is_none()
         });
         added
+    }
+}
+
+/// Returns the names if the calls have the metrics of OpenTelemetry's conventions.
+fn of_conventions(names: &'static [&'static str]) -> &'static [&'static str] {
+    if settings::names().has_conventions {
+        names
+    } else {
+        &[]
     }
 }
 
@@ -288,8 +313,12 @@ impl SeriesKey {
     }
 
     fn matches(&self, name: &str, labels: &[(&str, &str)]) -> bool {
+        self.name == name && self.has(labels)
+    }
+
+    fn has(&self, labels: &[(&str, &str)]) -> bool {
         let mut labels = labels.iter();
-        self.name == name && labels.all(|(label, value)| self.value(label) == Some(value))
+        labels.all(|(label, value)| self.value(label) == Some(value))
     }
 }
 
@@ -324,6 +353,12 @@ impl Distribution {
         // large, so the operations saturate.
         let nanos = ((value * 1e9).round() as i128).saturating_mul(i128::from(times));
         self.nanos = self.nanos.saturating_add(nanos);
+    }
+
+    fn add_all(&mut self, other: Self) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.nanos = self.nanos.saturating_add(other.nanos);
     }
 
     fn take_away(&mut self, earlier: Self) {

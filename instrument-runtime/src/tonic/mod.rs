@@ -59,7 +59,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::call::head::{LayerSettings, RequestHead, layer_settings};
+use crate::call::head::{LayerSettings, RequestHead, layer_settings, transport};
 use crate::call::request::{Framework, Route, Slot, Start};
 use crate::outcome::probe::Tells;
 use crate::outcome::{Outcome, Protocol};
@@ -180,8 +180,9 @@ where
             method: request.method().as_str(),
             path,
             header: &|name| request.headers().get(name)?.to_str().ok(),
+            transport: &|| transport(&request),
         };
-        let labels = self.settings.labels(&head);
+        let labels = self.settings.labels(&head, framework.protocol());
         let mut slot = Slot::open_with(start, labels, request.extensions_mut());
         ResponseFuture {
             inner: slot.call(|| self.inner.call(request)),

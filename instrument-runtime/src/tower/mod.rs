@@ -82,7 +82,7 @@ mod body_end;
 
 pub use self::body_end::{BodyEndFuture, BodyEndLayer, BodyEndService, WatchedBody};
 
-use crate::call::head::{LayerSettings, RequestHead, layer_settings};
+use crate::call::head::{LayerSettings, RequestHead, layer_settings, transport};
 use crate::call::request::{self, Framework, Route, Slot, Start};
 use crate::outcome::Outcome;
 
@@ -173,8 +173,9 @@ impl MetricsLayer {
             method,
             path,
             header: &|name| request.headers().get(name)?.to_str().ok(),
+            transport: &|| transport(request),
         };
-        let labels = self.settings.labels(&head);
+        let labels = self.settings.labels(&head, self.framework.protocol());
         let route = (self.route)(request.extensions());
         let start = Start::new(self.framework, method, route, path);
         Slot::open_with(start, labels, request.extensions_mut())

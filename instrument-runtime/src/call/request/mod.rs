@@ -138,6 +138,7 @@ use self::judge::Verdict;
 pub(crate) use self::slot::{Slot, Token};
 use crate::call::by_values::Values;
 use crate::call::clock::{Elapsed, Instant};
+use crate::call::counted::UNMATCHED;
 use crate::call::extracts::ExtractsOf;
 use crate::call::head::HeadLabels;
 use crate::call::hints;
@@ -155,9 +156,6 @@ pub(crate) const HAS_LAYER: bool = cfg!(feature = "_layer");
 /// application wrote it.
 pub(crate) type Route = std::borrow::Cow<'static, str>;
 
-/// The label `endpoint` of a request that matched no route.
-pub(crate) const UNMATCHED: &str = "unmatched";
-
 /// The framework of a layer, which decides what counts as evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framework {
@@ -168,7 +166,7 @@ pub(crate) enum Framework {
 }
 
 impl Framework {
-    fn protocol(self) -> Protocol {
+    pub(crate) fn protocol(self) -> Protocol {
         match self {
             Self::Tonic => Protocol::Grpc,
             Self::Axum | Self::ActixWeb | Self::Tower => Protocol::Http,
@@ -422,7 +420,7 @@ impl Request {
     fn begin(&self) {
         let mut state = self.lock();
         if let Progress::Waiting = state.progress {
-            let series = series_of_route(self.method, state.endpoint(), &self.labels);
+            let series = self.series_of_route(&state);
             series.started();
             state.progress = Progress::Running {
                 series,
@@ -453,7 +451,7 @@ impl Request {
         state.route = route;
         let series = match &state.claim {
             Some(claim) => self.series_with(state, claim.site, claim.values.as_deref()),
-            None => series_of_route(self.method, state.endpoint(), &self.labels),
+            None => self.series_of_route(state),
         };
         state.move_to(series);
     }
@@ -464,7 +462,14 @@ impl Request {
         site: &'static CallSite,
         values: Option<&Values>,
     ) -> SeriesRef {
-        site.series_of_request(self.method, state.route.as_deref(), values, &self.labels)
+        let (protocol, route) = (self.framework.protocol(), state.route.as_deref());
+        site.series_of_request(protocol, self.method, route, values, &self.labels)
+    }
+
+    /// Returns the series of the request if it has no annotated handler.
+    fn series_of_route(&self, state: &State) -> SeriesRef {
+        let protocol = self.framework.protocol();
+        series_of_route(protocol, self.method, state.endpoint(), &self.labels)
     }
 
     /// Takes the claim's call out of the request: counts the call by itself, and the
@@ -475,7 +480,7 @@ impl Request {
         };
         state.is_doubtful = true;
         state.count_apart(claim);
-        let series = series_of_route(self.method, state.endpoint(), &self.labels);
+        let series = self.series_of_route(state);
         state.move_to(series);
     }
 

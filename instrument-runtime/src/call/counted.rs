@@ -1,0 +1,198 @@
+//! [`Counted`]: what a series counts, and the keys of its metrics.
+
+use metrics::{Key, Label};
+
+use crate::conventions::{self, OTHER};
+use crate::names::label;
+use crate::outcome::{End, Protocol};
+use crate::settings;
+
+/// The label `endpoint` of a request that matched no route.
+pub(crate) const UNMATCHED: &str = "unmatched";
+
+/// What a series counts, which decides its metrics. Without OpenTelemetry's conventions,
+/// everything is a [`Call`](Self::Call).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// Calls: the three metrics.
+    Call,
+    /// Calls of a function that are RPCs if they end with a gRPC status.
+    CallOrRpc,
+    /// HTTP requests. They are RPCs if they end with a gRPC status.
+    Http,
+    /// RPCs.
+    Rpc,
+}
+
+impl Subject {
+    /// Returns the subject of the requests that a layer counts.
+    pub(crate) fn of_requests(protocol: Protocol) -> Self {
+        match protocol {
+            _ if !settings::names().has_conventions => Self::Call,
+            Protocol::Http => Self::Http,
+            Protocol::Grpc => Self::Rpc,
+            Protocol::None => Self::Call,
+        }
+    }
+
+    /// Returns the subject of the calls of a function that are counted by themselves.
+    /// `is_handler` is whether the attribute gives an endpoint, or says that the function is
+    /// a handler.
+    ///
+    /// A function without a method is not an HTTP request, even if it returns an HTTP status:
+    /// it may be a helper, and the conventions require the method.
+    pub(crate) fn of_calls(has_method: bool, is_handler: bool) -> Self {
+        match (has_method, is_handler) {
+            _ if !settings::names().has_conventions => Self::Call,
+            (true, _) => Self::Http,
+            (false, true) => Self::CallOrRpc,
+            (false, false) => Self::Call,
+        }
+    }
+}
+
+/// What a series counts, and the labels that are known before the end.
+#[derive(Clone, Debug)]
+pub(crate) struct Counted {
+    pub(crate) subject: Subject,
+    /// Named as in the three metrics: `method`, `endpoint`, and own labels. The labels of an
+    /// HTTP request's scheme and version are named as in the conventions.
+    pub(crate) labels: Vec<Label>,
+}
+
+/// The keys of the metrics in which the end of a call is counted.
+#[derive(Debug)]
+pub(crate) struct EndKeys {
+    /// `None` if the count of the histogram is the number of calls.
+    pub(crate) requests: Option<Key>,
+    pub(crate) latency: Key,
+}
+
+impl Counted {
+    /// Returns the key of the gauge.
+    pub(crate) fn in_progress(&self) -> Key {
+        match self.subject {
+            Subject::Call | Subject::CallOrRpc | Subject::Rpc => Key::from_parts(
+                settings::names().requests_in_progress.clone(),
+                self.labels.clone(),
+            ),
+            Subject::Http => {
+                let is_shown = |name: &str| name != conventions::PROTOCOL_VERSION;
+                let labels = self.labels_with(|name, _| match name {
+                    label::METHOD => Some(conventions::HTTP_METHOD),
+                    _ => None,
+                });
+                let labels: Vec<Label> = labels.filter(|label| is_shown(label.key())).collect();
+                Key::from_parts(conventions::HTTP_ACTIVE, labels)
+            }
+        }
+    }
+
+    /// Returns the keys of the counter and the histogram.
+    pub(crate) fn ended(&self, end: End) -> EndKeys {
+        match self.subject {
+            Subject::Call => self.call_ended(end),
+            Subject::Rpc => self.rpc_ended(end),
+            _ if end.grpc_status().is_some() => self.rpc_ended(end),
+            Subject::CallOrRpc => self.call_ended(end),
+            Subject::Http => self.http_ended(end),
+        }
+    }
+
+    fn call_ended(&self, end: End) -> EndKeys {
+        let names = settings::names();
+        let mut labels = self.labels.clone();
+        labels.push(Label::from_static_parts(
+            label::OUTCOME,
+            end.outcome_label(),
+        ));
+        let latency = Key::from_parts(names.request_latency_seconds.clone(), labels.clone());
+        if let Some(status) = end.http_status() {
+            labels.push(Label::new(label::HTTP_STATUS, status.to_string()));
+        }
+        if let Some(status) = end.grpc_status() {
+            labels.push(Label::from_static_parts(label::GRPC_STATUS, status));
+        }
+        EndKeys {
+            requests: Some(Key::from_parts(names.requests_total.clone(), labels)),
+            latency,
+        }
+    }
+
+    fn http_ended(&self, end: End) -> EndKeys {
+        let labels = self.labels_with(|name, value| match name {
+            label::METHOD => Some(conventions::HTTP_METHOD),
+            label::ENDPOINT if value != UNMATCHED => Some(conventions::HTTP_ROUTE),
+            _ => None,
+        });
+        let mut labels: Vec<Label> = labels.collect();
+        if end.is_sent()
+            && let Some(status) = end.http_status()
+        {
+            labels.push(Label::new(conventions::HTTP_STATUS, status.to_string()));
+        }
+        EndKeys::of_histogram(conventions::HTTP_DURATION, labels, end)
+    }
+
+    fn rpc_ended(&self, end: End) -> EndKeys {
+        let is_transport = |name: &str| {
+            matches!(
+                name,
+                conventions::URL_SCHEME | conventions::PROTOCOL_VERSION
+            )
+        };
+        let own = self.labels_with(|_, _| None);
+        let mut labels: Vec<Label> = own.filter(|label| !is_transport(label.key())).collect();
+        labels.push(Label::from_static_parts(conventions::RPC_SYSTEM, "grpc"));
+        if let Some(method) = self.rpc_method() {
+            labels.push(Label::new(conventions::RPC_METHOD, method.to_owned()));
+        }
+        if end.is_sent()
+            && let Some(status) = end.grpc_status()
+        {
+            labels.push(Label::from_static_parts(conventions::RPC_STATUS, status));
+        }
+        EndKeys::of_histogram(conventions::RPC_DURATION, labels, end)
+    }
+
+    /// Returns the name of the RPC's method: the path without its first slash. `None` if the
+    /// endpoint is the path of a function.
+    fn rpc_method(&self) -> Option<&str> {
+        let mut labels = self.labels.iter();
+        let endpoint = labels.find(|label| label.key() == label::ENDPOINT);
+        match endpoint.map(Label::value) {
+            // The path of an HTTP request is not a method of an RPC.
+            _ if self.subject == Subject::Http => Some(OTHER),
+            Some(UNMATCHED) => Some(OTHER),
+            Some(path) if path.contains('/') => Some(path.strip_prefix('/').unwrap_or(path)),
+            _ => None,
+        }
+    }
+
+    /// Returns the labels, with `method` and `endpoint` under other names. `None` as the name
+    /// leaves them out.
+    fn labels_with(
+        &self,
+        name: impl Fn(&str, &str) -> Option<&'static str>,
+    ) -> impl Iterator<Item = Label> {
+        self.labels.iter().filter_map(move |label| {
+            if !matches!(label.key(), label::METHOD | label::ENDPOINT) {
+                return Some(label.clone());
+            }
+            let name = name(label.key(), label.value())?;
+            Some(Label::new(name, label.value().to_owned()))
+        })
+    }
+}
+
+impl EndKeys {
+    fn of_histogram(name: &'static str, mut labels: Vec<Label>, end: End) -> Self {
+        if let Some(error) = end.error_type() {
+            labels.push(Label::new(conventions::ERROR_TYPE, error));
+        }
+        Self {
+            requests: None,
+            latency: Key::from_parts(name, labels),
+        }
+    }
+}
