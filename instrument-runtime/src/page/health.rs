@@ -71,7 +71,7 @@ fn write_first(page: &mut dyn Encoder) {
 fn write_series(page: &mut dyn Encoder, series: usize) {
     let number = Head {
         name: SERIES,
-        help: "Number of series in the three call metrics. The limit, max_series, applies to each \
+        help: "Number of series in the call metrics. The limit, max_series, applies to each \
                metric separately.",
         kind: Kind::Gauge,
     };

@@ -1,13 +1,13 @@
-//! The recorder: stores the three call metrics itself (`requests_total`,
-//! `request_latency_seconds` and `requests_in_progress`, unless they are renamed), and
-//! passes every other metric of the application on to the stock recorder,
-//! `metrics_exporter_prometheus`.
+//! The recorder: stores the call metrics itself (`requests_total`,
+//! `request_latency_seconds` and `requests_in_progress`, unless they are renamed, and the
+//! metrics of OpenTelemetry's conventions), and passes every other metric of the
+//! application on to the stock recorder, `metrics_exporter_prometheus`.
 //!
 //! ```text
 //! place      which recorder a metric belongs to: ours, the stock recorder, or neither
 //! direct     handles that call sites use instead of the `metrics` facade
 //!
-//! families   the three call metrics
+//! families   the call metrics
 //! family     one metric: its name, its HELP text and its series
 //! registry   the series of a metric, by label set, up to a limit
 //! labels     label sets
