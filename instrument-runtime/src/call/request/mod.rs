@@ -112,6 +112,22 @@
 //!
 //! The last two events end the request. A request with the entry "joined" is counted in
 //! the series of its handler, any other request in the series of its route.
+//!
+//! # Requests that end with their body
+//!
+//! With the setting `until_body_end`, a layer wraps the body of the response, and the head
+//! decides only the series. The request is counted by the first of these events:
+//!
+//! | event                                     | before the head goes out | after it                    |
+//! |-------------------------------------------|--------------------------|-----------------------------|
+//! | the body ends                             | — (1)                    | counted with its status     |
+//! | the body returns an error                 | — (1)                    | counted as `error`          |
+//! | the body panics                           | — (1)                    | counted as `panicked`       |
+//! | the body is dropped                       | — (1)                    | counted as `cancelled`      |
+//! | the future of the outermost layer is dropped | counted as `cancelled` |                             |
+//!
+//! 1. A layer in between has read, dropped or replaced the body. The request then ends with
+//!    the head of the response that goes out.
 
 #![cfg_attr(
     not(all(feature = "axum", feature = "actix-web", feature = "tonic")),
