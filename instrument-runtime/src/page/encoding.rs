@@ -196,8 +196,8 @@ impl Body for Pieces {
 /// A page as a body of one frame, for the exporter's own server.
 ///
 /// hyper flushes the connection between the frames of a large body. With a single frame, a
-/// completed flush means that the whole response was written (see
-/// [`connections`](crate::exporter::connections)).
+/// completed flush means that the whole response was written; `exporter/connections.rs`
+/// relies on that.
 #[derive(Debug)]
 pub(crate) struct Whole(Option<Rest>);
 
