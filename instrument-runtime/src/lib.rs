@@ -200,12 +200,12 @@ pub mod __private {
     pub use crate::call::arguments::{Argument, Unknown, WithArguments};
     pub use crate::call::awaited_labels::{AwaitedLabels, RunningWithLabels};
     pub use crate::call::by_values::{LabelValue, shown};
-    pub use crate::call::plain::{Entered, Guard};
+    pub use crate::call::plain::{Entered, Guard, Opened};
     pub use crate::call::question_mark::{Branch, FromResidual};
     pub use crate::call::site::{CallSite, Known};
     pub use crate::call::{Call, Instrumented, Labelling, Running};
     pub use crate::outcome::probe::{
-        BY_NOTHING, ByFunction, Probe, ProbeOfPlain, Teller, by_function, probe, probe_fn,
+        BY_NOTHING, ByFunction, Probe, ProbeOfPlain, Teller, by_function, probe, probe_fn, probe_of,
     };
     pub use core::module_path;
     pub use core::ops::ControlFlow;
@@ -223,6 +223,12 @@ pub mod __private {
     /// Stands for a value of the probe's type, in code that is type-checked but never runs.
     #[must_use]
     pub fn never_of<R>(_probe: &Probe<R>) -> R {
+        never()
+    }
+
+    /// Stands for a value of the same type, in code that is type-checked but never runs.
+    #[must_use]
+    pub fn never_like<R>(_value: &R) -> R {
         never()
     }
 

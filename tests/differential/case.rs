@@ -472,12 +472,18 @@ impl Case {
         if self.attribute == Attribute::TrackCaller && self.qualifier == Qualifier::Extern {
             return false;
         }
-        // The same for a return type that the body cannot name.
+        // The body of a function that is not async stays in place if all of its values have
+        // the outcome `ok`.
+        let is_ok = self.output == Output::Never
+            || self.labels != Labels::Outcome
+                && matches!(
+                    self.output,
+                    Output::Unit | Output::Closure | Output::ClosureLiteral
+                );
         if self.attribute == Attribute::TrackCaller
             && is_plain
-            && (self.steps.contains(&Step::LocalMacro)
-                || self.output.is_opaque() && self.output != Output::ClosureLiteral)
-            && !matches!(self.output, Output::Unit | Output::Never)
+            && !is_ok
+            && self.steps.contains(&Step::LocalMacro)
         {
             return false;
         }

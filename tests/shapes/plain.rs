@@ -418,6 +418,20 @@ fn tracked_question_mark(text: &str) -> Result<u8, Located> {
 
 #[instrumented]
 #[track_caller]
+fn tracked_iterator<'a>(
+    numbers: &'a [u32],
+    text: &str,
+) -> Result<impl Iterator<Item = u32> + use<'a>, Located> {
+    work();
+    let first = text.parse::<u32>()?;
+    if first == 0 {
+        return Err(Located(Location::caller()));
+    }
+    Ok(numbers.iter().map(move |number| number + first))
+}
+
+#[instrumented]
+#[track_caller]
 fn tracked_option(number: Option<&str>) -> Option<usize> {
     work();
     Some(number?.strip_prefix('a')?.len())
@@ -451,6 +465,16 @@ fn a_tracked_function_sees_its_caller() {
         tracked_question_mark("2")
     });
     assert_eq!(even.ok(), Some(4));
+    for text in ["x", "0"] {
+        let (located, line) = error("plain::tracked_iterator", async || {
+            (tracked_iterator(&[1], text).map(Iterator::count), line!())
+        });
+        assert_eq!(located.map_err(|Located(at)| at.line()), Err(line));
+    }
+    let sum = ok("plain::tracked_iterator", async || {
+        tracked_iterator(&[1, 2], "3")
+    });
+    assert_eq!(sum.map(Iterator::sum::<u32>).ok(), Some(9));
     for (text, length) in [(None, None), (Some("b"), None), (Some("ab"), Some(1))] {
         let found = ok("plain::tracked_option", async || tracked_option(text));
         assert_eq!(found, length);

@@ -129,27 +129,58 @@ impl Plan {
     //
     // A `?` leaves the block by such a `break`, too.
     //
-    /// Runs the body in place. Returns `None` if a `return` may be hidden, or if the return
-    /// type cannot be named.
+    // If the return type contains `impl Trait`, the teller is made from the value:
+    //     let entered = rt::Opened::of(rt::Call::unlabelled(/* the call site */));
+    //     let value: _ = 'body: { … };
+    //     if false {
+    //         return rt::never_like(&value);
+    //     }
+    //     let probe = rt::probe_of(&value);
+    //     entered.returned(&value, /* the teller of `probe` */);
+    //     value
+    //
+    /// Runs the body in place. Returns `None` if a `return` may be hidden in a macro.
     ///
     /// The variables of the body are dropped before the call ends, the arguments after it.
     fn in_place(&self, sig: &Signature) -> Option<TokenStream> {
         let mixed = Span::mixed_site();
         let runtime = &self.runtime;
-        let output = named(&sig.output)?;
         let leaves = Leaves::of(&self.body.tokens).filter(|leaves| !leaves.may_hide_break())?;
         let label = Lifetime::new("'body", mixed);
         let block = self.inner_block(leaves.breaking(&label, runtime));
         let (before, call) = self.call();
         let call = call.into_call(runtime);
-        let probe = quote_spanned!(mixed=> #runtime::Probe::<#output>::NEW);
-        let teller = self.teller(&probe);
+        let (entered, output, end) = match named(&sig.output) {
+            Some(output) => {
+                let probe = quote_spanned!(mixed=> #runtime::Probe::<#output>::NEW);
+                let teller = self.teller(&probe);
+                (
+                    quote_spanned!(mixed=> #runtime::Entered::of(#call, #probe, #teller)),
+                    output,
+                    quote_spanned!(mixed=> entered.returned(&value);),
+                )
+            }
+            None => {
+                let teller = self.teller(&quote_spanned!(mixed=> probe));
+                (
+                    quote_spanned!(mixed=> #runtime::Opened::of(#call)),
+                    nameable(&sig.output, runtime),
+                    quote_spanned! {mixed=>
+                        if false {
+                            return #runtime::never_like(&value);
+                        }
+                        let probe = #runtime::probe_of(&value);
+                        entered.returned(&value, &#teller);
+                    },
+                )
+            }
+        };
         // If the value does not live as long as the signature says, rustc shows the error
         // where the value is returned.
         let value = Ident::new("value", self.at_body());
         Some(quote_spanned! {mixed=>
             #before
-            let entered = #runtime::Entered::of(#call, #probe, #teller);
+            let entered = #entered;
             let value: #output = #label: {
                 #[allow(unreachable_code)]
                 if false {
@@ -157,7 +188,7 @@ impl Plan {
                 }
                 #block
             };
-            entered.returned(&value);
+            #end
             #value
         })
     }

@@ -1,12 +1,13 @@
 //! Calls of functions that are not async. Such a call starts when the function is called,
 //! and ends when the function returns or unwinds.
 //!
-//! The body runs in one of three ways:
+//! The body runs in one of four ways:
 //!
 //! | | the body runs | and the outcome is |
 //! |---|---|---|
 //! | [`Call::run`] | in a closure | read from the value |
 //! | [`Entered`] | in place, and each `return` is visible to the macro | read from the value |
+//! | [`Opened`] | the same, with a return type that cannot be named | read from the value |
 //! | [`Guard`] | in place | `ok`, if the body does not unwind |
 
 use std::marker::PhantomData;
@@ -56,6 +57,27 @@ impl<R, T: Teller<R> + Arguments> Entered<R, T> {
     #[inline]
     pub fn returned(mut self, value: &R) {
         self.call.returned(value, &self.teller);
+    }
+}
+
+/// An [`Entered`] whose type of value is known only when the body has returned. So if the
+/// body unwinds, the call has a status only if its method is known.
+#[derive(Debug)]
+#[must_use]
+pub struct Opened(Call);
+
+impl Opened {
+    /// Starts the call.
+    #[inline]
+    pub fn of(mut call: Call) -> Self {
+        call.enter(None);
+        Self(call)
+    }
+
+    /// Ends the call with the value that the body returned.
+    #[inline]
+    pub fn returned<R, T: Teller<R>>(mut self, value: &R, teller: &T) {
+        self.0.returned(value, teller);
     }
 }
 

@@ -81,6 +81,11 @@ pub fn probe_fn<R, F: FnOnce() -> R>(body: F) -> (F, Probe<R>) {
     (body, Probe::NEW)
 }
 
+/// Returns a probe for the type of a value.
+pub fn probe_of<R>(_value: &R) -> Probe<R> {
+    Probe::NEW
+}
+
 impl<T, E> Probe<Result<T, E>> {
     pub fn sides(&self) -> (OfResult, IfTells<T>, IfTells<E>) {
         (OfResult, IfTells::NEW, IfTells::NEW)
