@@ -169,7 +169,14 @@ fn a_socket_without_permission_is_left_alone() {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("ours");
         let mut command = child_of(&program, "child_installs", &socket);
         command.stdin(Stdio::null()).current_dir(folder.path());
-        printed(command.uid(NOBODY).gid(NOBODY).spawn().expect("runs"))
+        command.uid(NOBODY).gid(NOBODY);
+        // `ETXTBSY`, as long as a child that another test forked during the copy has not
+        // called `exec`: until then, it has the copy open for writing, too.
+        let child = wait_for("the copy to be closed", || match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => None,
+            child => Some(child),
+        });
+        printed(child.expect("runs"))
     } else {
         install(&socket)
     };
