@@ -6,8 +6,7 @@ use quote::{ToTokens, quote_spanned};
 use syn::visit_mut::{self, VisitMut};
 use syn::{Block, Expr, ExprCall, ExprReturn, ExprTry, Ident, Item, Lifetime, Macro, Stmt};
 
-use crate::expand::located_at;
-use crate::tokens::{STD_MACROS, is_box_pin, mentions};
+use crate::tokens::{STD_MACROS, is_box_pin, located_at, mentions};
 
 /// The parsed body of a function.
 pub(crate) struct Leaves {

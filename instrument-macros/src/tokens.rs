@@ -1,6 +1,7 @@
-//! Searches in token streams, for bodies that `syn` has not parsed.
+//! Searches in token streams, for bodies that `syn` has not parsed, and changes their
+//! locations.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
 
 /// Whether `matches` holds for a token of the stream or of a group in it. Groups
@@ -15,6 +16,19 @@ pub(crate) fn any(tokens: TokenStream, matches: &dyn Fn(&TokenTree) -> bool) -> 
 /// Whether the identifier or keyword `name` occurs anywhere in the tokens.
 pub(crate) fn mentions(tokens: TokenStream, name: &str) -> bool {
     any(tokens, &|token| is_ident(token, name))
+}
+
+/// Returns the tokens with the location of `span`, at which rustc then shows errors. The
+/// hygiene of the tokens stays the same.
+pub(crate) fn located_at(tokens: &TokenStream, span: Span) -> TokenStream {
+    tokens
+        .clone()
+        .into_iter()
+        .map(|mut token| {
+            token.set_span(token.span().located_at(span));
+            token
+        })
+        .collect()
 }
 
 /// The macros of the standard library that a function is likely to call. Their expansion

@@ -5,8 +5,8 @@ use quote::quote_spanned;
 use syn::Signature;
 
 use crate::captures::Captures;
-use crate::expand::located_at;
 use crate::plan::Plan;
+use crate::tokens::located_at;
 
 impl Plan {
     // Input:

@@ -34,7 +34,7 @@ mod returned;
 mod teller;
 mod wrap;
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::Attribute;
 
@@ -95,17 +95,4 @@ impl Plan {
         };
         self.has_attr(name) || self.function.attrs.iter().any(in_condition)
     }
-}
-
-/// Returns the tokens with the location of `span`, at which rustc then shows errors. The
-/// hygiene of the tokens stays the same.
-pub(crate) fn located_at(tokens: &TokenStream, span: Span) -> TokenStream {
-    tokens
-        .clone()
-        .into_iter()
-        .map(|mut token| {
-            token.set_span(token.span().located_at(span));
-            token
-        })
-        .collect()
 }

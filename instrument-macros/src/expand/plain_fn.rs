@@ -5,10 +5,10 @@ use quote::{quote, quote_spanned};
 use syn::{Lifetime, Signature};
 
 use crate::captures::Captures;
-use crate::expand::located_at;
 use crate::leaves::Leaves;
 use crate::output::{nameable, named, returns_closure, returns_never, returns_unit};
 use crate::plan::Plan;
+use crate::tokens::located_at;
 
 impl Plan {
     /// Runs the body in a closure, or in place where a closure would change what the body

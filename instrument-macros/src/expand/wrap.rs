@@ -4,8 +4,8 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote_spanned;
 
 use crate::expand::call::CallExpr;
-use crate::expand::located_at;
 use crate::plan::Plan;
+use crate::tokens::located_at;
 
 impl Plan {
     // Input:
