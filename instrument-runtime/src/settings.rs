@@ -119,14 +119,20 @@ impl Default for Settings {
 static INSTALLED: OnceLock<Arc<Settings>> = OnceLock::new();
 /// Locked while an installation takes effect.
 static TAKING_EFFECT: Mutex<()> = Mutex::new(());
+/// Whether `TAKING_EFFECT` is locked. Without an installation, each request of a layer asks
+/// for the settings, and must not lock for that.
+static IS_TAKING_EFFECT: AtomicBool = AtomicBool::new(false);
 
 /// Returns the settings of this process's installation, or `None` before `install`.
 pub(crate) fn installed() -> Option<&'static Settings> {
     let get = || INSTALLED.get().map(Arc::as_ref);
     get().or_else(|| {
         // `take_effect` sets the recorder before the settings. A call that already sees
-        // the new recorder waits here, so that it does not use the default names.
-        let _settled = TAKING_EFFECT.lock().unwrap_or_else(PoisonError::into_inner);
+        // the new recorder waits here, so that it does not use the default names: it also
+        // sees the flag, or the settings.
+        if IS_TAKING_EFFECT.load(Ordering::Acquire) {
+            let _settled = TAKING_EFFECT.lock().unwrap_or_else(PoisonError::into_inner);
+        }
         get()
     })
 }
@@ -147,8 +153,12 @@ pub(crate) fn take_effect<E>(
     set_recorder: impl FnOnce() -> Result<(), E>,
 ) -> Result<(), E> {
     let _taking_effect = TAKING_EFFECT.lock().unwrap_or_else(PoisonError::into_inner);
-    set_recorder()?;
-    // `set_recorder` succeeds once per process, so `INSTALLED` is still empty.
-    let _ = INSTALLED.set(settings);
-    Ok(())
+    IS_TAKING_EFFECT.store(true, Ordering::Relaxed);
+    let set = set_recorder();
+    if set.is_ok() {
+        // `set_recorder` succeeds once per process, so `INSTALLED` is still empty.
+        let _ = INSTALLED.set(settings);
+    }
+    IS_TAKING_EFFECT.store(false, Ordering::Release);
+    set
 }
