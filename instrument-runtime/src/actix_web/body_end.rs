@@ -11,9 +11,9 @@ use actix_web::http::Method;
 use actix_web::web::Bytes;
 use pin_project_lite::pin_project;
 
-use super::{MetricsMiddleware, answered_by_error, outcome};
+use super::{MetricsMiddleware, answered_by_error};
 use crate::call::head::layer_settings;
-use crate::call::request::{BodyEnd, BodyWatch, Slot, ends_with_head};
+use crate::call::request::{BodyEnd, BodyWatch, HeadSent, Slot};
 
 /// The middleware that counts requests until the end of their response body. Created by
 /// [`MetricsMiddleware::until_body_end`].
@@ -102,21 +102,17 @@ where
                 return Poll::Ready(Err(error));
             }
         };
-        let answer = outcome(response.status());
         let size = response.response().body().size();
-        let is_empty = matches!(size, BodySize::None | BodySize::Sized(0));
-        let watch = if is_empty || ends_with_head(this.method.as_str(), response.status().as_u16())
-        {
-            this.slot.answered(answer);
-            None
-        } else {
-            let length = match size {
-                BodySize::Sized(length) => Some(length),
-                _ => None,
-            };
-            let slot = this.slot.answered_until_body_end(answer);
-            slot.map(|slot| BodyWatch::new(slot, length))
+        let head = HeadSent {
+            method: this.method.as_str(),
+            status: response.status().as_u16(),
+            is_empty: size.is_eof(),
         };
+        let length = match size {
+            BodySize::Sized(length) => Some(length),
+            _ => None,
+        };
+        let watch = this.slot.answered_until_body_end(head, length);
         Poll::Ready(Ok(
             response.map_body(|_head, inner| WatchedBody { inner, watch })
         ))

@@ -184,12 +184,24 @@ macro_rules! http_version {
 #[cfg(feature = "actix-web")]
 pub(crate) use http_version;
 
-/// Returns what is known about the connection of a request.
 #[cfg(feature = "tower")]
-pub(crate) fn transport<B>(request: &http::Request<B>) -> Transport<'_> {
-    Transport {
-        scheme: request.uri().scheme_str(),
-        version: http_version!(request.version(), http::Version),
+impl LayerSettings {
+    /// Returns the labels of a request of the crate `http`. `None` if the request is skipped.
+    pub(crate) fn labels_of<B>(
+        &self,
+        request: &http::Request<B>,
+        protocol: Protocol,
+    ) -> Option<HeadLabels> {
+        let head = RequestHead {
+            method: request.method().as_str(),
+            path: request.uri().path(),
+            header: &|name| request.headers().get(name)?.to_str().ok(),
+            transport: &|| Transport {
+                scheme: request.uri().scheme_str(),
+                version: http_version!(request.version(), http::Version),
+            },
+        };
+        self.labels(&head, protocol)
     }
 }
 

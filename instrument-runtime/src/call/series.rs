@@ -15,7 +15,7 @@ use crate::lock_free::sync::AtomicU64;
 use crate::outcome::End;
 use crate::recorder::direct::{self, Thread};
 use crate::recorder::exemplars::{self, Intervals, TraceContext};
-use crate::settings;
+use crate::settings::{self, ExemplarSource};
 
 /// The origin of the metrics, which a recorder may filter by.
 static METADATA: Metadata<'static> = Metadata::new(
@@ -175,8 +175,12 @@ impl Series {
     /// The latency of the request is not known yet. The source is called if the bucket of
     /// the handler's latency should get an exemplar, and otherwise for one request in every
     /// few milliseconds: the request may still become slow outside its handler.
-    pub(crate) fn wanted_trace(&self, end: End, elapsed: Elapsed) -> Option<TraceContext> {
-        let source = settings::installed()?.exemplars.as_ref()?;
+    pub(crate) fn wanted_trace(
+        &self,
+        source: &ExemplarSource,
+        end: End,
+        elapsed: Elapsed,
+    ) -> Option<TraceContext> {
         let Handles::Ours(ours) = &self.handles else {
             return None;
         };

@@ -155,7 +155,10 @@ fn write_head(page: &mut Vec<u8>, head: &Head<'_>, metadata: &Metadata<'_>, dots
     };
     // The list contains `target`, the short name of `target_info`, once in any case.
     let most = usize::from(kind == Kind::Info);
-    let is_free = |short: &&str| taken.iter().filter(|name| *name == short).count() <= most;
+    let is_free = |short: &&str| {
+        let first = taken.partition_point(|name| name < short);
+        taken.get(first + most) != Some(short)
+    };
     let short = without_suffix(name, kind).filter(is_free);
     let (name, kind) = match (kind, short) {
         (kind, Some(short)) => (short, kind),

@@ -59,8 +59,8 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::call::head::{LayerSettings, RequestHead, layer_settings, transport};
-use crate::call::request::{Framework, Route, Slot, Start};
+use crate::call::head::{LayerSettings, layer_settings};
+use crate::call::request::{Framework, Route, Slot, Start, or_on_unwind};
 use crate::outcome::probe::Tells;
 use crate::outcome::{Outcome, Protocol};
 
@@ -176,13 +176,7 @@ where
             path: None,
             ..Start::new(framework, request.method().as_str(), route, path)
         };
-        let head = RequestHead {
-            method: request.method().as_str(),
-            path,
-            header: &|name| request.headers().get(name)?.to_str().ok(),
-            transport: &|| transport(&request),
-        };
-        let labels = self.settings.labels(&head, framework.protocol());
+        let labels = self.settings.labels_of(&request, framework.protocol());
         let mut slot = Slot::open_with(start, labels, request.extensions_mut());
         ResponseFuture {
             inner: slot.call(|| self.inner.call(request)),
@@ -316,10 +310,8 @@ impl<B: Body> Body for CountedBody<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        let unwinding = Unwinding(this.call);
-        let polled = this.inner.as_mut().poll_frame(context);
-        std::mem::forget(unwinding);
-        let frame = ready!(polled);
+        let poll = || this.inner.as_mut().poll_frame(context);
+        let frame = ready!(or_on_unwind(this.call, |call| call.slot.panicked(), poll));
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(code) = this.call.code_in(frame) {
@@ -368,16 +360,6 @@ impl CallEnd {
             learn(path);
         }
         self.slot.answered(Outcome::GrpcStatus(code));
-    }
-}
-
-/// A drop guard that counts the call as panicked if the poll of the body unwinds. If the
-/// poll returns, the guard is passed to `mem::forget`.
-struct Unwinding<'a>(&'a mut CallEnd);
-
-impl Drop for Unwinding<'_> {
-    fn drop(&mut self) {
-        self.0.slot.panicked();
     }
 }
 

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::MetricsLayer;
 use crate::call::head::layer_settings;
-use crate::call::request::{BodyEnd, BodyWatch, Slot, ends_with_head};
+use crate::call::request::{BodyEnd, BodyWatch, HeadSent, Slot};
 use crate::outcome::Outcome;
 
 /// The layer that counts requests until the end of their response body. Created by
@@ -92,18 +92,12 @@ where
                 return Poll::Ready(Err(error));
             }
         };
-        let status = response.status().as_u16();
-        let answer = Outcome::HttpStatus(status);
-        let has_no_body =
-            ends_with_head(this.method.as_str(), status) || response.body().is_end_stream();
-        let watch = if has_no_body {
-            this.slot.answered(answer);
-            None
-        } else {
-            let length = length(&response);
-            let slot = this.slot.answered_until_body_end(answer);
-            slot.map(|slot| BodyWatch::new(slot, length))
+        let head = HeadSent {
+            method: this.method.as_str(),
+            status: response.status().as_u16(),
+            is_empty: response.body().is_end_stream(),
         };
+        let watch = this.slot.answered_until_body_end(head, length(&response));
         Poll::Ready(Ok(response.map(|inner| WatchedBody { inner, watch })))
     }
 }

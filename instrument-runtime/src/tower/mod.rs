@@ -82,7 +82,7 @@ mod body_end;
 
 pub use self::body_end::{BodyEndFuture, BodyEndLayer, BodyEndService, WatchedBody};
 
-use crate::call::head::{LayerSettings, RequestHead, layer_settings, transport};
+use crate::call::head::{LayerSettings, layer_settings};
 use crate::call::request::{self, Framework, Route, Slot, Start};
 use crate::outcome::Outcome;
 
@@ -168,15 +168,9 @@ impl<S> Layer<S> for MetricsLayer {
 impl MetricsLayer {
     /// Starts to count a request.
     fn open<B>(&self, request: &mut Request<B>) -> Slot {
-        let (method, path) = (request.method().as_str(), request.uri().path());
-        let head = RequestHead {
-            method,
-            path,
-            header: &|name| request.headers().get(name)?.to_str().ok(),
-            transport: &|| transport(request),
-        };
-        let labels = self.settings.labels(&head, self.framework.protocol());
+        let labels = self.settings.labels_of(request, self.framework.protocol());
         let route = (self.route)(request.extensions());
+        let (method, path) = (request.method().as_str(), request.uri().path());
         let start = Start::new(self.framework, method, route, path);
         Slot::open_with(start, labels, request.extensions_mut())
     }

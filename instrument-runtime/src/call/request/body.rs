@@ -36,27 +36,56 @@ impl BodyWatch {
 
     /// Calls `poll`, and counts the request as panicked if it unwinds.
     pub(crate) fn during<T>(&mut self, poll: impl FnOnce() -> T) -> T {
-        struct Unwinding<'a>(&'a mut BodySlot);
-
-        impl Drop for Unwinding<'_> {
-            fn drop(&mut self) {
-                self.0.end(BodyEnd::Panicked);
-            }
-        }
-
-        let unwinding = Unwinding(&mut self.slot);
-        let polled = poll();
-        std::mem::forget(unwinding);
-        polled
+        or_on_unwind(&mut self.slot, |slot| slot.end(BodyEnd::Panicked), poll)
     }
 }
 
-/// Returns whether a response to this request has no body that a server sends: the request
-/// ends with the head. `status` is that of the response.
-///
-/// That includes upgrades, such as WebSockets: what is sent on the connection afterwards is
-/// not a part of the response.
-pub(crate) fn ends_with_head(method: &str, status: u16) -> bool {
-    let is_tunnel = method == "CONNECT" && (200..300).contains(&status);
-    method == "HEAD" || is_tunnel || matches!(status, 100..=199 | 204 | 304)
+/// Calls `run`. If it unwinds, calls `unwound` with `value`.
+pub(crate) fn or_on_unwind<V, T>(
+    value: &mut V,
+    unwound: impl FnOnce(&mut V),
+    run: impl FnOnce() -> T,
+) -> T {
+    struct Unwinding<'a, V, F: FnOnce(&mut V)>(&'a mut V, Option<F>);
+
+    impl<V, F: FnOnce(&mut V)> Drop for Unwinding<'_, V, F> {
+        fn drop(&mut self) {
+            if let Some(unwound) = self.1.take() {
+                unwound(self.0);
+            }
+        }
+    }
+
+    let mut unwinding = Unwinding(value, Some(unwound));
+    let returned = run();
+    unwinding.1 = None;
+    returned
+}
+
+/// The head of a response, as it goes out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadSent<'a> {
+    /// The method of the request.
+    pub(crate) method: &'a str,
+    /// The status of the response.
+    pub(crate) status: u16,
+    /// Whether the body is empty.
+    pub(crate) is_empty: bool,
+}
+
+impl HeadSent<'_> {
+    /// Returns whether a server sends nothing after the head, so that the request ends with
+    /// the head.
+    ///
+    /// That includes upgrades, such as WebSockets: what is sent on the connection afterwards
+    /// is not a part of the response.
+    pub(super) fn is_all(self) -> bool {
+        let Self {
+            method,
+            status,
+            is_empty,
+        } = self;
+        let is_tunnel = method == "CONNECT" && (200..300).contains(&status);
+        is_empty || method == "HEAD" || is_tunnel || matches!(status, 100..=199 | 204 | 304)
+    }
 }

@@ -144,7 +144,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[allow(unused_imports, reason = "used by the layers only")]
-pub(crate) use self::body::{BodyWatch, ends_with_head};
+pub(crate) use self::body::{BodyWatch, HeadSent, or_on_unwind};
 #[allow(unused_imports, reason = "used by one layer only")]
 pub(crate) use self::current::refine_current;
 use self::current::{Poll, ThreadMark, apart, with_current};
@@ -689,7 +689,7 @@ impl Request {
     /// Returns the current trace, if the request wants an exemplar and the call `id` is its
     /// handler.
     fn wanted_trace(&self, id: CallId, end: End, elapsed: Elapsed) -> Option<TraceContext> {
-        settings::installed()?.exemplars.as_ref()?;
+        let source = settings::installed()?.exemplars.as_ref()?;
         let series = {
             let state = self.lock();
             state.claim.as_ref().filter(|claim| claim.id == id)?;
@@ -699,7 +699,7 @@ impl Request {
             series.clone()
         };
         // The source is foreign code. It must not run while the lock is held.
-        apart(|| series.wanted_trace(end, elapsed))
+        apart(|| series.wanted_trace(source, end, elapsed))
     }
 
     /// Records that an inferred call is polled again. `is_here` is whether this request

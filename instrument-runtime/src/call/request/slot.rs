@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::body::{BodyWatch, HeadSent};
 use super::current::{Poll, apart, within};
 use super::{BodyEnd, HandedOver, Request, Route, Start};
 use crate::call::head::HeadLabels;
@@ -112,14 +113,22 @@ impl Slot {
         }
     }
 
-    /// Makes the request end with the body of its response, whose head goes out with this
-    /// outcome. `None` if the layer skips the request.
-    pub(crate) fn answered_until_body_end(&mut self, answer: Outcome) -> Option<BodySlot> {
-        let request = self.request.as_ref().map(Arc::clone)?;
-        request.watch_body();
+    /// The head of the response goes out. Returns what follows the body, whose end is the
+    /// end of the request. `None` if the request ends with the head, or if the layer skips
+    /// the request. `length` is the length of the body, if it is known.
+    pub(crate) fn answered_until_body_end(
+        &mut self,
+        head: HeadSent<'_>,
+        length: Option<u64>,
+    ) -> Option<BodyWatch> {
+        let request = self.request.as_ref().filter(|_| !head.is_all());
+        let request = request.map(Arc::clone);
+        if let Some(request) = &request {
+            request.watch_body();
+        }
         // Does nothing but drop the request if an outer layer counts it.
-        self.answered(answer);
-        Some(BodySlot(Some(request)))
+        self.answered(Outcome::HttpStatus(head.status));
+        request.map(|request| BodyWatch::new(BodySlot(Some(request)), length))
     }
 
     /// Creates a slot without a request.
