@@ -13,6 +13,7 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use instrument_runtime::{Exporter, actix_web as on_actix, axum as on_axum, tower as on_tower};
 use instrument_tests::page::Page;
+use instrument_tests::random::Random;
 use instrument_tests::{in_ci, wait_for};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
@@ -176,14 +177,6 @@ fn counted(exporter: &Exporter, on: &str, endpoint: &str) -> (u64, u64, u64, u64
     )
 }
 
-/// A generator of numbers (xorshift), so that each run sends the same.
-fn random(seed: &mut u64, below: usize) -> usize {
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    (*seed % below as u64) as usize
-}
-
 #[test]
 fn a_request_ends_with_its_body() {
     let exporter = instrument_runtime::builder("bodies")
@@ -202,7 +195,7 @@ fn a_request_ends_with_its_body() {
             let (exporter, runtime) = (&exporter, &runtime);
             scope.spawn(move || {
                 let addr = start(serve);
-                let mut seed = 0x5EED;
+                let mut random = Random::new(0x5EED);
 
                 // Open streams are in progress.
                 let open = runtime.spawn(get(addr, "/events", usize::MAX));
@@ -214,10 +207,10 @@ fn a_request_ends_with_its_body() {
                 let mut leaving = tokio::task::JoinSet::new();
                 let (mut left_early, mut complete) = (0, 0);
                 for number in 0..clients {
-                    let most = random(&mut seed, SIZE + SIZE / 10);
+                    let most = random.below((SIZE + SIZE / 10) as u64) as usize;
                     left_early += u64::from(most + AHEAD < SIZE);
                     leaving.spawn_on(get(addr, "/download", most), runtime.handle());
-                    let most = random(&mut seed, 2_000);
+                    let most = random.below(2_000) as usize;
                     leaving.spawn_on(get(addr, "/events", most), runtime.handle());
                     if number % 10 == 0 {
                         leaving.spawn_on(get(addr, "/fails", usize::MAX), runtime.handle());

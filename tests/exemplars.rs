@@ -12,6 +12,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::get;
 use instrument_runtime::{TraceContext, instrumented};
+use instrument_tests::page::scrape_as;
 use instrument_tests::protobuf::{self, client};
 use opentelemetry::Context;
 use opentelemetry::trace::{
@@ -86,15 +87,9 @@ fn current_trace() -> String {
     current.span().span_context().trace_id().to_string()
 }
 
-fn page(addr: SocketAddr, accept: &str) -> Vec<u8> {
-    let request = ureq::get(&format!("http://{addr}/metrics")).header("accept", accept);
-    let mut response = request.call().expect("a page");
-    response.body_mut().read_to_vec().expect("a body")
-}
-
 /// The exemplars of a series, as trace and span id, on its buckets and on its counter.
 fn exemplars(addr: SocketAddr, label: (&str, &str)) -> (Vec<String>, Vec<String>) {
-    let families = protobuf::families(&page(addr, "application/vnd.google.protobuf"));
+    let families = protobuf::families(&scrape_as(addr, "application/vnd.google.protobuf"));
     let of = |name| {
         let all = protobuf::metrics(&families, name);
         all.filter(|metric| {
@@ -157,7 +152,7 @@ async fn a_call_leaves_its_trace() {
     assert_eq!(exemplars(addr, ("case", "sampled")), both(sampled));
 
     // OpenMetrics has the same, Prometheus's text format has none.
-    let text = |accept| String::from_utf8(page(addr, accept)).expect("text");
+    let text = |accept| String::from_utf8(scrape_as(addr, accept)).expect("text");
     let open_metrics = text("application/openmetrics-text");
     let lines: Vec<&str> = open_metrics
         .lines()

@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use instrument_runtime::{TraceContext, axum as on_axum, instrumented};
 use instrument_tests::page::Page;
 use instrument_tests::protobuf::{self, client::MetricType};
+use instrument_tests::random::Random;
 use instrument_tests::{DEADLINE, in_ci, skipped};
 use metrics::{counter, describe_counter, gauge, histogram};
 use serde_json::{Value, json};
@@ -119,18 +120,6 @@ fn family<'a>(parsed: &'a [Value], sample: &str) -> (&'a str, &'a str, &'a str) 
     let found = found.unwrap_or_else(|| panic!("no sample {sample}"));
     let text = |key| found[key].as_str().expect("text");
     (text("family"), text("type"), text("unit"))
-}
-
-/// A generator of bytes (xorshift), so that each run sends the same.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
 }
 
 /// Every byte that a header may have.
@@ -283,7 +272,7 @@ async fn every_format_has_the_same_series() {
     assert_eq!(dots.sum("requests__total", &labels), 3.0);
 
     // Nothing in the header breaks the page.
-    let mut random = Random(0x5EED);
+    let mut random = Random::new(0x5EED);
     for _ in 0..500 {
         let accept = wild(&mut random);
         let (media_type, page) = get_bytes(addr, &accept);

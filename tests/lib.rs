@@ -6,6 +6,7 @@ pub mod page;
 pub mod program;
 pub mod prometheus_server;
 pub mod protobuf;
+pub mod random;
 pub mod recorded;
 pub mod recording_proxy;
 

@@ -1,13 +1,12 @@
 //! Native histograms: the page in protobuf, read by a decoder that is not ours.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use futures::executor::block_on;
 use instrument_runtime::instrumented;
-use instrument_tests::page::Page;
+use instrument_tests::page::{Page, scrape_as};
 use instrument_tests::protobuf::{self, client};
 use metrics::histogram;
 
@@ -16,12 +15,6 @@ async fn busy() {}
 
 #[instrumented(endpoint = "/idle", method = "GET")]
 async fn idle() {}
-
-fn get(addr: SocketAddr, accept: &str) -> Vec<u8> {
-    let request = ureq::get(&format!("http://{addr}/metrics")).header("accept", accept);
-    let mut response = request.call().expect("a page");
-    response.body_mut().read_to_vec().expect("a body")
-}
 
 /// Returns the latency histogram of an endpoint.
 fn latency(families: &[client::MetricFamily], endpoint: &str) -> client::Histogram {
@@ -63,7 +56,7 @@ fn native_buckets_agree_with_the_samples_and_with_the_classic_buckets() {
         .install()
         .expect("installs");
     let addr = exporter.local_addr().expect("an address");
-    let protobuf = || protobuf::families(&get(addr, "application/vnd.google.protobuf"));
+    let protobuf = || protobuf::families(&scrape_as(addr, "application/vnd.google.protobuf"));
 
     // A handler that was not called yet is on the page, and is a native histogram.
     let unused = latency(&protobuf(), "/idle");
@@ -112,7 +105,7 @@ fn native_buckets_agree_with_the_samples_and_with_the_classic_buckets() {
     assert_eq!((checked(&histogram), histogram.schema()), (300, 2));
 
     // Text formats have the classic buckets only, with the same counts.
-    let text = get(addr, "text/plain");
+    let text = scrape_as(addr, "text/plain");
     let text = Page::parse(std::str::from_utf8(&text).expect("text"));
     let of_scrapes = &["instrument_", "process_"];
     assert_eq!(

@@ -22,6 +22,19 @@ pub fn scrape(addr: SocketAddr) -> anyhow::Result<Page> {
     Ok(Page::parse(&text))
 }
 
+/// Scrapes `http://addr/metrics` in the format that `accept` asks for.
+///
+/// # Panics
+///
+/// Panics if there is no answer, or if its status is not 200.
+#[must_use]
+pub fn scrape_as(addr: SocketAddr, accept: &str) -> Vec<u8> {
+    let request = ureq::get(&format!("http://{addr}/metrics")).header("accept", accept);
+    let mut response = request.call().expect("a page");
+    let body = response.body_mut().with_config().limit(u64::MAX);
+    body.read_to_vec().expect("a body")
+}
+
 impl Page {
     /// Parses the text format.
     ///

@@ -9,14 +9,13 @@ mod exporter_promtool;
 
 use futures::executor::block_on;
 use instrument_runtime::{Exporter, instrumented};
-use instrument_tests::page::Page;
+use instrument_tests::page::{Page, scrape_as};
 use instrument_tests::protobuf;
 use metrics::{counter, gauge, histogram};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 /// The number of cases, unless `PROPTEST_CASES` is set.
 const CASES: u32 = 64;
@@ -179,13 +178,13 @@ impl Recorded {
         let addr = self.exporter.local_addr().expect("an address");
         let of_scrapes = &["instrument_", "process_"];
         let page = page.without(of_scrapes);
-        let open_metrics = get(addr, "application/openmetrics-text");
+        let open_metrics = scrape_as(addr, "application/openmetrics-text");
         let open_metrics = Page::parse(std::str::from_utf8(&open_metrics).expect("text"));
         prop_assert!(
             open_metrics.without(of_scrapes) == page,
             "OpenMetrics differs"
         );
-        let families = protobuf::families(&get(addr, "application/vnd.google.protobuf"));
+        let families = protobuf::families(&scrape_as(addr, "application/vnd.google.protobuf"));
         let of_protobuf = protobuf::samples(&families).without(of_scrapes);
         prop_assert!(of_protobuf == page, "protobuf differs");
         self.touched.clear();
@@ -196,14 +195,6 @@ impl Recorded {
         }
         Ok(())
     }
-}
-
-fn get(addr: SocketAddr, accept: &str) -> Vec<u8> {
-    let url = format!("http://{addr}/metrics");
-    let response = ureq::get(&url).header("accept", accept).call();
-    let mut response = response.expect("a page");
-    let body = response.body_mut().with_config().limit(u64::MAX);
-    body.read_to_vec().expect("a body")
 }
 
 /// The counts of each label set. Long values with the same prefix share an entry, because
