@@ -1,7 +1,8 @@
 //! Follows the body of a response whose end is the end of its request.
 
-use super::BodyEnd;
-use super::slot::BodySlot;
+use std::sync::Arc;
+
+use super::{BodyEnd, Request};
 
 /// The progress of a response body.
 ///
@@ -16,8 +17,11 @@ pub(crate) struct BodyWatch {
 }
 
 impl BodyWatch {
-    pub(crate) fn new(slot: BodySlot, length: Option<u64>) -> Self {
-        Self { slot, left: length }
+    pub(super) fn new(request: Arc<Request>, length: Option<u64>) -> Self {
+        Self {
+            slot: BodySlot(Some(request)),
+            left: length,
+        }
     }
 
     /// Records that the body has handed out `bytes`. `is_end` is whether the body itself
@@ -37,6 +41,26 @@ impl BodyWatch {
     /// Calls `poll`, and counts the request as panicked if it unwinds.
     pub(crate) fn during<T>(&mut self, poll: impl FnOnce() -> T) -> T {
         or_on_unwind(&mut self.slot, |slot| slot.end(BodyEnd::Panicked), poll)
+    }
+}
+
+/// A layer's handle to a request that ends with the body of its response. Dropping it ends
+/// the request as cancelled.
+#[derive(Debug)]
+struct BodySlot(Option<Arc<Request>>);
+
+impl BodySlot {
+    /// Ends the request. Only the first call has an effect.
+    fn end(&mut self, end: BodyEnd) {
+        if let Some(request) = self.0.take() {
+            request.body_ended(end);
+        }
+    }
+}
+
+impl Drop for BodySlot {
+    fn drop(&mut self) {
+        self.end(BodyEnd::Dropped);
     }
 }
 

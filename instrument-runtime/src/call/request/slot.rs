@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::body::{BodyWatch, HeadSent};
 use super::current::{Poll, apart, within};
-use super::{BodyEnd, HandedOver, Request, Route, Start};
+use super::{HandedOver, Request, Route, Start};
 use crate::call::head::HeadLabels;
 use crate::outcome::Outcome;
 
@@ -128,7 +128,7 @@ impl Slot {
         }
         // Does nothing but drop the request if an outer layer counts it.
         self.answered(Outcome::HttpStatus(head.status));
-        request.map(|request| BodyWatch::new(BodySlot(Some(request)), length))
+        request.map(|request| BodyWatch::new(request, length))
     }
 
     /// Creates a slot without a request.
@@ -224,26 +224,6 @@ impl Slot {
             is_polled: false,
             poll: self.poll,
         }
-    }
-}
-
-/// A layer's handle to a request that ends with the body of its response. Dropping it ends
-/// the request as cancelled.
-#[derive(Debug)]
-pub(crate) struct BodySlot(Option<Arc<Request>>);
-
-impl BodySlot {
-    /// Ends the request. Only the first call has an effect.
-    pub(crate) fn end(&mut self, end: BodyEnd) {
-        if let Some(request) = self.0.take() {
-            request.body_ended(end);
-        }
-    }
-}
-
-impl Drop for BodySlot {
-    fn drop(&mut self) {
-        self.end(BodyEnd::Dropped);
     }
 }
 
