@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::gauge::Gauge;
-use super::histogram::{Buckets, LatencyHistogram};
+use super::histogram::{Buckets, Histogram};
+use super::number::Measure;
 use super::point::Instrument;
 use super::shards::{Allocator, Words};
 use super::threads::Thread;
@@ -133,26 +134,26 @@ const QUARTER: u64 = 1 << 62;
 /// Returns a histogram with a sum of three quarters, recorded by a thread that has ended
 /// and whose shard the next thread takes over. Models may add less than 2^64 ns while a
 /// reader reads.
-fn histogram(shards: usize) -> Arc<LatencyHistogram> {
-    let buckets = Arc::new(Buckets::new(&[1.0]));
-    let words = words(LatencyHistogram::words(&buckets), shards);
-    let histogram = Arc::new(LatencyHistogram::new(words, &buckets));
+fn histogram(shards: usize) -> Arc<Histogram> {
+    let buckets = Arc::new(Buckets::new(Measure::Duration, &[1.0]));
+    let words = words(Histogram::words(&buckets), shards);
+    let histogram = Arc::new(Histogram::new(words, &buckets));
     record(&histogram, 3).join().expect("no panic");
     histogram
 }
 
-fn record(histogram: &Arc<LatencyHistogram>, times: usize) -> loom::thread::JoinHandle<()> {
+fn record(histogram: &Arc<Histogram>, times: usize) -> loom::thread::JoinHandle<()> {
     let histogram = Arc::clone(histogram);
     spawn(move || {
         for _ in 0..times {
-            histogram.record_nanos(Thread::current(), QUARTER);
+            histogram.record_amount(Thread::current(), QUARTER);
         }
     })
 }
 
 /// Asserts that a concurrent reader sees only sums that existed, and that no sum is below
 /// the previous one.
-fn assert_sums_rise(histogram: &LatencyHistogram) {
+fn assert_sums_rise(histogram: &Histogram) {
     let mut before = 3;
     for _ in 0..2 {
         let (_, sum) = histogram.read();

@@ -13,7 +13,7 @@ pub(crate) use crate::recorder::Families;
 use crate::recorder::counter::Counter;
 use crate::recorder::exemplars::{Exemplar, Exemplars};
 use crate::recorder::gauge::Gauge;
-use crate::recorder::histogram::LatencyHistogram;
+use crate::recorder::histogram::Histogram;
 use crate::recorder::registry::Cell;
 pub(crate) use crate::recorder::threads::Thread;
 
@@ -72,7 +72,7 @@ pub(crate) struct RequestsHandle(Arc<Cell<Counter>>);
 
 /// A series of the latency histogram.
 #[derive(Debug)]
-pub(crate) struct LatencyHandle(Arc<Cell<LatencyHistogram>>);
+pub(crate) struct LatencyHandle(Arc<Cell<Histogram>>);
 
 pub(crate) fn in_progress(families: &Families, key: &Key) -> InProgressHandle {
     InProgressHandle(families.gauge(key.name()).series(key))
@@ -121,7 +121,7 @@ impl LatencyHandle {
     #[inline(always)]
     pub(crate) fn record(&self, thread: Thread, nanos: u64, now: u64) -> Option<usize> {
         let histogram = &self.0.instrument;
-        let slot = histogram.record_nanos(thread, nanos);
+        let slot = histogram.record_amount(thread, nanos);
         histogram.exemplars()?.is_due(slot, now).then_some(slot)
     }
 

@@ -7,9 +7,9 @@ use crate::conventions;
 use crate::recorder::counter::Counter;
 use crate::recorder::family::{Family, ReadFamily};
 use crate::recorder::gauge::Gauge;
-use crate::recorder::histogram::{Buckets, LatencyHistogram};
+use crate::recorder::histogram::{Buckets, Histogram};
 use crate::recorder::labels::{GlobalLabels, LabelSet};
-use crate::recorder::number::UnixTime;
+use crate::recorder::number::{Measure, UnixTime};
 use crate::recorder::place::is_written_as;
 use crate::recorder::registry::{Cell, Registry};
 use crate::recorder::shards::shard_count;
@@ -20,7 +20,7 @@ use crate::settings::Settings;
 #[derive(Debug)]
 pub(crate) struct Families {
     pub(super) requests: Family<Counter>,
-    pub(super) latency: Family<LatencyHistogram>,
+    pub(super) latency: Family<Histogram>,
     pub(super) in_progress: Family<Gauge>,
     /// `None` unless the names are those of the conventions.
     conventions: Option<Conventions>,
@@ -37,9 +37,9 @@ pub(crate) struct Families {
 /// The metrics of OpenTelemetry's conventions.
 #[derive(Debug)]
 struct Conventions {
-    http: Family<LatencyHistogram>,
+    http: Family<Histogram>,
     http_active: Family<Gauge>,
-    rpc: Family<LatencyHistogram>,
+    rpc: Family<Histogram>,
 }
 
 impl Families {
@@ -58,8 +58,8 @@ impl Families {
         } = settings;
         let shards = shard_count();
         let globals = Arc::new(GlobalLabels::new(global_labels));
-        let layout = |bounds: &[f64]| {
-            let mut buckets = Buckets::new(bounds);
+        let layout = |measure: Measure, bounds: &[f64]| {
+            let mut buckets = Buckets::new(measure, bounds);
             if *native_histograms {
                 buckets = buckets.with_native(shards);
             }
@@ -75,7 +75,7 @@ impl Families {
         let gauge =
             |name: &str| Family::new(name, &globals, Registry::new((), *max_series, shards));
         let conventions = names.has_conventions.then(|| {
-            let buckets = layout(convention_buckets);
+            let buckets = layout(Measure::Duration, convention_buckets);
             Conventions {
                 http: histogram(conventions::HTTP_DURATION, &buckets),
                 http_active: gauge(conventions::HTTP_ACTIVE),
@@ -88,7 +88,10 @@ impl Families {
                 &globals,
                 Registry::new((), *max_series, shards),
             ),
-            latency: histogram(&names.request_latency_seconds, &layout(buckets)),
+            latency: histogram(
+                &names.request_latency_seconds,
+                &layout(Measure::Duration, buckets),
+            ),
             in_progress: gauge(&names.requests_in_progress),
             conventions,
             uncounted: Registry::new((), 1, shards),
@@ -128,7 +131,7 @@ impl Families {
 
     /// Returns the histogram with this name. [`place`](Self::place) says whether there is
     /// one.
-    pub(super) fn histogram(&self, name: &str) -> &Family<LatencyHistogram> {
+    pub(super) fn histogram(&self, name: &str) -> &Family<Histogram> {
         let conventions = self.conventions.iter();
         let mut histograms =
             conventions.flat_map(|conventions| [&conventions.http, &conventions.rpc]);

@@ -1,4 +1,6 @@
-//! A sharded histogram of durations in seconds.
+//! A sharded histogram of durations or sizes.
+//!
+//! Samples are whole *amounts*: nanoseconds or bytes.
 
 use std::sync::Arc;
 
@@ -7,20 +9,19 @@ use metrics::HistogramFn;
 use crate::lock_free::sync::Ordering;
 use crate::recorder::exemplars::{Exemplar, Exemplars};
 use crate::recorder::native::{self, Grid, NativeBuckets};
-use crate::recorder::number::Number;
+use crate::recorder::number::Measure;
 use crate::recorder::point::{HistogramPoint, Instrument, Kind, NativePoint, Point};
 use crate::recorder::registry::Cell;
 use crate::recorder::shards::{Shard, Words};
 use crate::recorder::threads::Thread;
 
-/// The low word of the sum, in nanoseconds. The words of a series in a shard are the low
-/// word, the high word, and one word per bucket.
+/// The low word of the sum. The words of a series in a shard are the low word, the high
+/// word, and one word per bucket.
 ///
 /// The low word wraps after 2^64 ns, 584 years of added-up latency; thousands of long
 /// concurrent calls reach that in weeks. The high word cannot be a plain carry. A
 /// reader cannot load both words at one instant, and between the wrap and the carry it
-/// would see a sum that is 2^64 ns too low. So the high word counts units of 2^56 ns and
-/// overlaps with the low word:
+/// would see a sum that is 2^64 too low. So the high word counts units of 2^56 and overlaps with the low word:
 ///
 /// ```text
 ///   bit 119                  64 63      56 55                    0
@@ -36,20 +37,18 @@ use crate::recorder::threads::Thread;
 /// - `UNITS` lags by at most 255 units: less than about 580 years of latency are added
 ///   between a reader's two loads.
 const SUM: usize = 0;
-/// The high word of the sum, in units of 2^56 ns.
+/// The high word of the sum, in units of 2^56.
 const UNITS: usize = 1;
 /// The count of the first bucket. The other buckets follow. With native buckets,
 /// their window starts at this word.
 const FIRST_BUCKET: usize = 2;
 
-/// The binary logarithm of a unit in nanoseconds.
+/// The binary logarithm of a unit of the high word.
 const UNIT: u32 = 56;
 
-const NANOS_PER_SECOND: f64 = 1e9;
-
-/// A histogram with fixed buckets, whose sum is exact to the nanosecond.
+/// A histogram with fixed buckets, whose sum is exact to the nanosecond or to the byte.
 #[derive(Debug)]
-pub(super) struct LatencyHistogram {
+pub(super) struct Histogram {
     words: Words,
     buckets: Arc<Buckets>,
     native: Option<NativeBuckets>,
@@ -59,21 +58,24 @@ pub(super) struct LatencyHistogram {
 /// The bounds of the buckets, which all series of the metric share.
 #[derive(Debug)]
 pub(super) struct Buckets {
-    /// The upper bounds in seconds, strictly increasing. The bucket `+Inf` comes after
-    /// them.
+    measure: Measure,
+    /// The upper bounds in seconds or bytes, strictly increasing. The bucket `+Inf` comes
+    /// after them.
     bounds: Box<[f64]>,
-    /// The same bounds in whole nanoseconds, rounded down.
-    nanos: Box<[i64]>,
+    /// The same bounds as whole amounts, rounded down.
+    amounts: Box<[i64]>,
     /// The fine buckets. `None` unless native histograms are on.
     grid: Option<Arc<Grid>>,
     has_exemplars: bool,
 }
 
 impl Buckets {
-    pub(super) fn new(bounds: &[f64]) -> Self {
+    pub(super) fn new(measure: Measure, bounds: &[f64]) -> Self {
+        let amounts = bounds.iter().map(|bound| whole_amount(measure, *bound));
         Self {
+            measure,
             bounds: bounds.into(),
-            nanos: bounds.iter().map(|bound| whole_nanos(*bound)).collect(),
+            amounts: amounts.collect(),
             grid: None,
             has_exemplars: false,
         }
@@ -81,7 +83,7 @@ impl Buckets {
 
     /// Adds native buckets. `shards` is the number of shards of a series.
     pub(super) fn with_native(mut self, shards: usize) -> Self {
-        self.grid = Some(Arc::new(Grid::new(&self.nanos, shards)));
+        self.grid = Some(Arc::new(Grid::new(self.measure, &self.amounts, shards)));
         self
     }
 
@@ -96,81 +98,81 @@ impl Buckets {
         self.bounds.len() + 1
     }
 
-    /// Returns the index of the bucket that counts a duration in nanoseconds.
+    /// Returns the index of the bucket that counts an amount.
     #[inline(always)]
-    fn index_of_nanos(&self, nanos: u64) -> usize {
-        // Saturates at 292 years. Bounds in nanoseconds saturate there, too.
-        let signed = i64::try_from(nanos).unwrap_or(i64::MAX);
-        self.nanos
+    fn index_of_amount(&self, amount: u64) -> usize {
+        // Saturates at 292 years or 8 EiB. Whole bounds saturate there, too.
+        let signed = i64::try_from(amount).unwrap_or(i64::MAX);
+        self.amounts
             .iter()
             .position(|bound| signed <= *bound)
-            .unwrap_or(self.nanos.len())
+            .unwrap_or(self.amounts.len())
     }
 
     /// Returns the index of the bucket that counts a sample. Upper bounds are inclusive.
     /// NaN is counted in `+Inf`.
     #[inline]
-    fn index(&self, seconds: f64) -> usize {
+    fn index(&self, sample: f64) -> usize {
         // A linear search from below: most calls are short, and the calls of one handler
         // take similar times, so the branches are predicted well.
         self.bounds
             .iter()
-            .position(|bound| seconds <= *bound)
+            .position(|bound| sample <= *bound)
             .unwrap_or(self.bounds.len())
     }
 }
 
-/// Returns the largest whole number of nanoseconds that does not exceed `bound`.
-fn whole_nanos(bound: f64) -> i64 {
-    let nanos = bound * NANOS_PER_SECOND;
+/// Returns the largest whole amount that does not exceed `bound`.
+fn whole_amount(measure: Measure, bound: f64) -> i64 {
+    let amount = bound * measure.scale();
     // Some bounds of whole nanoseconds are not whole after the multiplication: 0.0003 s
     // become 299999.99999999994 ns. Round those to the nearest whole number.
-    let nearest = nanos.round();
-    let whole = if (nanos - nearest).abs() <= nearest.abs() * 1e-12 {
+    let nearest = amount.round();
+    let whole = if (amount - nearest).abs() <= nearest.abs() * 1e-12 {
         nearest
     } else {
-        nanos.floor()
+        amount.floor()
     };
     whole as i64
 }
 
-impl LatencyHistogram {
-    /// Records a duration in nanoseconds, and returns the slot for its exemplar. `thread`
+impl Histogram {
+    /// Records an amount, and returns the slot for its exemplar. `thread`
     /// must be the current thread.
     #[inline(always)]
-    pub(super) fn record_nanos(&self, thread: Thread, nanos: u64) -> usize {
+    pub(super) fn record_amount(&self, thread: Thread, amount: u64) -> usize {
         let slot = match &self.native {
-            None => self.buckets.index_of_nanos(nanos),
-            Some(native) => match native.place(nanos) {
+            None => self.buckets.index_of_amount(amount),
+            Some(native) => match native.place(amount) {
                 Some(place) => place,
-                None => return self.record_elsewhere(native, thread, nanos),
+                None => return self.record_elsewhere(native, thread, amount),
             },
         };
         self.words.write(thread, move |shard| {
-            add_to_sum(shard, nanos);
+            add_to_sum(shard, amount);
             shard.add(FIRST_BUCKET + slot, 1, Ordering::Relaxed);
         });
         slot
     }
 
-    /// Records a duration that is not in the window of the native buckets.
+    /// Records an amount that is not in the window of the native buckets.
     #[cold]
     #[inline(never)]
-    fn record_elsewhere(&self, native: &NativeBuckets, thread: Thread, nanos: u64) -> usize {
+    fn record_elsewhere(&self, native: &NativeBuckets, thread: Thread, amount: u64) -> usize {
         self.words
-            .write(thread, move |shard| add_to_sum(shard, nanos));
-        native.record(&self.words, thread, Some(nanos), 1);
-        native::WINDOW + self.buckets.index_of_nanos(nanos)
+            .write(thread, move |shard| add_to_sum(shard, amount));
+        native.record(&self.words, thread, Some(amount), 1);
+        native::WINDOW + self.buckets.index_of_amount(amount)
     }
 
-    /// Returns the slot for the exemplar of a duration in nanoseconds: the classic bucket, or
-    /// the fine bucket in the window of the native buckets. The classic buckets of durations
-    /// that are not in the window come after the window.
-    pub(super) fn slot(&self, nanos: u64) -> usize {
-        let bucket = self.buckets.index_of_nanos(nanos);
+    /// Returns the slot for the exemplar of an amount: the classic bucket, or the fine
+    /// bucket in the window of the native buckets. The classic buckets of amounts that are
+    /// not in the window come after the window.
+    pub(super) fn slot(&self, amount: u64) -> usize {
+        let bucket = self.buckets.index_of_amount(amount);
         match &self.native {
             None => bucket,
-            Some(native) => native.place(nanos).unwrap_or(native::WINDOW + bucket),
+            Some(native) => native.place(amount).unwrap_or(native::WINDOW + bucket),
         }
     }
 
@@ -186,8 +188,8 @@ impl LatencyHistogram {
             return Vec::new();
         };
         let mut latest: Vec<Option<Exemplar>> = vec![None; self.buckets.len()];
-        for (nanos, exemplar) in exemplars.all() {
-            let of_bucket = &mut latest[self.buckets.index_of_nanos(nanos)];
+        for (amount, exemplar) in exemplars.all() {
+            let of_bucket = &mut latest[self.buckets.index_of_amount(amount)];
             if of_bucket.is_none_or(|other| other.at <= exemplar.at) {
                 *of_bucket = Some(exemplar);
             }
@@ -195,20 +197,20 @@ impl LatencyHistogram {
         latest
     }
 
-    /// Records the same duration `times` times.
+    /// Records the same sample, in seconds or bytes, `times` times.
     #[inline]
-    fn record(&self, seconds: f64, times: u64) {
+    fn record(&self, sample: f64, times: u64) {
         // A negative, infinite or NaN sample would corrupt the sum. It is counted in its
         // bucket and adds nothing to the sum; a negative sample becomes 0 in the cast.
-        let nanos = if seconds.is_finite() {
-            (seconds * NANOS_PER_SECOND + 0.5) as u64
+        let amount = if sample.is_finite() {
+            (sample * self.buckets.measure.scale() + 0.5) as u64
         } else {
             0
         };
         let thread = Thread::current();
-        let added = u128::from(nanos) * u128::from(times);
+        let added = u128::from(amount) * u128::from(times);
         self.words.write(thread, move |shard| {
-            // Multiples of 2^64 ns change the high word only.
+            // Multiples of 2^64 change the high word only.
             let wraps = (added >> 64) as u64;
             if wraps != 0 {
                 shard.add(UNITS, wraps << (64 - UNIT), Ordering::Release);
@@ -221,20 +223,20 @@ impl LatencyHistogram {
         });
         match &self.native {
             None => {
-                let word = FIRST_BUCKET + self.buckets.index(seconds);
+                let word = FIRST_BUCKET + self.buckets.index(sample);
                 self.words.write(thread, move |shard| {
                     shard.add(word, times, Ordering::Relaxed);
                 });
             }
-            // Native buckets count whole nanoseconds, so a negative sample counts as 0.
+            // Native buckets count whole amounts, so a negative sample counts as 0.
             Some(native) => {
-                let nanos = (seconds.is_finite() || seconds < 0.0).then_some(nanos);
-                native.record(&self.words, thread, nanos, times);
+                let amount = (sample.is_finite() || sample < 0.0).then_some(amount);
+                native.record(&self.words, thread, amount, times);
             }
         }
     }
 
-    /// Returns the count of each bucket, not cumulative, and the sum in nanoseconds.
+    /// Returns the count of each bucket, not cumulative, and the sum.
     #[cfg_attr(not(test), allow(dead_code, reason = "for tests and models"))]
     pub(super) fn read(&self) -> (Vec<u64>, u128) {
         (self.counts().0, self.sum())
@@ -261,24 +263,23 @@ impl LatencyHistogram {
     }
 }
 
-/// Adds to the low word, then to the high word if the sum has crossed a multiple of
-/// 2^56 ns.
+/// Adds to the low word, then to the high word if the sum has crossed a multiple of 2^56.
 #[inline(always)]
-fn add_to_sum(shard: Shard<'_>, nanos: u64) {
-    let before = shard.add(SUM, nanos, Ordering::Relaxed);
-    let units = units(u128::from(before) + u128::from(nanos)) - units(before.into());
+fn add_to_sum(shard: Shard<'_>, amount: u64) {
+    let before = shard.add(SUM, amount, Ordering::Relaxed);
+    let units = units(u128::from(before) + u128::from(amount)) - units(before.into());
     // Rare: once in 2.3 years of added-up latency.
     if units != 0 {
         shard.add(UNITS, units, Ordering::Release);
     }
 }
 
-/// Returns the number of whole units in `nanos`.
-fn units(nanos: u128) -> u64 {
-    (nanos >> UNIT) as u64
+/// Returns the number of whole units in `amount`.
+fn units(amount: u128) -> u64 {
+    (amount >> UNIT) as u64
 }
 
-/// Returns the sum of one shard in nanoseconds.
+/// Returns the sum of one shard.
 fn sum(shard: Shard<'_>) -> u128 {
     // `UNITS` is loaded first, with acquire, so that `SUM` is at least as new.
     let least = u128::from(shard.load(UNITS, Ordering::Acquire)) << UNIT;
@@ -286,7 +287,7 @@ fn sum(shard: Shard<'_>) -> u128 {
     least + u128::from(sum.wrapping_sub(least as u64))
 }
 
-impl Instrument for LatencyHistogram {
+impl Instrument for Histogram {
     const KIND: Kind = Kind::Histogram;
     type Layout = Arc<Buckets>;
 
@@ -318,21 +319,21 @@ impl Instrument for LatencyHistogram {
         Point::Histogram(HistogramPoint {
             bounds: &self.buckets.bounds,
             counts,
-            sum: Number::Nanos(self.sum()),
+            sum: self.buckets.measure.number(self.sum()),
             native,
             exemplars: self.latest_exemplars(),
         })
     }
 }
 
-impl HistogramFn for Cell<LatencyHistogram> {
+impl HistogramFn for Cell<Histogram> {
     #[inline]
-    fn record(&self, seconds: f64) {
-        self.instrument.record(seconds, 1);
+    fn record(&self, sample: f64) {
+        self.instrument.record(sample, 1);
     }
 
-    fn record_many(&self, seconds: f64, times: usize) {
-        self.instrument.record(seconds, times as u64);
+    fn record_many(&self, sample: f64, times: usize) {
+        self.instrument.record(sample, times as u64);
     }
 }
 
@@ -347,8 +348,12 @@ mod tests {
     use crate::recorder::registry::Registry;
     use crate::recorder::shards::tests::SHARDS;
 
-    fn histogram(bounds: &[f64]) -> Arc<Cell<LatencyHistogram>> {
-        let registry = Registry::<LatencyHistogram>::new(Arc::new(Buckets::new(bounds)), 1, SHARDS);
+    fn histogram(bounds: &[f64]) -> Arc<Cell<Histogram>> {
+        let registry = Registry::<Histogram>::new(
+            Arc::new(Buckets::new(Measure::Duration, bounds)),
+            1,
+            SHARDS,
+        );
         registry.series(LabelSet::default())
     }
 
@@ -391,10 +396,10 @@ mod tests {
         ] {
             seconds.record(sample as f64 / 1e9);
             let thread = Thread::current();
-            nanos.instrument.record_nanos(thread, sample);
+            nanos.instrument.record_amount(thread, sample);
         }
         assert_eq!(nanos.instrument.read(), seconds.instrument.read());
-        nanos.instrument.record_nanos(Thread::current(), u64::MAX);
+        nanos.instrument.record_amount(Thread::current(), u64::MAX);
         assert_eq!(nanos.instrument.read().0[bounds.len()], 1);
     }
 
@@ -428,7 +433,7 @@ mod tests {
         let nanos = nanos + 3 * u128::from(u64::MAX) + 500_000_000;
         assert_eq!(series.instrument.read(), (vec![3, 5], nanos));
         for _ in 0..1_000 {
-            series.instrument.record_nanos(Thread::current(), 1 << 60);
+            series.instrument.record_amount(Thread::current(), 1 << 60);
         }
         let nanos = nanos + (1_000 << 60);
         assert_eq!(series.instrument.read(), (vec![3, 1_005], nanos));

@@ -1,6 +1,6 @@
-//! The exponential buckets of Prometheus's [native histograms], for durations.
+//! The exponential buckets of Prometheus's [native histograms], for durations and sizes.
 //!
-//! With schema s, bucket i holds the samples in seconds from 2^((i-1)/2^s) (exclusive) to
+//! With schema s, bucket i holds the samples in seconds or bytes from 2^((i-1)/2^s) (exclusive) to
 //! 2^(i/2^s) (inclusive). A series begins with schema 3, in which a bound is 9 % above the
 //! previous one. If a series has more than 160 non-empty buckets, the schema is lowered by one: two
 //! adjacent buckets become one, and no count is lost.
@@ -37,6 +37,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::diagnostics::Message;
 use crate::lock_free::sync::{AtomicUsize, Mutex, OnceLock, Ordering};
+use crate::recorder::number::Measure;
 use crate::recorder::point::NativePoint;
 use crate::recorder::shards::{Allocator, Words};
 use crate::recorder::threads::Thread;
@@ -46,16 +47,30 @@ const SCHEMA: i32 = 3;
 /// The maximum number of buckets of a series. OpenTelemetry's SDKs have the same default.
 const MOST_BUCKETS: usize = 160;
 
-/// The index in schema 3 of the bucket that holds 1 ns.
-const LOWEST: i32 = -239;
-/// The index in schema 3 of the bucket that holds 2^64 ns.
-const HIGHEST: i32 = 273;
+impl Measure {
+    /// Returns the index in schema 3 of the bucket that holds the amount 1.
+    fn lowest(self) -> i32 {
+        match self {
+            Self::Duration => -239,
+            Self::Size => 0,
+        }
+    }
+
+    /// Returns the index in schema 3 of the bucket that holds the amount 2^64.
+    fn highest(self) -> i32 {
+        match self {
+            Self::Duration => 273,
+            Self::Size => 512,
+        }
+    }
+}
+
 /// The index in schema 3 of the bucket of samples that are not finite: the one after that
 /// of the largest float, as the specification says.
 const INFINITE: i32 = 1024 * 8 + 1;
 
 /// The upper bound of the zero bucket in seconds, as in Prometheus's Go library. It is far
-/// below 1 ns, so the zero bucket holds only calls of 0 ns.
+/// below 1 ns, so the zero bucket holds only samples of 0.
 pub(crate) const ZERO_THRESHOLD: f64 = 1.0 / (1_u128 << 127) as f64 / 2.0;
 
 /// The number of fine buckets in the window.
@@ -69,12 +84,12 @@ const EARLY: usize = 127;
 /// The number of fine buckets in a piece.
 const PIECE: usize = 64;
 
-/// The fine buckets, the table that finds the bucket of a duration, and the allocator of the
+/// The fine buckets, the table that finds the bucket of an amount, and the allocator of the
 /// pieces. All series of a metric share it.
 #[derive(Debug)]
 pub(super) struct Grid {
-    /// The longest duration in each fine bucket, in nanoseconds. The first is 0, the last is
-    /// the longest of all. One more fine bucket follows, for samples that are not finite.
+    /// The largest amount in each fine bucket. The first is 0, the last is the largest of
+    /// all. One more fine bucket follows, for samples that are not finite.
     bounds: Box<[u64]>,
     cells: Box<[Cell; CELLS]>,
     /// The number of fine buckets up to each classic bound.
@@ -85,14 +100,14 @@ pub(super) struct Grid {
     allocator: Mutex<Allocator>,
 }
 
-/// Durations with the same highest bit and the same five bits after it. The longest of them
-/// is at most 3 % longer than the shortest, so there is seldom more than one bound among
+/// Amounts with the same highest bit and the same five bits after it. The largest of them
+/// is at most 3 % larger than the smallest, so there is seldom more than one bound among
 /// them.
 #[derive(Clone, Copy, Debug)]
 struct Cell {
-    /// The fine bucket of the shortest duration.
+    /// The fine bucket of the smallest amount.
     fine: usize,
-    /// The longest duration in that bucket.
+    /// The largest amount in that bucket.
     bound: u64,
 }
 
@@ -100,27 +115,27 @@ struct Cell {
 const CELL_BITS: u32 = 5;
 const CELLS: usize = (64 << CELL_BITS) + (1 << CELL_BITS);
 
-/// Returns the number of a duration's cell.
+/// Returns the number of an amount's cell.
 #[inline(always)]
-fn cell(nanos: u64) -> usize {
+fn cell(amount: u64) -> usize {
     // 0 is in the cell of 1.
-    let nanos = nanos + u64::from(nanos == 0);
-    let zeros = nanos.leading_zeros();
+    let amount = amount + u64::from(amount == 0);
+    let zeros = amount.leading_zeros();
     // The highest bit itself, and the bits after it. That bit is always set, so the first
     // 32 cells are not used.
-    let highest_bits = nanos << zeros >> (63 - CELL_BITS);
+    let highest_bits = amount << zeros >> (63 - CELL_BITS);
     (zeros << CELL_BITS) as usize + highest_bits as usize
 }
 
 impl Grid {
-    /// Creates the grid of a histogram with these classic bounds in nanoseconds. `shards` is
-    /// the number of shards of a series.
-    pub(super) fn new(classic: &[i64], shards: usize) -> Self {
-        let durations = classic
+    /// Creates the grid of a histogram with these classic bounds. `shards` is the number of
+    /// shards of a series.
+    pub(super) fn new(measure: Measure, classic: &[i64], shards: usize) -> Self {
+        let amounts = classic
             .iter()
             .filter_map(|bound| u64::try_from(*bound).ok());
-        let native = (LOWEST..=HIGHEST).map(bound);
-        let mut bounds: Vec<u64> = native.chain(durations).chain([0]).collect();
+        let native = (measure.lowest()..=measure.highest()).map(|index| bound(measure, index));
+        let mut bounds: Vec<u64> = native.chain(amounts).chain([0]).collect();
         bounds.sort_unstable();
         bounds.dedup();
 
@@ -129,18 +144,18 @@ impl Grid {
             let number = number - (1 << CELL_BITS);
             let zeros = number >> CELL_BITS;
             let highest_bits = 1_u128 << CELL_BITS | (number % (1 << CELL_BITS)) as u128;
-            let shortest = match (highest_bits << (63 - zeros) >> CELL_BITS) as u64 {
+            let smallest = match (highest_bits << (63 - zeros) >> CELL_BITS) as u64 {
                 // 0 and 1 share a cell.
                 1 => 0,
-                shortest => shortest,
+                smallest => smallest,
             };
-            let fine = bounds.partition_point(|bound| *bound < shortest);
+            let fine = bounds.partition_point(|bound| *bound < smallest);
             let bound = bounds[fine];
             *cell = Cell { fine, bound };
         }
-        let mut index = LOWEST;
+        let mut index = measure.lowest();
         let indexes = bounds.iter().map(|of_fine| {
-            while bound(index) < *of_fine {
+            while bound(measure, index) < *of_fine {
                 index += 1;
             }
             index
@@ -170,13 +185,13 @@ impl Grid {
         self.bounds.len()
     }
 
-    /// Returns the fine bucket of a duration.
+    /// Returns the fine bucket of an amount.
     #[inline(always)]
-    fn fine(&self, nanos: u64) -> usize {
-        let Cell { mut fine, bound } = self.cells[cell(nanos)];
-        if bound < nanos {
+    fn fine(&self, amount: u64) -> usize {
+        let Cell { mut fine, bound } = self.cells[cell(amount)];
+        if bound < amount {
             fine += 1;
-            while self.bounds[fine] < nanos {
+            while self.bounds[fine] < amount {
                 fine += 1;
             }
         }
@@ -184,15 +199,15 @@ impl Grid {
     }
 }
 
-/// Returns the longest duration in a native bucket of schema 3, in nanoseconds.
-fn bound(index: i32) -> u64 {
-    if index >= HIGHEST {
+/// Returns the largest amount in a native bucket of schema 3.
+fn bound(measure: Measure, index: i32) -> u64 {
+    if index >= measure.highest() {
         return u64::MAX;
     }
     let octave = f64::from(index.div_euclid(8));
     let eighth = f64::from(index.rem_euclid(8)) / 8.0;
     // Whole octaves are exact.
-    (1e9 * octave.exp2() * eighth.exp2()) as u64
+    (measure.scale() * octave.exp2() * eighth.exp2()) as u64
 }
 
 /// Returns the index in `schema` of the bucket that contains a bucket of schema 3.
@@ -232,20 +247,19 @@ impl NativeBuckets {
         }
     }
 
-    /// Returns the place of a duration in the window. `None` if the duration is not in the
+    /// Returns the place of an amount in the window. `None` if the amount is not in the
     /// window; then use [`record`](Self::record).
     #[inline(always)]
-    pub(super) fn place(&self, nanos: u64) -> Option<usize> {
+    pub(super) fn place(&self, amount: u64) -> Option<usize> {
         let window = self.window.load(Ordering::Relaxed);
-        let place = self.grid.fine(nanos).wrapping_sub(window);
+        let place = self.grid.fine(amount).wrapping_sub(window);
         (place < WINDOW).then_some(place)
     }
 
-    /// Counts a sample `times` times. `nanos` is `None` if the sample is not
-    /// finite. `words` are
-    /// those of the histogram, and `thread` must be the current thread.
-    pub(super) fn record(&self, words: &Words, thread: Thread, nanos: Option<u64>, times: u64) {
-        let fine = nanos.map_or(self.grid.infinite(), |nanos| self.grid.fine(nanos));
+    /// Counts a sample `times` times. `amount` is `None` if the sample is not finite.
+    /// `words` are those of the histogram, and `thread` must be the current thread.
+    pub(super) fn record(&self, words: &Words, thread: Thread, amount: Option<u64>, times: u64) {
+        let fine = amount.map_or(self.grid.infinite(), |amount| self.grid.fine(amount));
         self.add(words, thread, fine, times);
     }
 
@@ -335,8 +349,8 @@ impl NativePoint {
             if buckets.len() <= MOST_BUCKETS {
                 if schema < SCHEMA {
                     LOWERED.write(format_args!(
-                        "a series of the latency histogram needs more than {MOST_BUCKETS} native \
-                         buckets, because its latencies differ by a factor of more than a \
+                        "a series of a histogram needs more than {MOST_BUCKETS} native \
+                         buckets, because its values differ by a factor of more than a \
                          million. Its resolution is now schema {schema} instead of {SCHEMA}. No \
                          count is lost. This message is written once per process"
                     ));
@@ -379,8 +393,12 @@ mod tests {
         (bound(index - 1), bound(index))
     }
 
-    /// Durations around every power of two and every bound, and others.
-    fn durations() -> impl Iterator<Item = u64> {
+    fn grid() -> Grid {
+        Grid::new(Measure::Duration, &CLASSIC, SHARDS)
+    }
+
+    /// Amounts around every power of two and every bound, and others.
+    fn amounts(measure: Measure) -> impl Iterator<Item = u64> {
         let mut random = 1_u64;
         let random = (0..20_000).map(move |_| {
             random = random
@@ -388,9 +406,9 @@ mod tests {
                 .wrapping_add(1);
             random >> (random >> 58)
         });
-        let near = |nanos: u64| [nanos.saturating_sub(1), nanos, nanos.saturating_add(1)];
+        let near = |amount: u64| [amount.saturating_sub(1), amount, amount.saturating_add(1)];
         let powers = (0..64).map(|bit| 1 << bit);
-        let native = (LOWEST..=HIGHEST).map(bound);
+        let native = (measure.lowest()..=measure.highest()).map(move |index| bound(measure, index));
         let classic = CLASSIC
             .into_iter()
             .filter_map(|bound| bound.try_into().ok());
@@ -399,35 +417,37 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_is_in_its_buckets() {
-        let grid = Grid::new(&CLASSIC, SHARDS);
-        for nanos in durations() {
-            let fine = grid.fine(nanos);
-            assert!(nanos <= grid.bounds[fine], "{nanos}");
-            assert!(fine == 0 || grid.bounds[fine - 1] < nanos, "{nanos}");
-            let classic = grid.classic_ends.partition_point(|end| *end <= fine);
-            let expected = CLASSIC
-                .iter()
-                .position(|bound| i128::from(nanos) <= (*bound).into());
-            assert_eq!(classic, expected.unwrap_or(CLASSIC.len()), "{nanos}");
-            if nanos == 0 {
-                assert_eq!(fine, 0);
-                continue;
+    fn an_amount_is_in_its_buckets() {
+        for measure in [Measure::Duration, Measure::Size] {
+            let grid = Grid::new(measure, &CLASSIC, SHARDS);
+            for amount in amounts(measure) {
+                let fine = grid.fine(amount);
+                assert!(amount <= grid.bounds[fine], "{amount}");
+                assert!(fine == 0 || grid.bounds[fine - 1] < amount, "{amount}");
+                let classic = grid.classic_ends.partition_point(|end| *end <= fine);
+                let expected = CLASSIC
+                    .iter()
+                    .position(|bound| i128::from(amount) <= (*bound).into());
+                assert_eq!(classic, expected.unwrap_or(CLASSIC.len()), "{amount}");
+                if amount == 0 {
+                    assert_eq!(fine, 0);
+                    continue;
+                }
+                let index = grid.indexes[fine];
+                let (low, high) = bounds(index, SCHEMA);
+                // Beyond 2^53, neighbouring amounts are the same float.
+                let (low, high) = (low * (1.0 - 1e-15), high * (1.0 + 1e-15));
+                let sample = amount as f64 / measure.scale();
+                assert!(low < sample && sample <= high, "{amount} in {index}");
             }
-            let index = grid.indexes[fine];
-            let (low, high) = bounds(index, SCHEMA);
-            // Beyond 2^53 ns, neighbouring durations are the same float.
-            let (low, high) = (low * (1.0 - 1e-15), high * (1.0 + 1e-15));
-            let seconds = nanos as f64 / 1e9;
-            assert!(low < seconds && seconds <= high, "{nanos} in {index}");
+            assert_eq!(grid.indexes[grid.fine(1)], measure.lowest());
+            assert_eq!(grid.indexes[grid.fine(u64::MAX)], measure.highest());
         }
-        assert_eq!(grid.indexes[grid.fine(1)], LOWEST);
-        assert_eq!(grid.indexes[grid.fine(u64::MAX)], HIGHEST);
     }
 
     #[test]
     fn whole_powers_of_two_belong_to_the_lower_bucket() {
-        let grid = Grid::new(&CLASSIC, SHARDS);
+        let grid = grid();
         for schema in 0..=SCHEMA {
             for exponent in -9..30_i32 {
                 let nanos = (1e9 * f64::from(exponent).exp2()) as u64;
@@ -440,7 +460,7 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_when_the_schema_is_lowered() {
-        let grid = Arc::new(Grid::new(&CLASSIC, SHARDS));
+        let grid = Arc::new(grid());
         let all = grid.len();
         let orders: [&dyn Fn(usize) -> usize; 4] = [
             &|step| step,
@@ -480,7 +500,7 @@ mod tests {
 
     #[test]
     fn a_typical_series_needs_no_more_than_the_window() {
-        let native = NativeBuckets::new(&Arc::new(Grid::new(&CLASSIC, SHARDS)), 2);
+        let native = NativeBuckets::new(&Arc::new(grid()), 2);
         let words = Allocator::new(2 + WINDOW, SHARDS).allocate();
         let thread = Thread::of_number(0);
         let mut elsewhere = 0;

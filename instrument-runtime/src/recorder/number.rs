@@ -26,6 +26,33 @@ impl Number {
     }
 }
 
+/// What a histogram measures. It counts whole amounts, so that sums are exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Measure {
+    /// Seconds on the page. The amounts are nanoseconds.
+    Duration,
+    /// Bytes.
+    Size,
+}
+
+impl Measure {
+    /// Returns the amount that is 1 on the page.
+    pub(crate) fn scale(self) -> f64 {
+        match self {
+            Self::Duration => 1e9,
+            Self::Size => 1.0,
+        }
+    }
+
+    /// Returns an amount as it is on the page.
+    pub(crate) fn number(self, amount: u128) -> Number {
+        match self {
+            Self::Duration => Number::Nanos(amount),
+            Self::Size => u64::try_from(amount).map_or(Number::F64(amount as f64), Number::U64),
+        }
+    }
+}
+
 /// Returns nanoseconds in seconds, exactly and without trailing zeros.
 pub(crate) fn seconds(nanos: u128) -> String {
     const NANOS_PER_SECOND: u128 = 1_000_000_000;
