@@ -1,6 +1,6 @@
 //! The names of OpenTelemetry's [semantic conventions] 1.44.0 for HTTP and RPC servers, as
-//! a Prometheus exporter [writes] them: `_` instead of `.`, and the unit `s` as the suffix
-//! `_seconds`.
+//! a Prometheus exporter [writes] them: `_` instead of `.`, and the units `s` and `By` as
+//! the suffixes `_seconds` and `_bytes`.
 //!
 //! `tests/conventions/` holds a page against the facts of the conventions.
 //!
@@ -12,13 +12,16 @@ pub(crate) const HTTP_DURATION: &str = "http_server_request_duration_seconds";
 /// `http.server.active_requests`. Its unit is an annotation (`{request}`), which is not a
 /// suffix.
 pub(crate) const HTTP_ACTIVE: &str = "http_server_active_requests";
+/// `http.server.response.body.size`. Its unit `By` is the suffix `_bytes`.
+pub(crate) const HTTP_RESPONSE_SIZE: &str = "http_server_response_body_size_bytes";
 /// `rpc.server.call.duration`.
 pub(crate) const RPC_DURATION: &str = "rpc_server_call_duration_seconds";
 
 /// The metrics of the conventions.
-pub(crate) const METRICS: [&str; 3] = [HTTP_DURATION, HTTP_ACTIVE, RPC_DURATION];
+pub(crate) const METRICS: [&str; 4] =
+    [HTTP_DURATION, HTTP_ACTIVE, HTTP_RESPONSE_SIZE, RPC_DURATION];
 
-/// The bounds that the conventions advise for both histograms, in seconds.
+/// The bounds that the conventions advise for both histograms of durations, in seconds.
 pub(crate) const BUCKETS: &[f64] = &[
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];

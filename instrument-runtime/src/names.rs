@@ -34,6 +34,7 @@ pub struct MetricNames {
     pub(crate) requests_total: Cow<'static, str>,
     pub(crate) request_latency_seconds: Cow<'static, str>,
     pub(crate) requests_in_progress: Cow<'static, str>,
+    pub(crate) response_size_bytes: Cow<'static, str>,
     /// Whether HTTP requests and RPCs have the metrics of OpenTelemetry's conventions, and
     /// only other calls have the three metrics.
     pub(crate) has_conventions: bool,
@@ -53,6 +54,7 @@ impl MetricNames {
         requests_total: Cow::Borrowed("requests_total"),
         request_latency_seconds: Cow::Borrowed("request_latency_seconds"),
         requests_in_progress: Cow::Borrowed("requests_in_progress"),
+        response_size_bytes: Cow::Borrowed("response_size_bytes"),
         has_conventions: false,
     };
 
@@ -86,11 +88,15 @@ impl MetricNames {
     /// |---|---|---|
     /// | `http_server_request_duration_seconds` | histogram | `http_request_method`, `url_scheme`, `http_route`, `http_response_status_code`, `network_protocol_version`, `error_type` |
     /// | `http_server_active_requests` | gauge | `http_request_method`, `url_scheme` |
+    /// | `http_server_response_body_size_bytes` | histogram | those of `http_server_request_duration_seconds` |
     /// | `rpc_server_call_duration_seconds` | histogram | `rpc_system_name`, `rpc_method`, `rpc_response_status_code`, `error_type` |
     ///
-    /// The bounds of the buckets default to those that the conventions advise: 0.005, 0.01,
+    /// `http_server_response_body_size_bytes` is there if a layer has the setting
+    /// `response_sizes`.
+    ///
+    /// The bounds of durations default to those that the conventions advise: 0.005, 0.01,
     /// 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10. The labels of functions
-    /// and layers, and global labels, are added to all three metrics. Series have no label
+    /// and layers, and global labels, are added to all four metrics. Series have no label
     /// `app_name`: the name of the application is in `target_info`
     /// ([`app_name_label`](crate::Builder::app_name_label) brings the label back).
     ///
@@ -133,7 +139,8 @@ impl MetricNames {
     ///
     /// The conventions do not cover other calls. These calls are counted in the three metrics
     /// of [`MetricNames::default`], with the labels of those metrics. RPCs in progress are in
-    /// `requests_in_progress`, because the conventions have no metric for them.
+    /// `requests_in_progress`, and the sizes of their responses in `response_size_bytes`,
+    /// because the conventions have no metrics for them.
     /// [`requests_total`](Self::requests_total) and the other methods rename the three
     /// metrics. The names of the conventions are fixed.
     ///
@@ -180,6 +187,14 @@ impl MetricNames {
         self.requests_in_progress = Cow::Owned(name.into());
         self
     }
+
+    /// Sets the name of the histogram of response sizes, which layers with the setting
+    /// `response_sizes` record. Its unit is always bytes.
+    #[must_use]
+    pub fn response_size_bytes(mut self, name: impl Into<String>) -> Self {
+        self.response_size_bytes = Cow::Owned(name.into());
+        self
+    }
 }
 
 impl Default for MetricNames {
@@ -190,13 +205,14 @@ impl Default for MetricNames {
 }
 
 /// The HELP text of each metric.
-const HELP: [&str; 3] = [
+const HELP: [&str; 4] = [
     "Total number of calls that have ended, by outcome.",
     "Latency of calls in seconds, from the start of the call to its end.",
     "Number of calls that have started but not ended.",
+    "Size of response bodies in bytes.",
 ];
 
-/// Describes the three metrics, and those of the conventions, to a recorder: their units and
+/// Describes the metrics of calls, and those of the conventions, to a recorder: their units and
 /// their HELP texts.
 pub(crate) fn describe(recorder: &dyn Recorder, names: &MetricNames) {
     recorder.describe_counter(
@@ -214,6 +230,11 @@ pub(crate) fn describe(recorder: &dyn Recorder, names: &MetricNames) {
         Some(Unit::Count),
         HELP[2].into(),
     );
+    recorder.describe_histogram(
+        names.response_size_bytes.clone().into(),
+        Some(Unit::Bytes),
+        HELP[3].into(),
+    );
     if names.has_conventions {
         let seconds = Some(Unit::Seconds);
         recorder.describe_histogram(
@@ -225,6 +246,11 @@ pub(crate) fn describe(recorder: &dyn Recorder, names: &MetricNames) {
             conventions::RPC_DURATION.into(),
             seconds,
             "Time that the server took for RPCs, in seconds.".into(),
+        );
+        recorder.describe_histogram(
+            conventions::HTTP_RESPONSE_SIZE.into(),
+            Some(Unit::Bytes),
+            "Size of the bodies of HTTP responses, in bytes.".into(),
         );
         recorder.describe_gauge(
             conventions::HTTP_ACTIVE.into(),

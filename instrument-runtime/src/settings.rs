@@ -18,6 +18,23 @@ pub(crate) const DEFAULT_BUCKETS: &[f64] = &[
     7.5, 10.0,
 ];
 
+/// The default bounds of the response sizes, in bytes: powers of 4 from 64 B to 1 GiB.
+pub(crate) const DEFAULT_SIZE_BUCKETS: &[f64] = &[
+    64.0,
+    256.0,
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+    268_435_456.0,
+    1_073_741_824.0,
+];
+
 /// The default maximum number of series of one metric.
 pub(crate) const DEFAULT_MAX_SERIES: usize = 2_000;
 
@@ -29,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) buckets: Vec<f64>,
     /// The bounds for the histograms of OpenTelemetry's conventions.
     pub(crate) convention_buckets: Vec<f64>,
+    /// The bounds for the sizes of responses, in bytes.
+    pub(crate) size_buckets: Vec<f64>,
     /// The bounds of some of the application's own histograms, by metric name. The other
     /// histograms of the application use `buckets`.
     pub(crate) other_buckets: Vec<(String, Vec<f64>)>,
@@ -105,6 +124,7 @@ impl Default for Settings {
             names: MetricNames::default(),
             buckets: DEFAULT_BUCKETS.to_vec(),
             convention_buckets: crate::conventions::BUCKETS.to_vec(),
+            size_buckets: DEFAULT_SIZE_BUCKETS.to_vec(),
             other_buckets: Vec::new(),
             global_labels: Vec::new(),
             target_info: Vec::new(),

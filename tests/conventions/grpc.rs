@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 use tower::{ServiceExt, service_fn};
 
 use crate::semconv::{Conventions, Situation};
-use crate::{EXPORTER, HTTP, RPC, assert_page, once, page};
+use crate::{EXPORTER, HTTP_AND_SIZE, RPC, assert_page, once, page};
 
 fn name_of(head: &RequestHead<'_>) -> String {
     head.header("x-case").unwrap_or_default().to_owned()
@@ -38,7 +38,8 @@ async fn serve(request: Request<Body>) -> Result<Response<Body>, &'static str> {
 fn rpcs_of_tonic() {
     LazyLock::force(&EXPORTER);
     let conventions = Conventions::read();
-    let layer = instrument_runtime::tonic::layer().label("case", name_of);
+    let layer = instrument_runtime::tonic::layer().response_sizes();
+    let layer = layer.label("case", name_of);
     let app = tower::ServiceBuilder::new()
         .layer(layer)
         .service(service_fn(serve));
@@ -127,6 +128,6 @@ fn rpcs_of_tonic() {
         ("http.response.status_code", "200"),
         ("network.protocol.version", "1.1"),
     ]);
-    conventions.assert_counted(&page(), "grpc: plain", HTTP, &plain);
+    conventions.assert_counted(&page(), "grpc: plain", HTTP_AND_SIZE, &plain);
     assert_page(&page());
 }

@@ -10,7 +10,7 @@ use instrument_runtime::{RequestHead, instrumented};
 use tower::{Service, ServiceExt, service_fn};
 
 use crate::semconv::{Conventions, Situation};
-use crate::{EXPORTER, HTTP, assert_page, once, page};
+use crate::{EXPORTER, HTTP, HTTP_AND_SIZE, assert_page, once, page};
 
 /// What is sent to each framework.
 #[derive(Clone, Copy, Debug)]
@@ -184,6 +184,28 @@ fn requests_of_axum() {
     for (case, situation) in cases() {
         once(app.clone().oneshot(request("axum", &case)));
         check("axum", case.name, &situation);
+    }
+    assert_page(&page());
+}
+
+/// A size is recorded for each response, with the labels of the duration.
+#[test]
+fn sizes_of_responses() {
+    LazyLock::force(&EXPORTER);
+    let layer = instrument_runtime::axum::layer().response_sizes();
+    let app = axum::Router::new()
+        .route("/items/{id}", axum::routing::any(handler))
+        .layer(layer.label("case", name_of));
+    for (case, situation) in cases() {
+        let response = once(app.clone().oneshot(request("sizes", &case)));
+        let metrics = if response.is_some() {
+            HTTP_AND_SIZE
+        } else {
+            HTTP
+        };
+        drop(response);
+        let name = format!("sizes: {}", case.name);
+        Conventions::read().assert_counted(&page(), &name, metrics, &situation);
     }
     assert_page(&page());
 }

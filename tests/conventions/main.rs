@@ -19,6 +19,12 @@ const HTTP: &[&str] = &[
     "http.server.request.duration",
     "http.server.active_requests",
 ];
+/// With the setting `response_sizes`.
+const HTTP_AND_SIZE: &[&str] = &[
+    "http.server.request.duration",
+    "http.server.active_requests",
+    "http.server.response.body.size",
+];
 const RPC: &[&str] = &["rpc.server.call.duration"];
 
 static EXPORTER: LazyLock<Exporter> = LazyLock::new(|| {
@@ -97,6 +103,8 @@ fn assert_page(page: &Page) {
             "requests_total" => !is_function,
             "requests_in_progress" => !is_function && !is_rpc,
             name if name.starts_with("request_latency_seconds") => !is_function,
+            // The conventions have no metric of the sizes of RPCs.
+            name if name.starts_with("response_size_bytes") => !is_rpc,
             name => {
                 let prefixes = ["http_", "rpc_", "instrument_", "target_info", "process_"];
                 !prefixes.iter().any(|prefix| name.starts_with(prefix))

@@ -62,6 +62,7 @@ impl Conventions {
             let name = name.as_str().expect("a name");
             let unit = match metric["unit"].as_str().expect("a unit") {
                 "s" => "_seconds",
+                "By" => "_bytes",
                 // An annotation is not a unit.
                 unit if unit.starts_with('{') => "",
                 unit => panic!("the unit {unit} of {name}"),

@@ -76,10 +76,10 @@ use crate::outcome::Outcome;
 use crate::page::encoding::VARIES_BY;
 use crate::page::in_app;
 
-mod body_end;
+mod body;
 pub(crate) mod statuses;
 
-pub use self::body_end::{BodyEndFuture, BodyEndMiddleware, BodyEndService, WatchedBody};
+pub use self::body::{BodyFuture, BodyMiddleware, BodyService, WatchedBody};
 
 /// Returns the middleware that counts requests, for [`App::wrap`](actix_web::App::wrap).
 ///
@@ -169,8 +169,33 @@ impl MetricsMiddleware {
     /// A middleware without this setting outside this middleware counts the request with the
     /// same end, unless it replaces the body.
     #[must_use]
-    pub fn until_body_end(self) -> BodyEndMiddleware {
-        BodyEndMiddleware(self)
+    pub fn until_body_end(self) -> BodyMiddleware {
+        BodyMiddleware::new(self).until_body_end()
+    }
+
+    /// Measures the sizes of responses, in the histogram `response_size_bytes`.
+    ///
+    /// The size is the number of bytes of the body that the server takes, without the head:
+    /// 0 for `HEAD`, and less than the whole body if the client leaves before the end. Outside
+    /// the `Compress` middleware, it is the compressed size. It is recorded when the body ends,
+    /// once for each response. If two middlewares have this setting, the outermost one
+    /// measures. An error that actix-web converts to a response outside this middleware has no
+    /// size.
+    ///
+    /// The labels are those of the latency histogram, and
+    /// [`max_series`](crate::Builder::max_series) bounds them.
+    /// [`MetricNames::response_size_bytes`](crate::MetricNames::response_size_bytes) renames
+    /// the histogram, and [`buckets_for`](crate::Builder::buckets_for) sets its bounds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let middleware = instrument_runtime::actix_web::middleware().response_sizes();
+    /// # drop(middleware);
+    /// ```
+    #[must_use]
+    pub fn response_sizes(self) -> BodyMiddleware {
+        BodyMiddleware::new(self).response_sizes()
     }
 
     /// Starts to count a request.

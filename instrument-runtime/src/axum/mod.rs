@@ -72,7 +72,7 @@ use axum::response::{IntoResponse, Response};
 use crate::call::request::{Framework, Route};
 use crate::page::encoding::VARIES_BY;
 use crate::page::in_app;
-pub use crate::tower::{BodyEndLayer, MetricsLayer};
+pub use crate::tower::{BodyLayer, MetricsLayer};
 
 mod statuses;
 

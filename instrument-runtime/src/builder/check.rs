@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::builder::resource::{Resource, resource};
 use crate::builder::{Builder, environment};
-use crate::conventions::{BUCKETS, METRICS};
+use crate::conventions::{BUCKETS, HTTP_RESPONSE_SIZE, METRICS};
 use crate::discovery::Discovery;
 use crate::error::InitError;
 use crate::exporter::allow_list::AllowList;
@@ -13,7 +13,7 @@ use crate::exporter::listener::Target;
 use crate::names::{MetricNames, is_name, label_problem, own};
 use crate::push::Push;
 use crate::recorder;
-use crate::settings::{DEFAULT_BUCKETS, Settings};
+use crate::settings::{DEFAULT_BUCKETS, DEFAULT_SIZE_BUCKETS, Settings};
 
 /// The settings of a [`Builder`] after validation.
 pub(super) struct Checked {
@@ -102,16 +102,17 @@ impl Builder {
             global_labels.push(("app_name".to_owned(), app_name.clone()));
         }
         global_labels.extend(self.global_labels);
-        let buckets: Option<Vec<f64>> = self.buckets.map(|bounds| {
-            // Turns -0 into 0, which has another label.
-            bounds.iter().map(|bound| bound + 0.0).collect()
-        });
+        let buckets = self.buckets.as_deref().map(without_negative_zero);
+        let mut other_buckets = self.other_buckets.iter().rev();
+        let size_buckets = other_buckets.find(|(metric, _)| is_response_size(metric, &self.names));
+        let size_buckets = size_buckets.map_or(DEFAULT_SIZE_BUCKETS, |(_, bounds)| bounds);
         Ok(Checked {
             app_name,
             settings: Arc::new(Settings {
                 names: self.names,
                 convention_buckets: buckets.clone().unwrap_or_else(|| BUCKETS.to_vec()),
                 buckets: buckets.unwrap_or_else(|| DEFAULT_BUCKETS.to_vec()),
+                size_buckets: without_negative_zero(size_buckets),
                 other_buckets: self.other_buckets,
                 global_labels,
                 target_info,
@@ -135,6 +136,17 @@ impl Builder {
             diagnostics: self.diagnostics,
         })
     }
+}
+
+/// Turns -0 into 0, which has another label.
+fn without_negative_zero(bounds: &[f64]) -> Vec<f64> {
+    bounds.iter().map(|bound| bound + 0.0).collect()
+}
+
+/// Returns whether a metric is the histogram of response sizes.
+fn is_response_size(metric: &str, names: &MetricNames) -> bool {
+    recorder::is_written_as(metric, &names.response_size_bytes)
+        || names.has_conventions && recorder::is_written_as(metric, HTTP_RESPONSE_SIZE)
 }
 
 /// Checks bucket bounds. `setting` is the builder call that the error names.
@@ -167,9 +179,9 @@ fn check_other_buckets(metric: &str, bounds: &[f64], names: &MetricNames) -> Res
     let setting = format!("`.buckets_for({metric:?}, …)`");
     let of_conventions = names.has_conventions.then_some(METRICS);
     let mut of_calls = of_conventions.iter().flatten().copied();
-    if recorder::is_written_as(metric, &names.request_latency_seconds)
-        || of_calls.any(|ours| recorder::is_written_as(metric, ours))
-    {
+    let is_latency = recorder::is_written_as(metric, &names.request_latency_seconds)
+        || of_calls.any(|ours| recorder::is_written_as(metric, ours));
+    if is_latency && !is_response_size(metric, names) {
         let problem = format!(
             "{setting}: this is the latency histogram of calls; set its bounds with `.buckets(…)`"
         );
@@ -203,6 +215,7 @@ fn check_names(names: &MetricNames) -> Result<(), InitError> {
         &names.requests_total,
         &names.request_latency_seconds,
         &names.requests_in_progress,
+        &names.response_size_bytes,
     ];
     let of_conventions = |name: &str| {
         names.has_conventions
@@ -211,8 +224,8 @@ fn check_names(names: &MetricNames) -> Result<(), InitError> {
                 suffix.is_some_and(|suffix| suffix.is_empty() || is_of_histogram(suffix))
             })
     };
-    let of_latency = |name: &str| {
-        let suffix = name.strip_prefix(&*names.request_latency_seconds);
+    let is_sample = |name: &str, histogram: &str| {
+        let suffix = name.strip_prefix(histogram);
         suffix.is_some_and(is_of_histogram)
     };
     for (index, name) in all.into_iter().enumerate() {
@@ -220,8 +233,10 @@ fn check_names(names: &MetricNames) -> Result<(), InitError> {
             "is not valid; use ASCII letters, digits, `_` and `:`, not starting with a digit"
         } else if all[..index].contains(&name) {
             "is given to two metrics; choose another name for one of them"
-        } else if of_latency(name) {
+        } else if is_sample(name, &names.request_latency_seconds) {
             "is used by the samples of the latency histogram; choose another name"
+        } else if is_sample(name, &names.response_size_bytes) {
+            "is used by the samples of the histogram of response sizes; choose another name"
         } else if of_conventions(name) {
             "is used by OpenTelemetry's conventions; choose another name"
         } else if own::is_taken(name) {
@@ -285,6 +300,7 @@ mod tests {
             "a b",
             "requests_in_progress",
             "request_latency_seconds_count",
+            "response_size_bytes_sum",
             "instrument_series",
             "instrument_scrape_duration_seconds_sum",
         ] {

@@ -333,6 +333,10 @@ impl Builder {
     /// and strictly increasing. If two calls name the same metric, the last call wins.
     /// Defaults to the bounds of [`buckets`](Self::buckets).
     ///
+    /// `metric` may also be the histogram of response sizes, `response_size_bytes`, which
+    /// layers record that have the setting `response_sizes`. Its bounds default to the powers
+    /// of 4 from 64 B to 1 GiB.
+    ///
     /// `install` returns an error if `metric` is the latency histogram of calls: only
     /// [`buckets`](Self::buckets) sets its bounds.
     ///

@@ -95,17 +95,40 @@ impl Counted {
             Subject::Rpc => self.rpc_ended(end),
             _ if end.grpc_status().is_some() => self.rpc_ended(end),
             Subject::CallOrRpc => self.call_ended(end),
-            Subject::Http => self.http_ended(end),
+            Subject::Http => {
+                EndKeys::of_histogram(conventions::HTTP_DURATION, self.http_labels(end))
+            }
         }
     }
 
-    fn call_ended(&self, end: End) -> EndKeys {
-        let names = settings::names();
+    /// Returns the key of the histogram of response sizes. Its labels are those of the latency
+    /// histogram.
+    pub(crate) fn response_size(&self, end: End) -> Key {
+        match self.subject {
+            Subject::Http if end.grpc_status().is_none() => {
+                Key::from_parts(conventions::HTTP_RESPONSE_SIZE, self.http_labels(end))
+            }
+            // The conventions have no metric of the sizes of RPCs.
+            _ => {
+                let name = settings::names().response_size_bytes.clone();
+                Key::from_parts(name, self.call_labels(end))
+            }
+        }
+    }
+
+    /// Returns the labels of the histograms of calls.
+    fn call_labels(&self, end: End) -> Vec<Label> {
         let mut labels = self.labels.clone();
         labels.push(Label::from_static_parts(
             label::OUTCOME,
             end.outcome_label(),
         ));
+        labels
+    }
+
+    fn call_ended(&self, end: End) -> EndKeys {
+        let names = settings::names();
+        let mut labels = self.call_labels(end);
         let latency = Key::from_parts(names.request_latency_seconds.clone(), labels.clone());
         if let Some(status) = end.http_status() {
             labels.push(Label::new(label::HTTP_STATUS, status.to_string()));
@@ -119,7 +142,8 @@ impl Counted {
         }
     }
 
-    fn http_ended(&self, end: End) -> EndKeys {
+    /// Returns the labels of the conventions' histograms of HTTP requests.
+    fn http_labels(&self, end: End) -> Vec<Label> {
         let labels = self.labels_with(|name, value| match name {
             label::METHOD => Some(conventions::HTTP_METHOD),
             label::ENDPOINT if value != UNMATCHED => Some(conventions::HTTP_ROUTE),
@@ -131,7 +155,7 @@ impl Counted {
         {
             labels.push(Label::new(conventions::HTTP_STATUS, status.to_string()));
         }
-        EndKeys::of_histogram(conventions::HTTP_DURATION, labels, end)
+        with_error_type(labels, end)
     }
 
     fn rpc_ended(&self, end: End) -> EndKeys {
@@ -152,7 +176,7 @@ impl Counted {
         {
             labels.push(Label::from_static_parts(conventions::RPC_STATUS, status));
         }
-        EndKeys::of_histogram(conventions::RPC_DURATION, labels, end)
+        EndKeys::of_histogram(conventions::RPC_DURATION, with_error_type(labels, end))
     }
 
     /// Returns the name of the RPC's method: the path without its first slash. `None` if the
@@ -186,13 +210,18 @@ impl Counted {
 }
 
 impl EndKeys {
-    fn of_histogram(name: &'static str, mut labels: Vec<Label>, end: End) -> Self {
-        if let Some(error) = end.error_type() {
-            labels.push(Label::new(conventions::ERROR_TYPE, error));
-        }
+    fn of_histogram(name: &'static str, labels: Vec<Label>) -> Self {
         Self {
             requests: None,
             latency: Key::from_parts(name, labels),
         }
     }
+}
+
+/// Adds the label of the conventions that tells errors from successes.
+fn with_error_type(mut labels: Vec<Label>, end: End) -> Vec<Label> {
+    if let Some(error) = end.error_type() {
+        labels.push(Label::new(conventions::ERROR_TYPE, error));
+    }
+    labels
 }

@@ -66,6 +66,8 @@ struct Ours {
     /// The handles for each end, in the order in which the ends first occurred. Most
     /// calls have the first or the second end in the list.
     ends: List<End, EndHandles>,
+    /// The handle of the response sizes for each end.
+    sizes: List<End, direct::SizeHandle>,
     /// The clock reading at which [`Series::wanted_trace`] may call the source again, for
     /// any bucket.
     trace_due: AtomicU64,
@@ -113,6 +115,7 @@ impl Series {
                 families,
                 in_progress,
                 ends: List::default(),
+                sizes: List::default(),
                 trace_due: AtomicU64::new(0),
             }),
         })
@@ -165,6 +168,25 @@ impl Series {
                 None => self.first_ended(ours, end, elapsed, trace),
             },
             Handles::Facade(gauge) => self.ended_by_facade(gauge, end, elapsed.nanos),
+        }
+    }
+
+    /// Records the size of the response to a request that ended this way, in bytes.
+    pub(crate) fn response_size(&self, end: End, bytes: u64) {
+        let key = || self.counted.response_size(end);
+        match &self.handles {
+            Handles::Ours(ours) => match ours.sizes.get(&end) {
+                Some(handle) => handle.record(Thread::current(), bytes),
+                None => {
+                    let handle = direct::response_size(ours.families, &key());
+                    handle.record(Thread::current(), bytes);
+                    ours.sizes.add(end, handle);
+                }
+            },
+            Handles::Facade(_) => metrics::with_recorder(|recorder| {
+                let sizes = recorder.register_histogram(&key(), &METADATA);
+                sizes.record(bytes as f64);
+            }),
         }
     }
 

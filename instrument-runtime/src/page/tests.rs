@@ -13,16 +13,10 @@ use crate::settings::Settings;
 fn recorder(max_series: usize) -> Recorder {
     let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     Recorder::new(Arc::new(Settings {
-        names: MetricNames::default(),
         buckets: vec![0.5, 1.0],
-        convention_buckets: Vec::new(),
-        other_buckets: Vec::new(),
         global_labels: vec![label("app_name", "shop"), label("region", "eu")],
-        target_info: Vec::new(),
         max_series,
-        known_methods: None,
-        native_histograms: false,
-        exemplars: None,
+        ..Settings::default()
     }))
 }
 
@@ -85,16 +79,9 @@ requests_total{app_name=\"shop\",region=\"eu\",endpoint=\"/a\",outcome=\"ok\"} 2
 #[test]
 fn without_labels_there_are_no_braces() {
     let recorder = Recorder::new(Arc::new(Settings {
-        names: MetricNames::default(),
         buckets: vec![1.0],
-        convention_buckets: Vec::new(),
-        other_buckets: Vec::new(),
-        global_labels: Vec::new(),
-        target_info: Vec::new(),
         max_series: 1,
-        known_methods: None,
-        native_histograms: false,
-        exemplars: None,
+        ..Settings::default()
     }));
     metrics::with_local_recorder(&recorder, || {
         counter!("requests_total").increment(1);
@@ -351,14 +338,8 @@ fn samples_of_a_histogram_do_not_meet_a_metric_of_ours() {
     let recorder = Recorder::new(Arc::new(Settings {
         names: MetricNames::default().requests_total("shop_count"),
         buckets: vec![1.0],
-        convention_buckets: Vec::new(),
-        other_buckets: Vec::new(),
-        global_labels: Vec::new(),
-        target_info: Vec::new(),
         max_series: 10,
-        known_methods: None,
-        native_histograms: false,
-        exemplars: None,
+        ..Settings::default()
     }));
     metrics::with_local_recorder(&recorder, || {
         counter!("shop_count").increment(1);

@@ -74,6 +74,10 @@ pub(crate) struct RequestsHandle(Arc<Cell<Counter>>);
 #[derive(Debug)]
 pub(crate) struct LatencyHandle(Arc<Cell<Histogram>>);
 
+/// A series of the histogram of response sizes.
+#[derive(Debug)]
+pub(crate) struct SizeHandle(Arc<Cell<Histogram>>);
+
 pub(crate) fn in_progress(families: &Families, key: &Key) -> InProgressHandle {
     InProgressHandle(families.gauge(key.name()).series(key))
 }
@@ -89,6 +93,10 @@ pub(crate) fn requests(families: &Families, key: Option<&Key>) -> RequestsHandle
 
 pub(crate) fn latency(families: &Families, key: &Key) -> LatencyHandle {
     LatencyHandle(families.histogram(key.name()).series(key))
+}
+
+pub(crate) fn response_size(families: &Families, key: &Key) -> SizeHandle {
+    SizeHandle(families.histogram(key.name()).series(key))
 }
 
 impl InProgressHandle {
@@ -135,5 +143,12 @@ impl LatencyHandle {
     /// Returns the exemplars, if they are turned on.
     pub(crate) fn exemplars(&self) -> Option<&Exemplars> {
         self.0.instrument.exemplars()
+    }
+}
+
+impl SizeHandle {
+    /// Records a size in bytes.
+    pub(crate) fn record(&self, thread: Thread, bytes: u64) {
+        self.0.instrument.record_amount(thread, bytes);
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Families {
     pub(super) requests: Family<Counter>,
     pub(super) latency: Family<Histogram>,
     pub(super) in_progress: Family<Gauge>,
+    /// Has series only if a layer measures response sizes.
+    response_sizes: Family<Histogram>,
     /// `None` unless the names are those of the conventions.
     conventions: Option<Conventions>,
     /// A counter that is not on the page.
@@ -39,6 +41,7 @@ pub(crate) struct Families {
 struct Conventions {
     http: Family<Histogram>,
     http_active: Family<Gauge>,
+    http_response_sizes: Family<Histogram>,
     rpc: Family<Histogram>,
 }
 
@@ -48,6 +51,7 @@ impl Families {
             names,
             buckets,
             convention_buckets,
+            size_buckets,
             other_buckets: _,
             global_labels,
             target_info,
@@ -74,11 +78,13 @@ impl Families {
         };
         let gauge =
             |name: &str| Family::new(name, &globals, Registry::new((), *max_series, shards));
+        let size_buckets = layout(Measure::Size, size_buckets);
         let conventions = names.has_conventions.then(|| {
             let buckets = layout(Measure::Duration, convention_buckets);
             Conventions {
                 http: histogram(conventions::HTTP_DURATION, &buckets),
                 http_active: gauge(conventions::HTTP_ACTIVE),
+                http_response_sizes: histogram(conventions::HTTP_RESPONSE_SIZE, &size_buckets),
                 rpc: histogram(conventions::RPC_DURATION, &buckets),
             }
         });
@@ -93,6 +99,7 @@ impl Families {
                 &layout(Measure::Duration, buckets),
             ),
             in_progress: gauge(&names.requests_in_progress),
+            response_sizes: histogram(&names.response_size_bytes, &size_buckets),
             conventions,
             uncounted: Registry::new((), 1, shards),
             target_info: GlobalLabels::new(target_info).text().to_owned(),
@@ -104,11 +111,17 @@ impl Families {
 
     /// Returns all families.
     pub(super) fn families(&self) -> impl Iterator<Item = &dyn ReadFamily> {
-        let ours: [&dyn ReadFamily; 3] = [&self.requests, &self.latency, &self.in_progress];
+        let ours: [&dyn ReadFamily; 4] = [
+            &self.requests,
+            &self.latency,
+            &self.in_progress,
+            &self.response_sizes,
+        ];
         let conventions = self.conventions.iter().flat_map(|conventions| {
-            let all: [&dyn ReadFamily; 3] = [
+            let all: [&dyn ReadFamily; 4] = [
                 &conventions.http,
                 &conventions.http_active,
+                &conventions.http_response_sizes,
                 &conventions.rpc,
             ];
             all
@@ -116,12 +129,14 @@ impl Families {
         ours.into_iter().chain(conventions)
     }
 
-    /// Returns the families on the page. With the conventions, a family without series is
-    /// not there: few applications have requests of both protocols and other calls.
+    /// Returns the families on the page. Response sizes are there if a layer measures them.
+    /// With the conventions, a family without series is not there: few applications have
+    /// requests of both protocols and other calls.
     pub(crate) fn on_page(&self) -> impl Iterator<Item = &dyn ReadFamily> {
         let shows_all = self.conventions.is_none();
+        let is_optional = |family: &dyn ReadFamily| family.name() == self.response_sizes.name();
         self.families()
-            .filter(move |family| shows_all || family.len() > 0)
+            .filter(move |family| shows_all && !is_optional(*family) || family.len() > 0)
     }
 
     /// Returns the number of series in all metrics, overflow series included.
@@ -133,8 +148,14 @@ impl Families {
     /// one.
     pub(super) fn histogram(&self, name: &str) -> &Family<Histogram> {
         let conventions = self.conventions.iter();
-        let mut histograms =
-            conventions.flat_map(|conventions| [&conventions.http, &conventions.rpc]);
+        let of_conventions = conventions.flat_map(|conventions| {
+            [
+                &conventions.http,
+                &conventions.http_response_sizes,
+                &conventions.rpc,
+            ]
+        });
+        let mut histograms = of_conventions.chain([&self.response_sizes]);
         histograms
             .find(|family| is_written_as(name, family.name()))
             .unwrap_or(&self.latency)

@@ -60,7 +60,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::call::head::{LayerSettings, layer_settings};
-use crate::call::request::{Framework, Route, Slot, Start, or_on_unwind};
+use crate::call::request::{BodySettings, Framework, Route, SizeWatch, Slot, Start, or_on_unwind};
 use crate::outcome::probe::Tells;
 use crate::outcome::{Outcome, Protocol};
 
@@ -113,6 +113,7 @@ use web::WebTrailers;
 pub fn layer() -> MetricsLayer {
     MetricsLayer {
         settings: LayerSettings::default(),
+        body: BodySettings::default(),
     }
 }
 
@@ -120,9 +121,31 @@ pub fn layer() -> MetricsLayer {
 #[derive(Clone, Debug)]
 pub struct MetricsLayer {
     settings: LayerSettings,
+    body: BodySettings,
 }
 
 layer_settings!(MetricsLayer, settings);
+
+impl MetricsLayer {
+    /// Measures the sizes of responses, in the histogram `response_size_bytes`.
+    ///
+    /// The size is the number of bytes of the body that the server takes, without the head and
+    /// the trailers: the messages, compressed if the service compresses them, and 5 bytes
+    /// before each message. It is recorded when the body ends, once for each response. The
+    /// labels are those of the latency histogram.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let layer = instrument_runtime::tonic::layer().response_sizes();
+    /// # drop(layer);
+    /// ```
+    #[must_use]
+    pub fn response_sizes(mut self) -> Self {
+        self.body.sizes = true;
+        self
+    }
+}
 
 impl<S> Layer<S> for MetricsLayer {
     type Service = MetricsService<S>;
@@ -130,7 +153,7 @@ impl<S> Layer<S> for MetricsLayer {
     fn layer(&self, inner: S) -> Self::Service {
         MetricsService {
             inner,
-            settings: self.settings.clone(),
+            layer: self.clone(),
         }
     }
 }
@@ -139,7 +162,7 @@ impl<S> Layer<S> for MetricsLayer {
 #[derive(Clone, Debug)]
 pub struct MetricsService<S> {
     inner: S,
-    settings: LayerSettings,
+    layer: MetricsLayer,
 }
 
 impl<S, B, R> Service<Request<B>> for MetricsService<S>
@@ -176,10 +199,14 @@ where
             path: None,
             ..Start::new(framework, request.method().as_str(), route, path)
         };
-        let labels = self.settings.labels_of(&request, framework.protocol());
+        let labels = self
+            .layer
+            .settings
+            .labels_of(&request, framework.protocol());
         let mut slot = Slot::open_with(start, labels, request.extensions_mut());
         ResponseFuture {
             inner: slot.call(|| self.inner.call(request)),
+            size: slot.size(self.layer.body),
             slot,
             new_path: learned,
             is_grpc,
@@ -234,6 +261,7 @@ pin_project! {
         #[pin]
         inner: F,
         slot: Slot,
+        size: Option<SizeWatch>,
         new_path: Option<String>,
         is_grpc: bool,
     }
@@ -255,7 +283,12 @@ where
                 return Poll::Ready(Err(error));
             }
         };
+        let mut size = this.size.take();
+        if let Some(size) = &mut size {
+            size.begin();
+        }
         let mut call = CallEnd {
+            size,
             slot: this.slot.take(),
             new_path: this.new_path.take(),
             web_trailers: None,
@@ -293,6 +326,7 @@ impl<B: Default> Default for CountedBody<B> {
         Self {
             inner: B::default(),
             call: CallEnd {
+                size: None,
                 slot: Slot::none(),
                 new_path: None,
                 web_trailers: None,
@@ -314,15 +348,25 @@ impl<B: Body> Body for CountedBody<B> {
         let frame = ready!(or_on_unwind(this.call, |call| call.slot.panicked(), poll));
         match &frame {
             Some(Ok(frame)) => {
+                if let Some((size, data)) = this.call.size.as_mut().zip(frame.data_ref()) {
+                    size.sent(data.remaining());
+                }
+                let is_end = frame.is_trailers() || this.inner.is_end_stream();
                 if let Some(code) = this.call.code_in(frame) {
                     this.call.ended(code);
-                } else if this.inner.is_end_stream() {
+                } else if is_end {
                     // hyper does not poll the body again, so there are no trailers.
                     this.call.ended(UNKNOWN);
                 }
+                if is_end {
+                    this.call.size = None;
+                }
             }
             // gRPC clients report a missing status as `UNKNOWN`.
-            Some(Err(_)) | None => this.call.ended(UNKNOWN),
+            Some(Err(_)) | None => {
+                this.call.ended(UNKNOWN);
+                this.call.size = None;
+            }
         }
         Poll::Ready(frame)
     }
@@ -339,6 +383,7 @@ impl<B: Body> Body for CountedBody<B> {
 /// What is needed to count a call at the end of its response.
 #[derive(Debug)]
 struct CallEnd {
+    size: Option<SizeWatch>,
     slot: Slot,
     new_path: Option<String>,
     web_trailers: Option<WebTrailers>,

@@ -78,9 +78,9 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-mod body_end;
+mod body;
 
-pub use self::body_end::{BodyEndFuture, BodyEndLayer, BodyEndService, WatchedBody};
+pub use self::body::{BodyFuture, BodyLayer, BodyService, WatchedBody};
 
 use crate::call::head::{LayerSettings, layer_settings};
 use crate::call::request::{self, Framework, Route, Slot, Start};
@@ -147,8 +147,31 @@ impl MetricsLayer {
     /// A layer without this setting outside this layer counts the request with the same
     /// end, unless it replaces the body.
     #[must_use]
-    pub fn until_body_end(self) -> BodyEndLayer {
-        BodyEndLayer(self)
+    pub fn until_body_end(self) -> BodyLayer {
+        BodyLayer::new(self).until_body_end()
+    }
+
+    /// Measures the sizes of responses, in the histogram `response_size_bytes`.
+    ///
+    /// The size is the number of bytes of the body that the server takes, without the head:
+    /// 0 for `HEAD`, and less than the whole body if the client leaves before the end. Outside
+    /// a compression layer, it is the compressed size. It is recorded when the body ends, once
+    /// for each response. If two layers have this setting, the outermost one measures.
+    ///
+    /// The labels are those of the latency histogram, and
+    /// [`max_series`](crate::Builder::max_series) bounds them.
+    /// [`MetricNames::response_size_bytes`](crate::MetricNames::response_size_bytes) renames
+    /// the histogram, and [`buckets_for`](crate::Builder::buckets_for) sets its bounds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let layer = instrument_runtime::tower::layer().response_sizes();
+    /// # drop(layer);
+    /// ```
+    #[must_use]
+    pub fn response_sizes(self) -> BodyLayer {
+        BodyLayer::new(self).response_sizes()
     }
 }
 

@@ -1,15 +1,30 @@
-//! Follows the body of a response whose end is the end of its request.
+//! Follows the body of a response: to its end, if that is the end of its request, and to
+//! measure its size.
 
 use std::sync::Arc;
 
+use super::current::apart;
 use super::{BodyEnd, Request};
+
+/// What a layer follows the bodies of responses for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct BodySettings {
+    /// Requests end with the body of their response, instead of its head.
+    pub(crate) until_end: bool,
+    /// The size of the body is measured.
+    pub(crate) sizes: bool,
+}
 
 /// The progress of a response body.
 ///
-/// Dropping it before the end counts the request as cancelled: a server drops a body that it
-/// cannot send any further, because the client has left.
+/// If the request ends with its body, dropping this before the end counts the request as
+/// cancelled: a server drops a body that it cannot send any further, because the client has
+/// left.
 #[derive(Debug)]
 pub(crate) struct BodyWatch {
+    // Declared first, so that the size is known when the request ends.
+    size: Option<SizeWatch>,
+    /// Empty if the request ends with the head.
     slot: BodySlot,
     /// The number of bytes that are still to come, if the length is known. A server does not
     /// ask a body for more once it has all bytes.
@@ -17,9 +32,14 @@ pub(crate) struct BodyWatch {
 }
 
 impl BodyWatch {
-    pub(super) fn new(request: Arc<Request>, length: Option<u64>) -> Self {
+    pub(super) fn new(
+        request: Option<Arc<Request>>,
+        size: Option<SizeWatch>,
+        length: Option<u64>,
+    ) -> Self {
         Self {
-            slot: BodySlot(Some(request)),
+            size,
+            slot: BodySlot(request),
             left: length,
         }
     }
@@ -27,20 +47,62 @@ impl BodyWatch {
     /// Records that the body has handed out `bytes`. `is_end` is whether the body itself
     /// says that nothing follows.
     pub(crate) fn sent(&mut self, bytes: usize, is_end: bool) {
+        if let Some(size) = &mut self.size {
+            size.sent(bytes);
+        }
         self.left = self.left.map(|left| left.saturating_sub(bytes as u64));
         if is_end || self.left == Some(0) {
-            self.slot.end(BodyEnd::Complete);
+            self.end(BodyEnd::Complete);
         }
     }
 
     /// Records the end of the body.
     pub(crate) fn end(&mut self, end: BodyEnd) {
+        self.size = None;
         self.slot.end(end);
     }
 
     /// Calls `poll`, and counts the request as panicked if it unwinds.
     pub(crate) fn during<T>(&mut self, poll: impl FnOnce() -> T) -> T {
-        or_on_unwind(&mut self.slot, |slot| slot.end(BodyEnd::Panicked), poll)
+        or_on_unwind(self, |watch| watch.end(BodyEnd::Panicked), poll)
+    }
+}
+
+/// Measures the size of the response to a request. The size is recorded when this is
+/// dropped, if the head of the response has gone out.
+#[derive(Debug)]
+pub(crate) struct SizeWatch {
+    request: Arc<Request>,
+    /// The number of bytes so far. `None` until the head goes out.
+    bytes: Option<u64>,
+}
+
+impl SizeWatch {
+    pub(super) fn new(request: Arc<Request>) -> Self {
+        Self {
+            request,
+            bytes: None,
+        }
+    }
+
+    /// Records that the head of the response goes out.
+    pub(crate) fn begin(&mut self) {
+        self.bytes = Some(0);
+    }
+
+    /// Records that the body has handed out `bytes`.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        if let Some(sent) = &mut self.bytes {
+            *sent = sent.saturating_add(bytes as u64);
+        }
+    }
+}
+
+impl Drop for SizeWatch {
+    fn drop(&mut self) {
+        if let Some(bytes) = self.bytes {
+            apart(|| self.request.body_measured(bytes));
+        }
     }
 }
 

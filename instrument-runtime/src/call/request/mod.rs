@@ -144,7 +144,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[allow(unused_imports, reason = "used by the layers only")]
-pub(crate) use self::body::{BodyWatch, HeadSent, or_on_unwind};
+pub(crate) use self::body::{BodySettings, BodyWatch, HeadSent, SizeWatch, or_on_unwind};
 #[allow(unused_imports, reason = "used by one layer only")]
 pub(crate) use self::current::refine_current;
 use self::current::{Poll, ThreadMark, apart, with_current};
@@ -277,6 +277,7 @@ struct State {
     /// Whether an inner layer has seen a panic.
     has_panicked: bool,
     body: Body,
+    size: Size,
 }
 
 /// Whether the request ends with the body of its response, instead of its head.
@@ -288,6 +289,19 @@ enum Body {
     Watched,
     /// It ends with the body of a response with this head, which has gone out.
     Begun(Outcome),
+}
+
+/// The size of the response's body.
+#[derive(Debug)]
+enum Size {
+    /// No layer measures it, or it is recorded.
+    Unmeasured,
+    /// A layer measures it.
+    Measured,
+    /// It is known, and the request is not counted yet.
+    Known(u64),
+    /// It is not known yet, and the request was counted in this series with this end.
+    Counted(SeriesRef, End),
 }
 
 /// How the body of a response has ended.
@@ -420,6 +434,7 @@ impl Request {
                 calls: 0,
                 has_panicked: false,
                 body: Body::Unwatched,
+                size: Size::Unmeasured,
             }),
         }
     }
@@ -612,6 +627,29 @@ impl Request {
         });
     }
 
+    /// Makes the caller measure the size of the response. `false` if an outer layer does.
+    fn measure_size(&self) -> bool {
+        let mut state = self.lock();
+        let is_first = matches!(state.size, Size::Unmeasured);
+        if is_first {
+            state.size = Size::Measured;
+        }
+        is_first
+    }
+
+    /// Records the size of the response, or keeps it until the request is counted.
+    fn body_measured(&self, bytes: u64) {
+        let mut state = self.lock();
+        match std::mem::replace(&mut state.size, Size::Unmeasured) {
+            Size::Counted(series, end) => {
+                drop(state);
+                series.response_size(end, bytes);
+            }
+            Size::Measured => state.size = Size::Known(bytes),
+            Size::Unmeasured | Size::Known(_) => {}
+        }
+    }
+
     /// Ends the request with the head and the end of its response.
     fn end_with(&self, state: &mut State, answer: Outcome, body: BodyEnd) -> Option<Ending> {
         let answer = answer.end();
@@ -739,14 +777,18 @@ struct Ending {
     end: End,
     elapsed: Elapsed,
     trace: Trace,
+    /// The size of the response, if it is known already.
+    bytes: Option<u64>,
 }
 
 impl Ending {
     fn count(ending: Option<Self>) {
         if let Some(ending) = ending {
-            ending
-                .series
-                .ended(ending.end, ending.elapsed, ending.trace);
+            let (series, end) = (ending.series, ending.end);
+            series.ended(end, ending.elapsed, ending.trace);
+            if let Some(bytes) = ending.bytes {
+                series.response_size(end, bytes);
+            }
         }
     }
 }
@@ -777,11 +819,20 @@ impl State {
             Some(Stage::Ended { trace, .. }) => Trace::Known(trace),
             _ => Trace::Current,
         };
+        let bytes = match std::mem::replace(&mut self.size, Size::Unmeasured) {
+            Size::Known(bytes) => Some(bytes),
+            Size::Measured => {
+                self.size = Size::Counted(series.clone(), end);
+                None
+            }
+            Size::Unmeasured | Size::Counted(..) => None,
+        };
         Some(Ending {
             series,
             end,
             elapsed: started.elapsed(),
             trace,
+            bytes,
         })
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::body::{BodyWatch, HeadSent};
+use super::body::{BodySettings, BodyWatch, HeadSent, SizeWatch};
 use super::current::{Poll, apart, within};
 use super::{HandedOver, Request, Route, Start};
 use crate::call::head::HeadLabels;
@@ -113,22 +113,37 @@ impl Slot {
         }
     }
 
-    /// The head of the response goes out. Returns what follows the body, whose end is the
-    /// end of the request. `None` if the request ends with the head, or if the layer skips
-    /// the request. `length` is the length of the body, if it is known.
-    pub(crate) fn answered_until_body_end(
+    /// Returns what measures the size of the response, if the layer should measure it. `None`
+    /// if an outer layer does.
+    pub(crate) fn size(&self, settings: BodySettings) -> Option<SizeWatch> {
+        let request = self.request.as_ref().filter(|_| settings.sizes)?;
+        let is_first = request.measure_size();
+        is_first.then(|| SizeWatch::new(Arc::clone(request)))
+    }
+
+    /// The head of the response goes out. Returns what follows the body. `None` if there is
+    /// nothing to follow. `length` is the length of the body, if it is known.
+    pub(crate) fn answered_before_body(
         &mut self,
         head: HeadSent<'_>,
         length: Option<u64>,
+        settings: BodySettings,
+        mut size: Option<SizeWatch>,
     ) -> Option<BodyWatch> {
-        let request = self.request.as_ref().filter(|_| !head.is_all());
-        let request = request.map(Arc::clone);
-        if let Some(request) = &request {
+        let has_body = !head.is_all() && length != Some(0);
+        let until_end = self.request.as_ref();
+        let until_end = until_end.filter(|_| settings.until_end && has_body);
+        let until_end = until_end.map(Arc::clone);
+        if let Some(request) = &until_end {
             request.watch_body();
+        }
+        if let Some(size) = &mut size {
+            size.begin();
         }
         // Does nothing but drop the request if an outer layer counts it.
         self.answered(Outcome::HttpStatus(head.status));
-        request.map(|request| BodyWatch::new(request, length))
+        let is_followed = has_body && (until_end.is_some() || size.is_some());
+        is_followed.then(|| BodyWatch::new(until_end, size, length))
     }
 
     /// Creates a slot without a request.

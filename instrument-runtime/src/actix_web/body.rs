@@ -1,4 +1,4 @@
-//! The middleware whose requests end with the body of their response.
+//! The middleware that follows the bodies of responses.
 
 use std::future::{Ready, ready};
 use std::pin::Pin;
@@ -13,50 +13,75 @@ use pin_project_lite::pin_project;
 
 use super::{MetricsMiddleware, answered_by_error};
 use crate::call::head::layer_settings;
-use crate::call::request::{BodyEnd, BodyWatch, HeadSent, Slot};
+use crate::call::request::{BodyEnd, BodySettings, BodyWatch, HeadSent, SizeWatch, Slot};
 
-/// The middleware that counts requests until the end of their response body. Created by
-/// [`MetricsMiddleware::until_body_end`].
+/// The middleware that counts requests and follows the bodies of their responses. Created
+/// by [`MetricsMiddleware::until_body_end`] and [`MetricsMiddleware::response_sizes`].
 #[derive(Clone, Debug)]
-pub struct BodyEndMiddleware(pub(super) MetricsMiddleware);
+pub struct BodyMiddleware {
+    middleware: MetricsMiddleware,
+    body: BodySettings,
+}
 
-layer_settings!(BodyEndMiddleware, 0.settings);
+impl BodyMiddleware {
+    pub(super) fn new(middleware: MetricsMiddleware) -> Self {
+        let body = BodySettings::default();
+        Self { middleware, body }
+    }
 
-impl<S, B> Transform<S, ServiceRequest> for BodyEndMiddleware
+    /// Makes requests end with the body of their response; see
+    /// [`MetricsMiddleware::until_body_end`].
+    #[must_use]
+    pub fn until_body_end(mut self) -> Self {
+        self.body.until_end = true;
+        self
+    }
+
+    /// Measures the sizes of responses; see [`MetricsMiddleware::response_sizes`].
+    #[must_use]
+    pub fn response_sizes(mut self) -> Self {
+        self.body.sizes = true;
+        self
+    }
+}
+
+layer_settings!(BodyMiddleware, middleware.settings);
+
+impl<S, B> Transform<S, ServiceRequest> for BodyMiddleware
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
     B: MessageBody,
 {
     type Response = ServiceResponse<WatchedBody<B>>;
     type Error = Error;
-    type Transform = BodyEndService<S>;
+    type Transform = BodyService<S>;
     type InitError = ();
-    type Future = Ready<Result<BodyEndService<S>, ()>>;
+    type Future = Ready<Result<BodyService<S>, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        ready(Ok(BodyEndService {
+        ready(Ok(BodyService {
             inner,
-            middleware: self.0.clone(),
+            middleware: self.clone(),
         }))
     }
 }
 
 /// The service that counts the requests of an inner service. Created by
-/// [`BodyEndMiddleware`].
+/// [`BodyMiddleware`].
 #[derive(Clone, Debug)]
-pub struct BodyEndService<S> {
+pub struct BodyService<S> {
     inner: S,
-    middleware: MetricsMiddleware,
+    middleware: BodyMiddleware,
 }
 
-impl<S, B> Service<ServiceRequest> for BodyEndService<S>
+impl<S, B> Service<ServiceRequest> for BodyService<S>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
     B: MessageBody,
 {
     type Response = ServiceResponse<WatchedBody<B>>;
     type Error = Error;
-    type Future = BodyEndFuture<S::Future>;
+    type Future = BodyFuture<S::Future>;
 
     fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(context)
@@ -64,28 +89,33 @@ where
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let method = request.method().clone();
-        let mut slot = self.middleware.open(&request);
-        BodyEndFuture {
+        let BodyMiddleware { middleware, body } = &self.middleware;
+        let mut slot = middleware.open(&request);
+        BodyFuture {
             inner: slot.call(|| self.inner.call(request)),
+            size: slot.size(*body),
             slot,
             method,
+            body: *body,
         }
     }
 }
 
 pin_project! {
-    /// The response future of [`BodyEndService`].
+    /// The response future of [`BodyService`].
     #[derive(Debug)]
-    pub struct BodyEndFuture<F> {
+    pub struct BodyFuture<F> {
         // Declared first, so that it is dropped before the slot, which ends the request.
         #[pin]
         inner: F,
         slot: Slot,
+        size: Option<SizeWatch>,
         method: Method,
+        body: BodySettings,
     }
 }
 
-impl<F, B> Future for BodyEndFuture<F>
+impl<F, B> Future for BodyFuture<F>
 where
     F: Future<Output = Result<ServiceResponse<B>, Error>>,
     B: MessageBody,
@@ -112,7 +142,8 @@ where
             BodySize::Sized(length) => Some(length),
             _ => None,
         };
-        let watch = this.slot.answered_until_body_end(head, length);
+        let (body, size) = (*this.body, this.size.take());
+        let watch = this.slot.answered_before_body(head, length, body, size);
         Poll::Ready(Ok(
             response.map_body(|_head, inner| WatchedBody { inner, watch })
         ))
@@ -120,7 +151,7 @@ where
 }
 
 pin_project! {
-    /// The body of a response. Counts the request at its end.
+    /// The body of a response, followed to its end.
     #[derive(Debug)]
     pub struct WatchedBody<B> {
         // Declared first, so that it is dropped before the request ends.

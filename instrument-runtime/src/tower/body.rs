@@ -1,4 +1,4 @@
-//! The layer whose requests end with the body of their response.
+//! The layer that follows the bodies of responses.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,42 +12,67 @@ use tower_service::Service;
 
 use super::MetricsLayer;
 use crate::call::head::layer_settings;
-use crate::call::request::{BodyEnd, BodyWatch, HeadSent, Slot};
+use crate::call::request::{BodyEnd, BodySettings, BodyWatch, HeadSent, SizeWatch, Slot};
 use crate::outcome::Outcome;
 
-/// The layer that counts requests until the end of their response body. Created by
-/// [`MetricsLayer::until_body_end`].
+/// The layer that counts requests and follows the bodies of their responses. Created by
+/// [`MetricsLayer::until_body_end`] and [`MetricsLayer::response_sizes`].
 #[derive(Clone, Debug)]
-pub struct BodyEndLayer(pub(super) MetricsLayer);
+pub struct BodyLayer {
+    layer: MetricsLayer,
+    body: BodySettings,
+}
 
-layer_settings!(BodyEndLayer, 0.settings);
+impl BodyLayer {
+    pub(super) fn new(layer: MetricsLayer) -> Self {
+        let body = BodySettings::default();
+        Self { layer, body }
+    }
 
-impl<S> Layer<S> for BodyEndLayer {
-    type Service = BodyEndService<S>;
+    /// Makes requests end with the body of their response; see
+    /// [`MetricsLayer::until_body_end`].
+    #[must_use]
+    pub fn until_body_end(mut self) -> Self {
+        self.body.until_end = true;
+        self
+    }
+
+    /// Measures the sizes of responses; see [`MetricsLayer::response_sizes`].
+    #[must_use]
+    pub fn response_sizes(mut self) -> Self {
+        self.body.sizes = true;
+        self
+    }
+}
+
+layer_settings!(BodyLayer, layer.settings);
+
+impl<S> Layer<S> for BodyLayer {
+    type Service = BodyService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        BodyEndService {
+        BodyService {
             inner,
-            layer: self.0.clone(),
+            layer: self.clone(),
         }
     }
 }
 
-/// The service that counts the requests of an inner service. Created by [`BodyEndLayer`].
+/// The service that counts the requests of an inner service. Created by [`BodyLayer`].
 #[derive(Clone, Debug)]
-pub struct BodyEndService<S> {
+pub struct BodyService<S> {
     inner: S,
-    layer: MetricsLayer,
+    layer: BodyLayer,
 }
 
-impl<S, B, R> Service<Request<B>> for BodyEndService<S>
+impl<S, B, R> Service<Request<B>> for BodyService<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     R: Body,
 {
     type Response = Response<WatchedBody<R>>;
     type Error = S::Error;
-    type Future = BodyEndFuture<S::Future>;
+    type Future = BodyFuture<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -55,28 +80,33 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let method = request.method().clone();
-        let mut slot = self.layer.open(&mut request);
-        BodyEndFuture {
+        let BodyLayer { layer, body } = &self.layer;
+        let mut slot = layer.open(&mut request);
+        BodyFuture {
             inner: slot.call(|| self.inner.call(request)),
+            size: slot.size(*body),
             slot,
             method,
+            body: *body,
         }
     }
 }
 
 pin_project! {
-    /// The response future of [`BodyEndService`].
+    /// The response future of [`BodyService`].
     #[derive(Debug)]
-    pub struct BodyEndFuture<F> {
+    pub struct BodyFuture<F> {
         // Declared first, so that it is dropped before the slot, which ends the request.
         #[pin]
         inner: F,
         slot: Slot,
+        size: Option<SizeWatch>,
         method: Method,
+        body: BodySettings,
     }
 }
 
-impl<F, R: Body, E> Future for BodyEndFuture<F>
+impl<F, R: Body, E> Future for BodyFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
 {
@@ -97,7 +127,8 @@ where
             status: response.status().as_u16(),
             is_empty: response.body().is_end_stream(),
         };
-        let watch = this.slot.answered_until_body_end(head, length(&response));
+        let (length, body, size) = (length(&response), *this.body, this.size.take());
+        let watch = this.slot.answered_before_body(head, length, body, size);
         Poll::Ready(Ok(response.map(|inner| WatchedBody { inner, watch })))
     }
 }
@@ -110,7 +141,7 @@ fn length(response: &Response<impl Body>) -> Option<u64> {
 }
 
 pin_project! {
-    /// The body of a response. Counts the request at its end.
+    /// The body of a response, followed to its end.
     #[derive(Debug, Default)]
     pub struct WatchedBody<B> {
         // Declared first, so that it is dropped before the request ends.
