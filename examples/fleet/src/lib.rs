@@ -17,7 +17,7 @@ mod traffic;
 mod wait;
 
 pub use instance::{Instance, build_webapp};
-pub use process::missing;
+pub use process::{Process, missing, program};
 pub use prometheus::{Labels, Prometheus, Target, labels_of};
 pub use proxy::Proxy;
 pub use stop::{is_stopped, on_signals};
@@ -28,6 +28,10 @@ use std::net::{SocketAddr, TcpListener};
 
 /// Returns an address with a free port. Used for programs that do not report which port
 /// they listen on if they are started with port 0.
-fn free_port() -> std::io::Result<SocketAddr> {
+///
+/// # Errors
+///
+/// Returns an error if no port can be bound.
+pub fn free_port() -> std::io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr())
 }

@@ -21,7 +21,11 @@ pub fn missing<'a>(programs: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// Returns the path of an installed program.
-pub(crate) fn program(name: &str) -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+///
+/// Returns an error if the program is not installed.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     find(name).with_context(|| format!("{name} is not installed"))
 }
 
@@ -41,19 +45,24 @@ fn find(program: &str) -> Option<PathBuf> {
 
 /// A child process. Dropping it ends the program and all processes that the program started.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     /// Whether the exit status has been collected. After that, the operating system may
     /// reuse the process id, so no signal may be sent to that id any more.
     is_reaped: bool,
-    /// How long `drop` waits after SIGTERM before it sends SIGKILL. If zero, `drop` does
-    /// not send SIGTERM.
     grace: Duration,
 }
 
 impl Process {
     /// Starts the program in a process group of its own.
-    pub(crate) fn start(command: &mut Command, grace: Duration) -> anyhow::Result<Self> {
+    ///
+    /// `grace` is how long `drop` waits after SIGTERM before it sends SIGKILL. If it is zero,
+    /// `drop` does not send SIGTERM.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the program cannot be run.
+    pub fn start(command: &mut Command, grace: Duration) -> anyhow::Result<Self> {
         let child = command
             .stdin(Stdio::null())
             // `drop` sends SIGKILL to the process group, which includes the program's own
@@ -69,7 +78,11 @@ impl Process {
     }
 
     /// Takes the program's standard output and returns its lines.
-    pub(crate) fn lines(&mut self) -> anyhow::Result<impl Iterator<Item = String> + use<>> {
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the output is not piped, or already taken.
+    pub fn lines(&mut self) -> anyhow::Result<impl Iterator<Item = String> + use<>> {
         let stdout = self
             .child
             .stdout
@@ -79,7 +92,8 @@ impl Process {
     }
 
     /// Returns whether the program is still running.
-    pub(crate) fn is_running(&self) -> bool {
+    #[must_use]
+    pub fn is_running(&self) -> bool {
         // `NOWAIT` does not reap the process. Its id therefore stays reserved, and `drop`
         // can still use the id as that of the process group.
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -90,13 +104,21 @@ impl Process {
     }
 
     /// Sends SIGTERM. Does not wait for the program to exit.
-    pub(crate) fn terminate(&self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the process has exited, or if the signal cannot be sent.
+    pub fn terminate(&self) -> anyhow::Result<()> {
         ensure!(!self.is_reaped, "the process has already exited");
         Ok(kill_process(self.pid()?, Signal::TERM)?)
     }
 
     /// Waits for the program to exit.
-    pub(crate) fn wait(&mut self, at_most: Duration) -> anyhow::Result<ExitStatus> {
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the program is still running after `at_most`.
+    pub fn wait(&mut self, at_most: Duration) -> anyhow::Result<ExitStatus> {
         ensure!(
             self.has_ended_within(at_most),
             "process {} has not exited after {at_most:?}",
@@ -106,7 +128,11 @@ impl Process {
     }
 
     /// Sends SIGKILL and reaps the process.
-    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the signal cannot be sent.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.reap()?;
         Ok(())
