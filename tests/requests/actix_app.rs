@@ -9,11 +9,11 @@ use actix_web::http::StatusCode;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{Bytes, Json, Path};
 use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer, Responder, ResponseError, web};
-use futures::{StreamExt, stream};
 use instrument_runtime::actix_web::middleware;
 use instrument_runtime::instrumented;
 
-use crate::handlers::{self, Answer, Body, Opaque, Problem, around, routes};
+use crate::handlers::{self, Answer, Body, Opaque, Problem, around, chunks, routes};
+use crate::settings::{Settings, with_settings};
 
 impl Responder for Answer {
     type Body = BoxBody;
@@ -28,9 +28,7 @@ impl Responder for Answer {
         }
         match self.body {
             Body::Text(text) => response.body(text),
-            Body::Endless(first) => response.streaming(
-                stream::iter([Ok::<_, Error>(Bytes::from(first))]).chain(stream::pending()),
-            ),
+            Body::Chunks(first, then) => response.streaming(chunks(first, then)),
         }
     }
 }
@@ -101,28 +99,30 @@ macro_rules! configure {
     };
 }
 
-pub(crate) fn configure(config: &mut web::ServiceConfig) {
-    config
-        // The same status as with axum; likewise for a wrong method on a resource.
-        .app_data(web::PathConfig::default().error_handler(|error, _| ErrorBadRequest(error)))
-        .app_data(web::PayloadConfig::new(2 * handlers::LARGE))
-        .configure(routes!(configure))
-        .service(web::resource("/users/{id}").route(web::get().to(user)))
-        .service(web::resource("/quiet/{id}").route(web::get().to(quiet_user)))
-        .service(web::resource("/own/{tenant}").route(web::get().to(own)))
-        .service(web::resource("/create").route(web::post().to(create)))
-        .service(web::resource("/upload").route(web::post().to(upload)))
-        .service(
-            web::scope("/api")
-                .service(web::resource("/items/{id}").route(web::get().to(user)))
-                .default_service(web::to(handlers::fallback)),
-        )
-        .service(
+pub(crate) fn configure(settings: Settings) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |config| {
+        config
+            // The same status as with axum; likewise for a wrong method on a resource.
+            .app_data(web::PathConfig::default().error_handler(|error, _| ErrorBadRequest(error)))
+            .app_data(web::PayloadConfig::new(2 * handlers::LARGE))
+            .configure(routes!(configure))
+            .service(web::resource("/users/{id}").route(web::get().to(user)))
+            .service(web::resource("/quiet/{id}").route(web::get().to(quiet_user)))
+            .service(web::resource("/own/{tenant}").route(web::get().to(own)))
+            .service(web::resource("/create").route(web::post().to(create)))
+            .service(web::resource("/upload").route(web::post().to(upload)))
+            .service(
+                web::scope("/api")
+                    .service(web::resource("/items/{id}").route(web::get().to(user)))
+                    .default_service(web::to(handlers::fallback)),
+            );
+        with_settings!(settings, middleware(), |middleware| config.service(
             web::scope("/twice")
-                .wrap(middleware())
+                .wrap(middleware)
                 .service(web::resource("/bare").route(web::get().to(handlers::twice)))
                 .service(web::resource("/quiet").route(web::get().to(handlers::twice_quiet))),
-        );
+        ));
+    }
 }
 
 pub(crate) async fn middle(
@@ -143,21 +143,23 @@ pub(crate) async fn middle(
 }
 
 /// Serves the application until the process ends.
-pub(crate) fn serve(tell: impl FnOnce(SocketAddr)) {
+pub(crate) fn serve(settings: Settings, tell: impl FnOnce(SocketAddr)) {
     actix_web::rt::System::new().block_on(async {
-        let server = HttpServer::new(|| {
-            App::new()
-                .configure(configure)
-                .wrap(from_fn(middle))
-                .wrap(middleware())
-        })
-        .workers(2)
-        // By default, a handler keeps running after its client has hung up.
-        .h1_allow_half_closed(false)
-        .disable_signals()
-        .bind("127.0.0.1:0")
-        .expect("binds");
-        tell(server.addrs()[0]);
-        server.run().await.expect("serves");
+        with_settings!(settings, middleware(), |middleware| {
+            let server = HttpServer::new(move || {
+                App::new()
+                    .configure(configure(settings))
+                    .wrap(from_fn(middle))
+                    .wrap(middleware.clone())
+            })
+            .workers(2)
+            // By default, a handler keeps running after its client has hung up.
+            .h1_allow_half_closed(false)
+            .disable_signals()
+            .bind("127.0.0.1:0")
+            .expect("binds");
+            tell(server.addrs()[0]);
+            server.run().await.expect("serves");
+        });
     });
 }

@@ -13,7 +13,7 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, Error, HttpResponse, HttpServer, ResponseError, get, web};
 use instrument_runtime::actix_web::middleware;
 use instrument_runtime::{Exporter, instrumented};
-use instrument_tests::wait_for;
+use instrument_tests::{alone, wait_for, wait_until};
 use tokio::sync::Semaphore;
 
 use crate::client::Client;
@@ -168,22 +168,15 @@ impl Requests {
 
     fn counted(&mut self, line: &str) {
         self.expected.add(&[line]);
-        let mut difference = String::new();
-        let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            wait_for("the request to be counted", || {
-                let found = Counted::of(&self.exporter.render());
-                difference = found.difference(&self.expected);
-                found.is(&self.expected).then_some(())
-            });
-        }));
-        assert!(waited.is_ok(), "{difference}");
+        let difference = || Counted::of(&self.exporter.render()).difference(&self.expected);
+        wait_until("the request to be counted", difference, Vec::is_empty);
     }
 }
 
 #[test]
 fn an_error_is_counted_with_what_it_is_answered_with() {
     let name = "actix_errors::an_error_is_counted_with_what_it_is_answered_with";
-    crate::alone(name, || {
+    alone(name, || {
         let mut requests = Requests::new();
         let addr = serve(None);
         for (route, body) in [
@@ -229,7 +222,7 @@ fn an_error_is_counted_with_what_it_is_answered_with() {
 #[test]
 fn a_client_that_hangs_up_is_noticed_where_actix_web_is_set_to() {
     let name = "actix_errors::a_client_that_hangs_up_is_noticed_where_actix_web_is_set_to";
-    crate::alone(name, || {
+    alone(name, || {
         let mut requests = Requests::new();
         for (setting, line) in [
             (None, "GET /slow 200 ok"),
@@ -256,7 +249,7 @@ fn a_client_that_hangs_up_is_noticed_where_actix_web_is_set_to() {
 #[test]
 fn a_client_that_shuts_its_end_is_answered_where_actix_web_is_set_to() {
     let name = "actix_errors::a_client_that_shuts_its_end_is_answered_where_actix_web_is_set_to";
-    crate::alone(name, || {
+    alone(name, || {
         let mut requests = Requests::new();
         for (setting, status, line) in [
             (true, Some(200), "GET /slow 200 ok"),

@@ -9,20 +9,17 @@ use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use futures::{StreamExt, stream};
 use instrument_runtime::axum::layer;
 use instrument_runtime::instrumented;
 
-use crate::handlers::{self, Answer, Body, Opaque, Problem, around, routes};
+use crate::handlers::{self, Answer, Body, Opaque, Problem, around, chunks, routes};
+use crate::settings::{Settings, with_settings};
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let body = match self.body {
             Body::Text(text) => AxumBody::from(text),
-            Body::Endless(first) => AxumBody::from_stream(
-                stream::iter([Ok::<_, std::io::Error>(Bytes::from(first))])
-                    .chain(stream::pending()),
-            ),
+            Body::Chunks(first, then) => AxumBody::from_stream(chunks(first, then)),
         };
         let mut response = (code(self.status), body).into_response();
         if let Some((name, value)) = self.header {
@@ -82,15 +79,15 @@ macro_rules! router {
     };
 }
 
-pub(crate) fn app() -> Router {
+pub(crate) fn app(settings: Settings) -> Router {
     let nested = Router::new()
         .route("/items/{id}", get(user))
         .fallback(handlers::fallback);
     let twice = Router::new()
         .route("/bare", get(handlers::twice))
-        .route("/quiet", get(handlers::twice_quiet))
-        .layer(layer());
-    routes!(router)
+        .route("/quiet", get(handlers::twice_quiet));
+    let twice = with_settings!(settings, layer(), |layer| twice.layer(layer));
+    let app = routes!(router)
         .route("/users/{id}", get(user))
         .route("/quiet/{id}", get(quiet_user))
         .route("/own/{tenant}", get(own))
@@ -98,8 +95,8 @@ pub(crate) fn app() -> Router {
         .route("/upload", post(upload))
         .nest("/api", nested)
         .nest("/twice", twice)
-        .layer(from_fn(middle))
-        .layer(layer())
+        .layer(from_fn(middle));
+    with_settings!(settings, layer(), |layer| app.layer(layer))
 }
 
 async fn middle(request: Request, next: Next) -> Response {
@@ -114,12 +111,12 @@ async fn middle(request: Request, next: Next) -> Response {
 }
 
 /// Serves the application until the process ends.
-pub(crate) fn serve(tell: impl FnOnce(SocketAddr)) {
+pub(crate) fn serve(settings: Settings, tell: impl FnOnce(SocketAddr)) {
     crate::runtime().block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("binds");
         tell(listener.local_addr().expect("an address"));
-        axum::serve(listener, app()).await.expect("serves");
+        axum::serve(listener, app(settings)).await.expect("serves");
     });
 }

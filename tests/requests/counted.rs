@@ -1,18 +1,42 @@
-//! Compares the values of the three metrics with the expected values.
+//! Compares the values of the metrics with the expected values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 
 use instrument_tests::page::Page;
+
+use crate::client::Received;
 
 type Labels = BTreeMap<String, String>;
 
 /// The samples of the metrics, without the zeros from before the first request.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Counted {
     requests: BTreeMap<Labels, f64>,
     /// By the labels without the status, because the latency has no status label.
     latencies: BTreeMap<Labels, f64>,
-    in_progress: Vec<(Labels, f64)>,
+    in_progress: BTreeMap<Labels, f64>,
+    /// By the labels of the latency.
+    sizes: BTreeMap<Labels, Sizes>,
+}
+
+/// The sizes of the responses of a series.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sizes {
+    count: f64,
+    sum: f64,
+    /// Whether the sum may be larger, because a client has left before the end of a body.
+    is_least: bool,
+}
+
+impl Sizes {
+    fn is(self, expected: Self) -> bool {
+        let is_sum = match expected.is_least {
+            true => self.sum >= expected.sum,
+            false => self.sum == expected.sum,
+        };
+        self.count == expected.count && is_sum
+    }
 }
 
 impl Counted {
@@ -24,10 +48,23 @@ impl Counted {
                 .map(|(labels, value)| (labels.clone(), value))
                 .collect::<BTreeMap<_, _>>()
         };
+        let mut sums = above_zero("response_size_bytes_sum");
+        let sizes = above_zero("response_size_bytes_count").into_iter();
+        let sizes = sizes.map(|(labels, count)| {
+            let sum = sums.remove(&labels).unwrap_or_default();
+            let is_least = false;
+            let sizes = Sizes {
+                count,
+                sum,
+                is_least,
+            };
+            (labels, sizes)
+        });
         Self {
             requests: above_zero("requests_total"),
             latencies: above_zero("request_latency_seconds_count"),
-            in_progress: above_zero("requests_in_progress").into_iter().collect(),
+            in_progress: above_zero("requests_in_progress"),
+            sizes: sizes.collect(),
         }
     }
 
@@ -35,32 +72,30 @@ impl Counted {
     /// labels with their names.
     pub(crate) fn add(&mut self, lines: &[&str]) {
         for line in lines {
-            let mut labels = Labels::from([("app_name".to_owned(), "requests".to_owned())]);
-            let names = ["method", "endpoint", "http_status", "outcome"];
-            for (place, word) in line.split(' ').enumerate() {
-                let (name, value) = match names.get(place) {
-                    Some(name) => (*name, word),
-                    None => word.split_once('=').expect("a name and a value"),
-                };
-                if value != "-" {
-                    labels.insert(name.to_owned(), value.to_owned());
-                }
-            }
-            *self.requests.entry(labels.clone()).or_default() += 1.0;
-            labels.remove("http_status");
-            labels.remove("grpc_status");
-            *self.latencies.entry(labels).or_default() += 1.0;
+            *self.requests.entry(labels(line)).or_default() += 1.0;
+            *self.latencies.entry(latency_labels(line)).or_default() += 1.0;
         }
     }
 
-    pub(crate) fn is(&self, expected: &Self) -> bool {
-        self.requests == expected.requests
-            && self.latencies == expected.latencies
-            && self.in_progress.is_empty()
+    /// Adds a request that is in progress. The line says how it will end.
+    pub(crate) fn add_in_progress(&mut self, line: &str) {
+        let mut labels = latency_labels(line);
+        labels.remove("outcome");
+        *self.in_progress.entry(labels).or_default() += 1.0;
     }
 
-    pub(crate) fn difference(&self, expected: &Self) -> String {
-        let mut text = String::new();
+    /// Adds the size of a response to the request of a line.
+    pub(crate) fn add_size(&mut self, line: &str, received: Received) {
+        let sizes = self.sizes.entry(latency_labels(line)).or_default();
+        sizes.count += 1.0;
+        sizes.sum += received.bytes as f64;
+        sizes.is_least |= !received.is_complete;
+    }
+
+    /// Describes each series whose value is not the expected one.
+    pub(crate) fn difference(&self, expected: &Self) -> Vec<String> {
+        let same = |found: f64, expected: f64| found == expected;
+        let mut all = Vec::new();
         for (what, found, expected) in [
             ("requests_total", &self.requests, &expected.requests),
             (
@@ -68,19 +103,55 @@ impl Counted {
                 &self.latencies,
                 &expected.latencies,
             ),
+            (
+                "requests_in_progress",
+                &self.in_progress,
+                &expected.in_progress,
+            ),
         ] {
-            let labels = found.keys().chain(expected.keys());
-            for labels in labels.collect::<std::collections::BTreeSet<_>>() {
-                let count = |counts: &BTreeMap<Labels, f64>| counts.get(labels).copied();
-                if count(found) != count(expected) {
-                    let (found, expected) = (count(found), count(expected));
-                    text += &format!("{what} {labels:?}: {found:?} instead of {expected:?}\n");
-                }
-            }
+            all.extend(differences(what, found, expected, same));
         }
-        for (labels, value) in &self.in_progress {
-            text += &format!("requests_in_progress {labels:?}: {value}\n");
-        }
-        text
+        let what = "response_size_bytes";
+        all.extend(differences(what, &self.sizes, &expected.sizes, Sizes::is));
+        all
     }
+}
+
+fn differences<V: Copy + Debug>(
+    what: &str,
+    found: &BTreeMap<Labels, V>,
+    expected: &BTreeMap<Labels, V>,
+    is: impl Fn(V, V) -> bool,
+) -> Vec<String> {
+    let labels: BTreeSet<_> = found.keys().chain(expected.keys()).collect();
+    let differs = labels.into_iter().filter_map(|labels| {
+        let (found, expected) = (found.get(labels), expected.get(labels));
+        let is_same = found.zip(expected).is_some_and(|(of, to)| is(*of, *to));
+        (!is_same).then(|| format!("{what} {labels:?}: {found:?} instead of {expected:?}"))
+    });
+    differs.collect()
+}
+
+/// Returns the labels of `requests_total` for a line.
+fn labels(line: &str) -> Labels {
+    let mut labels = Labels::from([("app_name".to_owned(), "requests".to_owned())]);
+    let names = ["method", "endpoint", "http_status", "outcome"];
+    for (place, word) in line.split(' ').enumerate() {
+        let (name, value) = match names.get(place) {
+            Some(name) => (*name, word),
+            None => word.split_once('=').expect("a name and a value"),
+        };
+        if value != "-" {
+            labels.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    labels
+}
+
+/// Returns the labels of the latency and of the size for a line.
+fn latency_labels(line: &str) -> Labels {
+    let mut labels = labels(line);
+    labels.remove("http_status");
+    labels.remove("grpc_status");
+    labels
 }

@@ -2,12 +2,15 @@
 //! framework, and the middleware around every handler.
 
 use std::future::pending;
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::FutureExt;
+use bytes::Bytes;
+use futures::{FutureExt, Stream, StreamExt};
 use instrument_runtime::{HttpStatus, Outcome, instrumented};
+use tokio::sync::Semaphore;
 
 /// Lists the handlers with their paths, for `GET` and `HEAD`. The macro `$with` turns
 /// them into routes.
@@ -42,6 +45,9 @@ macro_rules! routes {
             "/gone/in/quiet" => gone_in_quiet;
             "/gone/after" => gone_after;
             "/stream" => stream;
+            "/stream/whole" => stream_whole;
+            "/stream/fails" => stream_fails;
+            "/stream/panics" => stream_panics;
             "/upgrade" => upgrade;
             "/redirect" => redirect;
             "/nothing-to-say" => nothing_to_say;
@@ -64,8 +70,42 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) enum Body {
     Text(String),
-    /// The first chunk is sent at once. The body never ends.
-    Endless(&'static str),
+    /// The first chunk is sent at once.
+    Chunks(&'static str, Then),
+}
+
+/// What follows the first chunk of a body, once the client has released it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Then {
+    /// Nothing, not even the end.
+    Never,
+    /// A second chunk, and the end.
+    Chunk(&'static str),
+    Error,
+    Panic,
+}
+
+/// The number of bodies that may send what follows their first chunk.
+pub(crate) static RELEASED: Semaphore = Semaphore::const_new(0);
+
+/// Returns the chunks of a body.
+pub(crate) fn chunks(
+    first: &'static str,
+    then: Then,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    let second = async move {
+        // A body that never ends must not take the permit of a later one.
+        if !matches!(then, Then::Never) {
+            RELEASED.acquire().await.expect("never closed").forget();
+        }
+        match then {
+            Then::Never => pending().await,
+            Then::Chunk(second) => Ok(Bytes::from(second)),
+            Then::Error => Err(io::Error::other("on purpose")),
+            Then::Panic => panic!("on purpose"),
+        }
+    };
+    futures::stream::iter([Ok(Bytes::from(first))]).chain(futures::stream::once(second))
 }
 
 impl Answer {
@@ -101,7 +141,8 @@ impl HttpStatus for Problem {
     }
 }
 
-/// An error that every framework answers with 500. Its type has no HTTP status.
+/// An error that every framework answers with 500. Only actix-web's `ResponseError` gives the
+/// type a status.
 #[derive(Debug)]
 pub(crate) struct Opaque;
 
@@ -274,12 +315,32 @@ pub(crate) async fn gone_after() -> Answer {
     Answer::text("never sent")
 }
 
-#[instrumented(handler)]
-pub(crate) async fn stream() -> Answer {
+/// Answers with a body whose first chunk is sent at once.
+fn chunked(then: Then) -> Answer {
     Answer {
-        body: Body::Endless("first"),
+        body: Body::Chunks("first", then),
         ..Answer::status(200)
     }
+}
+
+#[instrumented(handler)]
+pub(crate) async fn stream() -> Answer {
+    chunked(Then::Never)
+}
+
+#[instrumented(handler)]
+pub(crate) async fn stream_whole() -> Answer {
+    chunked(Then::Chunk("second"))
+}
+
+#[instrumented(handler)]
+pub(crate) async fn stream_fails() -> Answer {
+    chunked(Then::Error)
+}
+
+#[instrumented(handler)]
+pub(crate) async fn stream_panics() -> Answer {
+    chunked(Then::Panic)
 }
 
 #[instrumented(handler)]

@@ -7,10 +7,12 @@ use actix_web::App;
 use actix_web::middleware::from_fn;
 use axum::body::Body;
 use instrument_runtime::{actix_web as actix, tower as on_tower};
+use instrument_tests::alone;
 use instrument_tests::page::Page;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
-use crate::{actix_app, alone, axum_app, install, runtime, tower_app};
+use crate::settings::Settings;
+use crate::{actix_app, axum_app, install, runtime, tower_app};
 
 const REQUESTS: usize = 10_000;
 
@@ -108,7 +110,7 @@ async fn sends(mut send: impl AsyncFnMut(String, String)) {
 #[test]
 fn wild_requests_to_axum() {
     alone("series_bound::wild_requests_to_axum", || {
-        let app = axum_app::app();
+        let app = axum_app::app(Settings::NONE);
         runtime().block_on(sends(async |method, path| {
             let request = request(&method, &path, Body::empty());
             let Ok(response) = app.clone().oneshot(request).await;
@@ -122,7 +124,9 @@ fn wild_requests_to_tower() {
     alone("series_bound::wild_requests_to_tower", || {
         let app = ServiceBuilder::new()
             .layer(on_tower::layer())
-            .service(service_fn(tower_app::answer::<Body>));
+            .service(service_fn(|request: http::Request<Body>| {
+                tower_app::answer(request, Settings::NONE)
+            }));
         runtime().block_on(sends(async |method, path| {
             let request = request(&method, &path, Body::empty());
             let _: Result<_, Infallible> = app.clone().oneshot(request).await;
@@ -136,7 +140,7 @@ fn wild_requests_to_actix_web() {
         actix_web::rt::System::new().block_on(async {
             let app = actix_web::test::init_service(
                 App::new()
-                    .configure(actix_app::configure)
+                    .configure(actix_app::configure(Settings::NONE))
                     .wrap(from_fn(actix_app::middle))
                     .wrap(actix::middleware()),
             )

@@ -1,22 +1,25 @@
 //! The test application on plain hyper, with a hand-written router.
 
 use std::convert::Infallible;
+use std::error::Error;
+use std::io;
 use std::net::SocketAddr;
 
-use futures::{StreamExt, stream};
+use futures::StreamExt;
 use http::{Method, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Body as HttpBody, Bytes, Frame};
+use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use instrument_runtime::instrumented;
 use instrument_runtime::tower::{layer, set_matched_route};
-use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
-use crate::handlers::{self, Answer, Body, Opaque, Problem, around, routes};
+use crate::handlers::{self, Answer, Body, Opaque, Problem, around, chunks, routes};
+use crate::settings::{Settings, with_settings};
 
-type BoxBody = UnsyncBoxBody<Bytes, Infallible>;
+type BoxBody = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Converts a handler's return value into an answer.
 trait Answers {
@@ -58,11 +61,14 @@ impl<T: Answers, E: Answers> Answers for Result<T, E> {
 
 fn response(answer: Answer) -> Response<BoxBody> {
     let body = match answer.body {
-        Body::Text(text) => Full::from(text).boxed_unsync(),
-        Body::Endless(first) => StreamBody::new(
-            stream::iter([Ok(Frame::data(Bytes::from(first)))]).chain(stream::pending()),
-        )
-        .boxed_unsync(),
+        Body::Text(text) => {
+            let never = |never: Infallible| match never {};
+            Full::from(text).map_err(never).boxed_unsync()
+        }
+        Body::Chunks(first, then) => {
+            let frames = chunks(first, then).map(|chunk| chunk.map(Frame::data));
+            StreamBody::new(frames).boxed_unsync()
+        }
     };
     let mut response = Response::builder().status(answer.status);
     if let Some((name, value)) = answer.header {
@@ -72,8 +78,8 @@ fn response(answer: Answer) -> Response<BoxBody> {
 }
 
 #[instrumented(handler)]
-async fn user(id: u32) -> String {
-    id.to_string()
+async fn user(id: u32) -> Answer {
+    Answer::text(id.to_string())
 }
 
 #[instrumented(handler, labels(tenant = tenant, plan = "free"))]
@@ -131,7 +137,7 @@ fn route(path: &str) -> Option<&'static str> {
     })
 }
 
-async fn handle<B>(request: Request<B>, route: Option<&'static str>) -> Answer
+async fn handle<B>(request: Request<B>, route: Option<&'static str>, settings: Settings) -> Answer
 where
     B: HttpBody<Data = Bytes>,
 {
@@ -152,7 +158,7 @@ where
     let parameter = path.rsplit('/').next().unwrap_or_default();
     match route {
         Some("/users/{id}" | "/api/items/{id}") => match parameter.parse() {
-            Ok(id) => user(id).await.answer(),
+            Ok(id) => user(id).await,
             Err(_) => Answer::status(400),
         },
         Some("/quiet/{id}") => match parameter.parse::<u32>() {
@@ -168,7 +174,7 @@ where
             Ok(body) => upload(body).await.answer(),
             Err(problem) => problem.answer(),
         },
-        Some(route @ ("/twice/bare" | "/twice/quiet")) => twice(route, parts).await,
+        Some(route @ ("/twice/bare" | "/twice/quiet")) => twice(route, parts, settings).await,
         Some(route) => fixed(route).await.unwrap_or(Answer::status(404)),
         None if path.starts_with("/api/") => handlers::fallback().await,
         None => Answer::status(404),
@@ -176,7 +182,7 @@ where
 }
 
 /// Applies a second layer inside the layer.
-async fn twice(route: &'static str, parts: http::request::Parts) -> Answer {
+async fn twice(route: &'static str, parts: http::request::Parts, settings: Settings) -> Answer {
     let inner = service_fn(async |_request: Request<()>| {
         set_matched_route("/not/the/first/word");
         Ok::<_, Infallible>(response(match route {
@@ -184,12 +190,24 @@ async fn twice(route: &'static str, parts: http::request::Parts) -> Answer {
             _ => handlers::twice_quiet().await,
         }))
     });
-    let inner = ServiceBuilder::new().layer(layer()).service(inner);
-    let Ok(response) = inner.oneshot(Request::from_parts(parts, ())).await;
-    Answer::status(response.status().as_u16())
+    let request = Request::from_parts(parts, ());
+    let (status, body) = with_settings!(settings, layer(), |layer| {
+        let inner = ServiceBuilder::new().layer(layer).service(inner);
+        let Ok(response) = inner.oneshot(request).await;
+        let status = response.status().as_u16();
+        (status, response.into_body().collect().await)
+    });
+    let body = body.expect("a body").to_bytes();
+    Answer {
+        status,
+        ..Answer::text(String::from_utf8_lossy(&body))
+    }
 }
 
-pub(crate) async fn answer<B>(request: Request<B>) -> Result<Response<BoxBody>, Infallible>
+pub(crate) async fn answer<B>(
+    request: Request<B>,
+    settings: Settings,
+) -> Result<Response<BoxBody>, Infallible>
 where
     B: HttpBody<Data = Bytes>,
 {
@@ -198,14 +216,27 @@ where
     if let Some(route) = route {
         set_matched_route(route);
     }
-    let answer = around(&path, handle(request, route), Answer::status, |answer| {
-        answer.status
-    });
+    let handled = handle(request, route, settings);
+    let answer = around(&path, handled, Answer::status, |answer| answer.status);
     Ok(response(answer.await))
 }
 
 /// Serves the application until the process ends.
-pub(crate) fn serve(tell: impl FnOnce(SocketAddr)) {
+pub(crate) fn serve(settings: Settings, tell: impl FnOnce(SocketAddr)) {
+    let app = service_fn(move |request: Request<Incoming>| answer(request, settings));
+    with_settings!(settings, layer(), |layer| {
+        accept(tell, ServiceBuilder::new().layer(layer).service(app));
+    });
+}
+
+/// Serves each connection with a clone of `service`.
+fn accept<S, B>(tell: impl FnOnce(SocketAddr), service: S)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: HttpBody<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
     crate::runtime().block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
@@ -213,11 +244,9 @@ pub(crate) fn serve(tell: impl FnOnce(SocketAddr)) {
         tell(listener.local_addr().expect("an address"));
         loop {
             let (stream, _) = listener.accept().await.expect("accepts");
-            let service = ServiceBuilder::new()
-                .layer(layer())
-                .service(service_fn(answer::<hyper::body::Incoming>));
+            let service = TowerToHyperService::new(service.clone());
             let connection = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+                .serve_connection(TokioIo::new(stream), service);
             // A failed connection concerns only its client.
             tokio::spawn(async move { drop(connection.await) });
         }
