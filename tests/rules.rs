@@ -25,14 +25,21 @@ fn promtool(arguments: &[&str]) {
     assert!(output.status.success(), "{arguments:?}: {output:?}");
 }
 
+/// The files with rules, and the files with their cases.
+const RULES: [(&str, &str); 2] = [("rules.yml", "rules_test.yml"), ("slo.yml", "slo_test.yml")];
+
 #[test]
 fn the_rules_are_rules() {
-    promtool(&["check", "rules", "--lint-fatal", "rules.yml"]);
+    for (rules, _) in RULES {
+        promtool(&["check", "rules", "--lint-fatal", rules]);
+    }
 }
 
 #[test]
 fn the_rules_do_what_their_cases_say() {
-    promtool(&["test", "rules", "rules_test.yml"]);
+    for (_, cases) in RULES {
+        promtool(&["test", "rules", cases]);
+    }
 }
 
 #[test]
@@ -43,18 +50,45 @@ fn the_configurations_are_configurations() {
 
 #[test]
 fn every_rule_has_a_case() {
-    let rules = yaml(&deploy().join("prometheus/rules.yml"));
-    let cases = fs::read_to_string(deploy().join("prometheus/rules_test.yml")).expect("the cases");
     let mut rules_found = 0;
-    for group in list(&rules["groups"]) {
-        for rule in list(&group["rules"]) {
+    for (rules, cases) in RULES {
+        let rules = yaml(&deploy().join("prometheus").join(rules));
+        let cases = fs::read_to_string(deploy().join("prometheus").join(cases)).expect("the cases");
+        for rule in all_rules(&rules) {
             let name = rule["record"].as_str().or(rule["alert"].as_str());
             let name = name.expect("a name");
             assert!(cases.contains(name), "no case for {name}");
             rules_found += 1;
         }
     }
-    assert!(rules_found >= 14, "{rules_found}");
+    assert!(rules_found >= 40, "{rules_found}");
+}
+
+/// The labels that differ between the instances of a job are the same in each rule that drops
+/// them. Otherwise, the objective and the errors would have different labels, and the alert
+/// would find no match.
+#[test]
+fn the_rules_for_objectives_drop_the_same_labels() {
+    let rules = yaml(&deploy().join("prometheus/slo.yml"));
+    let mut lists = Vec::new();
+    for rule in all_rules(&rules) {
+        let expression = rule["expr"].as_str().expect("an expression");
+        for (_, rest) in expression
+            .match_indices("without (")
+            .map(|(at, found)| expression.split_at(at + found.len()))
+        {
+            let (labels, _) = rest.split_once(')').expect("a list of labels");
+            let mut labels: Vec<&str> = labels.split(", ").collect();
+            // The other series still have this label, to detect restarts.
+            labels.retain(|label| *label != "instance");
+            if !labels.is_empty() {
+                lists.push(labels.join(", "));
+            }
+        }
+    }
+    assert_eq!(lists.len(), 3, "{lists:?}");
+    lists.dedup();
+    assert_eq!(lists.len(), 1, "{lists:#?}");
 }
 
 /// The configurations in the documentation are valid as they are.
@@ -105,26 +139,35 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
 /// an alert that always or never fires would pass.
 #[test]
 fn every_alert_has_a_case_for_and_one_against_it() {
-    let rules = yaml(&deploy().join("prometheus/rules.yml"));
-    let cases = yaml(&deploy().join("prometheus/rules_test.yml"));
-    let told: Vec<&Value> = list(&cases["tests"])
-        .iter()
-        .flat_map(|test| test["alert_rule_test"].as_array().into_iter().flatten())
-        .collect();
-    let alerts: Vec<&str> = list(&rules["groups"])
-        .iter()
-        .flat_map(|group| list(&group["rules"]))
-        .filter_map(|rule| rule["alert"].as_str())
-        .collect();
-    assert!(alerts.len() >= 6, "{alerts:?}");
-    for alert in alerts {
-        for fires in [true, false] {
-            let found = told.iter().any(|case| {
-                case["alertname"] == alert && list(&case["exp_alerts"]).is_empty() != fires
-            });
-            assert!(found, "no case where {alert} fires: {fires}");
+    let mut found = 0;
+    for (rules, cases) in RULES {
+        let rules = yaml(&deploy().join("prometheus").join(rules));
+        let cases = yaml(&deploy().join("prometheus").join(cases));
+        let told: Vec<&Value> = list(&cases["tests"])
+            .iter()
+            .flat_map(|test| test["alert_rule_test"].as_array().into_iter().flatten())
+            .collect();
+        for alert in all_rules(&rules).filter(|rule| rule["alert"].is_string()) {
+            let name = &alert["alert"];
+            let fires = told.iter().filter(|case| case["alertname"] == *name);
+            let silent = fires
+                .clone()
+                .any(|case| list(&case["exp_alerts"]).is_empty());
+            assert!(silent, "no case where {name} does not fire");
+            // Several alerts have the same name, but no two of them have the same labels.
+            let labels = alert["labels"].as_object().expect("labels");
+            let fired = fires
+                .flat_map(|case| list(&case["exp_alerts"]))
+                .any(|fired| {
+                    labels
+                        .iter()
+                        .all(|(label, value)| fired["exp_labels"][label] == *value)
+                });
+            assert!(fired, "no case where {name} fires with {labels:?}");
+            found += 1;
         }
     }
+    assert!(found >= 13, "{found}");
 }
 
 #[test]
@@ -258,6 +301,13 @@ fn the_manifests_fit_together() {
         let file = resource.as_str().expect("a file");
         assert!(deploy().join("kubernetes").join(file).exists(), "{file}");
     }
+}
+
+/// Returns the rules of all groups.
+fn all_rules(file: &Value) -> impl Iterator<Item = &Value> {
+    list(&file["groups"])
+        .iter()
+        .flat_map(|group| list(&group["rules"]))
 }
 
 fn yaml(path: &Path) -> Value {
