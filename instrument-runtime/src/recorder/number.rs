@@ -67,6 +67,33 @@ pub(crate) fn seconds(nanos: u128) -> String {
     }
 }
 
+/// Returns a bound or a quantile as a label value, in OpenMetrics' canonical form.
+///
+/// The form is that of Go's `%g`, with `.0` after a number that would otherwise be all
+/// digits: `1.0`, `0.25`, `1e+06`. It is the same in every format, so that a series keeps
+/// its identity whichever format a scraper negotiates. Prometheus 3 converts these labels
+/// to this form when it scrapes.
+pub(crate) fn canonical(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    let shortest = format!("{value:e}");
+    let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if value != 0.0 && !(-4..6).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{digits}e{sign}{:02}", exponent.abs());
+    }
+    let mut text = value.to_string();
+    if !text.contains('.') {
+        text.push_str(".0");
+    }
+    text
+}
+
 /// A time, as the duration since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct UnixTime(pub(crate) Duration);
@@ -79,5 +106,32 @@ impl UnixTime {
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_written_as_go_writes_them() {
+        for (value, text) in [
+            (0.0, "0.0"),
+            (1.0, "1.0"),
+            (-3.0, "-3.0"),
+            (0.25, "0.25"),
+            (7.5, "7.5"),
+            (0.0005, "0.0005"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (0.000_012_5, "1.25e-05"),
+            (100_000.0, "100000.0"),
+            (1e6, "1e+06"),
+            (1_234_567.0, "1.234567e+06"),
+            (1e100, "1e+100"),
+            (f64::INFINITY, "+Inf"),
+        ] {
+            assert_eq!(canonical(value), text);
+        }
     }
 }
