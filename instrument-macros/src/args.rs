@@ -1,6 +1,7 @@
 //! Parses the arguments of `#[instrumented(…)]`.
 
 use proc_macro2::{Span, TokenStream};
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::spanned::Spanned;
@@ -10,8 +11,15 @@ use crate::labels::Labels;
 use crate::method;
 use crate::suggest::closest;
 
-const NAMES: [&str; 7] = [
-    "endpoint", "method", "labels", "outcome", "handler", "skip", "crate",
+const NAMES: [&str; 8] = [
+    "endpoint",
+    "method",
+    "labels",
+    "outcome",
+    "objective",
+    "handler",
+    "skip",
+    "crate",
 ];
 
 /// The value of the argument `endpoint`.
@@ -22,6 +30,14 @@ pub(crate) enum Endpoint {
     Constant(Path),
 }
 
+/// The value of the argument `objective`.
+#[derive(Clone)]
+pub(crate) struct Objectives {
+    /// The location of the list, or of the only objective.
+    pub(crate) span: Span,
+    pub(crate) each: Vec<Expr>,
+}
+
 /// The checked arguments. Each argument keeps the span of its name, for errors that are
 /// found later, when the function or the `impl` block is checked.
 #[derive(Clone, Default)]
@@ -30,6 +46,7 @@ pub(crate) struct Args {
     pub(crate) method: Option<(Span, LitStr)>,
     pub(crate) labels: Option<(Span, Labels)>,
     pub(crate) outcome: Option<(Span, Expr)>,
+    pub(crate) objectives: Option<(Span, Objectives)>,
     pub(crate) handler: Option<(Span, bool)>,
     pub(crate) skip: Option<Span>,
     pub(crate) runtime: Option<(Span, Path)>,
@@ -41,10 +58,11 @@ impl Args {
         Self::parse_stream.parse2(args)
     }
 
-    /// Takes `labels` and `crate` from the arguments of the `impl` block where a method's
-    /// own arguments do not set them.
+    /// Takes `labels`, `objective` and `crate` from the arguments of the `impl` block where a
+    /// method's own arguments do not set them.
     pub(crate) fn or(mut self, block: &Self) -> Self {
         self.labels = self.labels.or_else(|| block.labels.clone());
+        self.objectives = self.objectives.or_else(|| block.objectives.clone());
         self.runtime = self.runtime.or_else(|| block.runtime.clone());
         self
     }
@@ -109,6 +127,10 @@ impl Args {
                 let outcome = value(&name, "|output| Outcome::Ok", input)?;
                 once(&mut self.outcome, &name, (span, outcome))
             }
+            "objective" => {
+                let objectives = objectives(&name, input)?;
+                once(&mut self.objectives, &name, (span, objectives))
+            }
             "handler" => {
                 let is_handler = is_handler(&name, input)?;
                 once(&mut self.handler, &name, (span, is_handler))
@@ -148,6 +170,7 @@ fn unknown_argument(found: &str) -> String {
         "verb" => Some("method"),
         "fields" | "tags" | "attributes" => Some("labels"),
         "status" | "err" | "ret" => Some("outcome"),
+        "slo" | "slos" | "target" => Some("objective"),
         "ignore" => Some("skip"),
         _ => None,
     });
@@ -186,6 +209,64 @@ fn value<T: Parse>(name: &Ident, example: &str, input: ParseStream<'_>) -> syn::
         ));
     }
     input.parse()
+}
+
+/// Parses an objective, or a list of objectives in brackets.
+fn objectives(name: &Ident, input: ParseStream<'_>) -> syn::Result<Objectives> {
+    if input.peek(syn::token::Paren) {
+        return Err(syn::Error::new(
+            name.span(),
+            "`objective` does not take a list in parentheses: write `objective = CHECKOUT` or \
+             `objective = [CHECKOUT, SEARCH]`",
+        ));
+    }
+    let objectives = match without_groups(value(name, "CHECKOUT", input)?) {
+        Expr::Array(list) => Objectives {
+            span: list.bracket_token.span.join(),
+            each: list.elems.into_iter().map(without_groups).collect(),
+        },
+        one => Objectives {
+            span: one.span(),
+            each: vec![one],
+        },
+    };
+    objectives.each.iter().try_for_each(refuse_other)?;
+    Ok(objectives)
+}
+
+/// Refuses an expression that is certainly not an objective. rustc checks the types of the
+/// others.
+fn refuse_other(objective: &Expr) -> syn::Result<()> {
+    let message = match objective {
+        Expr::Lit(literal) => {
+            let definition = match &literal.lit {
+                Lit::Str(name) => format!(
+                    " with `const CHECKOUT: Objective = Objective::new({}).success(99.9);`",
+                    name.to_token_stream()
+                ),
+                _ => String::new(),
+            };
+            format!(
+                "`objective` must be a constant of type `Objective`, found `{}`: write `objective \
+                 = CHECKOUT`{definition}",
+                literal.to_token_stream()
+            )
+        }
+        Expr::Array(_) | Expr::Tuple(_) | Expr::Reference(_) | Expr::Repeat(_) => {
+            "several objectives are a list in brackets: write `objective = [CHECKOUT, SEARCH]`"
+                .to_owned()
+        }
+        _ => return Ok(()),
+    };
+    Err(syn::Error::new(objective.span(), message))
+}
+
+/// Unwraps a fragment of `macro_rules!`, which arrives in a group without delimiters.
+fn without_groups(mut expression: Expr) -> Expr {
+    while let Expr::Group(group) = expression {
+        expression = *group.expr;
+    }
+    expression
 }
 
 /// Parses the tokens after `handler`: none, `= true` or `= false`.
@@ -249,12 +330,7 @@ fn string(
     example: &str,
     input: ParseStream<'_>,
 ) -> syn::Result<LitStr> {
-    let mut found: Expr = value(name, &format!("\"{example}\""), input)?;
-    // A fragment `$path:literal` of `macro_rules!` arrives in a group without delimiters.
-    while let Expr::Group(group) = found {
-        found = *group.expr;
-    }
-    match found {
+    match without_groups(value(name, &format!("\"{example}\""), input)?) {
         Expr::Lit(ExprLit {
             lit: Lit::Str(literal),
             ..

@@ -158,6 +158,15 @@ fn with_braces(header: &TokenStream, braces: Span, content: TokenStream) -> Toke
 
 /// Refuses the arguments that would be the same for every method of the block.
 fn refuse_on_block(args: &Args) -> syn::Result<()> {
+    if let Some((span, objectives)) = &args.objectives
+        && objectives.each.is_empty()
+    {
+        return Err(syn::Error::new(
+            *span,
+            "the list of `objective` is empty: write `objective = CHECKOUT`, or leave `objective` \
+             out; `objective = []` on a method exempts it from the objectives of its block",
+        ));
+    }
     let refused = [
         (
             args.endpoint.as_ref().map(|(span, _)| *span),
@@ -184,8 +193,9 @@ fn refuse_on_block(args: &Args) -> syn::Result<()> {
         Some((span, name, value)) => Err(syn::Error::new(
             span,
             format!(
-                "`{name}` applies to one method, not to an `impl` block, which takes only `labels` \
-                 and `crate`: write `#[instrumented({name}{value})]` on the method"
+                "`{name}` applies to one method, not to an `impl` block, which takes only \
+                 `labels`, `objective` and `crate`: write `#[instrumented({name}{value})]` on the \
+                 method"
             ),
         )),
         None => Ok(()),

@@ -7,7 +7,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Expr, LitStr};
 
-use crate::args::{Args, Endpoint};
+use crate::args::{Args, Endpoint, Objectives};
 use crate::function::{Body, Function};
 use crate::handler::Handler;
 use crate::labels::Labels;
@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) handler: Handler,
     pub(crate) labels: Option<Labels>,
     pub(crate) outcome: Option<Expr>,
+    /// `None` also for an empty list.
+    pub(crate) objectives: Option<Objectives>,
     pub(crate) runtime: TokenStream,
     pub(crate) function: Function,
     pub(crate) body: Body,
@@ -56,6 +58,15 @@ impl Plan {
                 span,
                 "`skip` applies only to a method in an annotated `impl` block: remove \
                  `#[instrumented]` from this function instead",
+            ));
+        }
+        if let (Some((span, objectives)), None) = (&args.objectives, owner)
+            && objectives.each.is_empty()
+        {
+            return Err(syn::Error::new(
+                *span,
+                "the list of `objective` is empty: write `objective = CHECKOUT`, or leave \
+                 `objective` out",
             ));
         }
         let name = function.sig.ident.unraw();
@@ -90,6 +101,10 @@ impl Plan {
             method,
             labels: args.labels.map(|(_, labels)| labels),
             outcome: args.outcome.map(|(_, outcome)| outcome),
+            objectives: args
+                .objectives
+                .map(|(_, objectives)| objectives)
+                .filter(|objectives| !objectives.each.is_empty()),
             runtime: args.runtime.map_or_else(
                 || quote!(::instrument_runtime::__private),
                 |(_, path)| quote!(#path::__private),

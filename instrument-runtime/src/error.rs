@@ -117,6 +117,27 @@ pub enum InitError {
         problem: String,
     },
 
+    /// An [`Objective`](crate::Objective) of a route has no target, or two objectives have the
+    /// same name and different targets.
+    #[error("the objective {name:?} {problem}")]
+    #[non_exhaustive]
+    Objective {
+        /// The name of the objective.
+        name: String,
+        /// What is wrong with the objective, and what to do.
+        problem: String,
+    },
+
+    /// The route of an [`objective`](crate::Builder::objective) is not a route.
+    #[error("`.objective({route:?}, …)`: {problem}")]
+    #[non_exhaustive]
+    ObjectiveRoute {
+        /// The route that was given.
+        route: String,
+        /// What is wrong with the route, and what to do.
+        problem: String,
+    },
+
     /// [`max_series`](crate::Builder::max_series) is 0, which would allow no series.
     #[error("`.max_series(0)` allows no series; give at least 1")]
     MaxSeries,

@@ -26,6 +26,8 @@
 //! - [`init`] and [`Builder::install`] install the recorder, serve the metrics and return
 //!   an [`Exporter`]. [`builder()`] returns a [`Builder`].
 //! - [`MetricNames`] sets the names of the metrics and labels.
+//! - [`Objective`] is what the calls of a function or the requests of a route must achieve,
+//!   for alerts on service level objectives (SLOs).
 //! - [`Builder::native_histograms`] adds the buckets of native histograms, and
 //!   [`Builder::exemplars`] adds the traces of single calls.
 //! - [`Builder::file_sd`] and [`http_sd`] let Prometheus discover instances that start and
@@ -156,6 +158,7 @@ mod conventions;
 mod diagnostics;
 mod error;
 mod names;
+mod objective;
 mod percent;
 mod settings;
 
@@ -184,6 +187,7 @@ pub use error::PushError;
 pub use exporter::Exporter;
 pub use instrument_macros::{HttpStatus, instrumented};
 pub use names::MetricNames;
+pub use objective::Objective;
 pub use outcome::Outcome;
 pub use outcome::http_status::HttpStatus;
 pub use recorder::exemplars::TraceContext;
@@ -204,6 +208,7 @@ pub mod __private {
     pub use crate::call::question_mark::{Branch, FromResidual};
     pub use crate::call::site::{CallSite, Known};
     pub use crate::call::{Call, Instrumented, Labelling, Running};
+    pub use crate::objective::{Objective, objective, objectives};
     pub use crate::outcome::probe::{
         BY_NOTHING, ByFunction, Probe, ProbeOfPlain, Teller, by_function, probe, probe_fn, probe_of,
     };

@@ -260,8 +260,7 @@ pub(crate) fn describe(recorder: &dyn Recorder, names: &MetricNames) {
     }
 }
 
-/// The names of the exporter's own metrics and of their samples, in the order of the
-/// page.
+/// The names of the metrics that the exporter itself writes, and of their samples.
 pub(crate) mod own {
     pub(crate) const PUSHES: &str = "instrument_pushes_total";
     pub(crate) const PANICS: &str = "instrument_render_panics_total";
@@ -271,9 +270,10 @@ pub(crate) mod own {
     pub(crate) const SCRAPES: &str = "instrument_scrapes_total";
     pub(crate) const SERIES: &str = "instrument_series";
 
+    pub(crate) const OBJECTIVES: &str = "request_objective_ratio";
     pub(crate) const TARGET_INFO: &str = "target_info";
 
-    pub(crate) const ALL: [&str; 8] = [
+    pub(crate) const ALL: [&str; 9] = [
         PUSHES,
         PANICS,
         DURATION,
@@ -281,6 +281,7 @@ pub(crate) mod own {
         DURATION_COUNT,
         SCRAPES,
         SERIES,
+        OBJECTIVES,
         TARGET_INFO,
     ];
 

@@ -1,13 +1,17 @@
 //! The settings of an installation. The builder writes them, the recorder reads them, and
 //! call sites read the metric names.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use metrics::Label;
+
 use crate::diagnostics::Message;
 use crate::names::MetricNames;
+use crate::objective::Objective;
 use crate::recorder::exemplars::TraceContext;
 
 /// The default bounds of the latency buckets, in seconds: the bounds that OpenTelemetry's
@@ -42,9 +46,14 @@ pub(crate) const DEFAULT_MAX_SERIES: usize = 2_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) names: MetricNames,
-    /// The upper bounds in seconds: finite and strictly increasing. `+Inf` is not included.
+    /// The upper bounds of the application's own histograms: finite and strictly increasing.
+    /// `+Inf` is not included.
     pub(crate) buckets: Vec<f64>,
-    /// The bounds for the histograms of OpenTelemetry's conventions.
+    /// The bounds of the latency histogram, in seconds. They include the thresholds of all
+    /// objectives.
+    pub(crate) latency_buckets: Vec<f64>,
+    /// The bounds of the histograms of OpenTelemetry's conventions, in seconds. They include
+    /// the thresholds of all objectives.
     pub(crate) convention_buckets: Vec<f64>,
     /// The bounds for the sizes of responses, in bytes.
     pub(crate) size_buckets: Vec<f64>,
@@ -60,6 +69,10 @@ pub(crate) struct Settings {
     pub(crate) max_series: usize,
     /// The methods that the label `method` may have. `None` stands for the standard methods.
     pub(crate) known_methods: Option<Vec<String>>,
+    /// The objectives that the first page shows, with the labels of their calls.
+    pub(crate) objectives: Vec<(Vec<Label>, Objective)>,
+    /// The objectives of the requests that a layer counts, by route.
+    pub(crate) objectives_of_routes: BTreeMap<String, Vec<Objective>>,
     /// Whether the latency histogram has native buckets beside the others.
     pub(crate) native_histograms: bool,
     /// The source of exemplars. `None` if they are turned off.
@@ -123,6 +136,7 @@ impl Default for Settings {
         Self {
             names: MetricNames::default(),
             buckets: DEFAULT_BUCKETS.to_vec(),
+            latency_buckets: DEFAULT_BUCKETS.to_vec(),
             convention_buckets: crate::conventions::BUCKETS.to_vec(),
             size_buckets: DEFAULT_SIZE_BUCKETS.to_vec(),
             other_buckets: Vec::new(),
@@ -130,6 +144,8 @@ impl Default for Settings {
             target_info: Vec::new(),
             max_series: DEFAULT_MAX_SERIES,
             known_methods: None,
+            objectives: Vec::new(),
+            objectives_of_routes: BTreeMap::new(),
             native_histograms: false,
             exemplars: None,
         }

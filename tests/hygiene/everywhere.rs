@@ -97,6 +97,32 @@ pub async fn awaited(first: usize, second: ::core::primitive::char) -> usize {
     first + second.len_utf8() + ONE
 }
 
+/// What a function must achieve.
+pub const OBJECTIVE: crate::runtime::Objective =
+    crate::runtime::Objective::new("hygiene").success(99.9);
+
+/// Has an objective.
+#[instrumented(crate = crate::runtime, objective = OBJECTIVE)]
+pub async fn with_objective() {
+    pause().await;
+}
+
+/// Has objectives, and labels.
+#[instrumented(
+    crate = crate::runtime,
+    endpoint = "/objectives",
+    method = "GET",
+    labels(length = length),
+    objective = [
+        OBJECTIVE,
+        crate::runtime::Objective::new("slow").latency(::core::time::Duration::from_secs(1), 99.0),
+    ]
+)]
+#[must_use]
+pub fn with_objectives(length: usize) -> usize {
+    length
+}
+
 /// A future from a plain function.
 #[instrumented(crate = crate::runtime)]
 #[must_use]
@@ -278,6 +304,8 @@ fn all_of_them_run() {
     assert_eq!(block_on(awaited(1, '3')), 3);
     assert_eq!(block_on(boxed("four")), 4);
     assert_eq!(block_on(opaque(5)), 5);
+    block_on(with_objective());
+    assert_eq!(with_objectives(5), 5);
     assert_eq!(plain("six", ::std::string::String::new()).unwrap(), "six");
     assert_eq!(::core::iter::Iterator::count(iterator(&[1, 2, 3], 2)), 2);
     assert_eq!(closure(1)(2), 3);

@@ -1,11 +1,13 @@
 //! The `static` that names the function and its labels.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
 
-use crate::args::Endpoint;
+use crate::args::{Endpoint, Objectives};
 use crate::labels::{Label, LabelExpr};
 use crate::plan::Plan;
+use crate::tokens::located_at;
 
 impl Plan {
     // Input:
@@ -31,23 +33,66 @@ impl Plan {
     //         rt::submit!(rt::Known(&__CALL_SITE));
     //         &__CALL_SITE
     //     }
+    //
+    // Input:
+    //     #[instrumented(objective = [A, B])]
+    //     async fn f() -> R { … }
+    //
+    // Output:
+    //     {
+    //         static __OBJECTIVES: [rt::Objective; 2] =
+    //             rt::objectives([rt::objective(A), rt::objective(B)]);
+    //         static __CALL_SITE: rt::CallSite =
+    //             rt::CallSite::of_function(rt::module_path!(), "f", "")
+    //                 .must_meet(&__OBJECTIVES);
+    //         rt::submit!(rt::Known(&__CALL_SITE));
+    //         &__CALL_SITE
+    //     }
     pub(super) fn call_site(&self) -> TokenStream {
         let runtime = &self.runtime;
         // Without labels of its own, a function whose endpoint and method were given has
-        // its series on the page, with the value 0, before the first call.
+        // its series on the page, with the value 0, before the first call. Objectives are on
+        // the page before the first call, too.
         let is_known = self.endpoint.is_some() && self.method.is_some() && self.labels.is_none();
-        let known = is_known
+        let has_objectives = self.objectives.is_some();
+        let known = (is_known || has_objectives)
             .then(|| quote_spanned!(Span::mixed_site()=> #runtime::submit!(#runtime::Known(&__CALL_SITE));));
         let new = self.call_site_constructor();
         let role = self.handler.on_call_site();
         let labels = self.call_site_labels();
+        let objectives = self.objectives();
+        let must_meet = has_objectives.then(|| quote!(.must_meet(&__OBJECTIVES)));
         quote_spanned! {Span::mixed_site()=>
             {
-                static __CALL_SITE: #runtime::CallSite = #runtime::CallSite::#new #role #labels;
+                #objectives
+                static __CALL_SITE: #runtime::CallSite =
+                    #runtime::CallSite::#new #role #labels #must_meet;
                 #known
                 &__CALL_SITE
             }
         }
+    }
+
+    /// Returns the `static` with the objectives. rustc shows the error at the objective if
+    /// it is invalid, and at the list if two objectives have the same name.
+    fn objectives(&self) -> Option<TokenStream> {
+        let runtime = &self.runtime;
+        let Objectives { span, each } = self.objectives.as_ref()?;
+        let count = each.len();
+        let call = |name: &str, span: Span| {
+            let span = Span::mixed_site().located_at(span);
+            let (runtime, name) = (located_at(runtime, span), Ident::new(name, span));
+            quote_spanned!(span=> #runtime::#name)
+        };
+        let each = each.iter().map(|objective| {
+            let checked = call("objective", objective.span());
+            quote_spanned!(objective.span()=> #checked(#objective))
+        });
+        let checked = call("objectives", *span);
+        let all = quote_spanned!(*span=> #checked([#(#each),*]));
+        Some(quote_spanned! {Span::mixed_site()=>
+            static __OBJECTIVES: [#runtime::Objective; #count] = #all;
+        })
     }
 
     fn call_site_constructor(&self) -> TokenStream {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::builder::objectives::Objectives;
 use crate::builder::resource::{Resource, resource};
 use crate::builder::{Builder, environment};
 use crate::conventions::{BUCKETS, HTTP_RESPONSE_SIZE, METRICS};
@@ -78,6 +79,7 @@ impl Builder {
         if self.max_series == 0 {
             return Err(InitError::MaxSeries);
         }
+        let objectives = Objectives::check(self.objectives, &self.names)?;
         let Resource {
             service_name: app_name,
             labels: target_info,
@@ -106,11 +108,14 @@ impl Builder {
         let mut other_buckets = self.other_buckets.iter().rev();
         let size_buckets = other_buckets.find(|(metric, _)| is_response_size(metric, &self.names));
         let size_buckets = size_buckets.map_or(DEFAULT_SIZE_BUCKETS, |(_, bounds)| bounds);
+        let with_thresholds =
+            |default| objectives.add_bounds(buckets.as_deref().unwrap_or(default));
         Ok(Checked {
             app_name,
             settings: Arc::new(Settings {
                 names: self.names,
-                convention_buckets: buckets.clone().unwrap_or_else(|| BUCKETS.to_vec()),
+                latency_buckets: with_thresholds(DEFAULT_BUCKETS),
+                convention_buckets: with_thresholds(BUCKETS),
                 buckets: buckets.unwrap_or_else(|| DEFAULT_BUCKETS.to_vec()),
                 size_buckets: without_negative_zero(size_buckets),
                 other_buckets: self.other_buckets,
@@ -118,6 +123,8 @@ impl Builder {
                 target_info,
                 max_series: self.max_series,
                 known_methods,
+                objectives: objectives.known,
+                objectives_of_routes: objectives.of_routes,
                 native_histograms: self.native_histograms,
                 exemplars: self.exemplars,
             }),

@@ -3,6 +3,7 @@
 mod check;
 mod environment;
 mod install;
+mod objectives;
 mod resource;
 #[cfg(not(feature = "push"))]
 mod without_push;
@@ -17,6 +18,7 @@ use crate::error::InitError;
 use crate::exporter::Exporter;
 use crate::exporter::listener::Target;
 use crate::names::MetricNames;
+use crate::objective::Objective;
 use crate::push::PushSettings;
 use crate::recorder::exemplars::TraceContext;
 use crate::settings::{DEFAULT_MAX_SERIES, ExemplarSource};
@@ -83,6 +85,7 @@ pub fn builder(app_name: impl Into<String>) -> Builder {
         names: MetricNames::default(),
         max_series: DEFAULT_MAX_SERIES,
         known_methods: None,
+        objectives: Vec::new(),
         native_histograms: false,
         exemplars: None,
         discovery: Discovery::default(),
@@ -139,6 +142,8 @@ pub struct Builder {
     names: MetricNames,
     max_series: usize,
     known_methods: Option<Vec<String>>,
+    /// The objectives of routes.
+    objectives: Vec<(String, Objective)>,
     native_histograms: bool,
     exemplars: Option<ExemplarSource>,
     discovery: Discovery,
@@ -209,6 +214,8 @@ impl Builder {
     /// `http.server.request.duration`, and three smaller bounds: 0.0005, 0.001, 0.0025,
     /// 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10. The
     /// histograms of [`MetricNames::opentelemetry`] default to the advised bounds alone.
+    /// The latency threshold of each [`Objective`] is a bound too, with these and with other
+    /// bounds.
     ///
     /// The bounds must be finite and strictly increasing. At least one bound is required.
     /// The bound `+Inf` is added automatically.
@@ -241,6 +248,43 @@ impl Builder {
     /// ```
     pub fn known_methods<M: Into<String>>(mut self, methods: impl IntoIterator<Item = M>) -> Self {
         self.known_methods = Some(methods.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Gives an objective to a route.
+    ///
+    /// The objective applies to all requests that a layer counts with this route, whatever
+    /// their method and whether or not their handler is annotated. `route` is the route
+    /// pattern of the framework, such as `/users/{id}`, with the prefix of nested routers. It
+    /// can also be the label `endpoint` of the requests, if the handler has an endpoint of its
+    /// own. For gRPC, it is the path `/package.Service/Method`.
+    ///
+    /// The page shows the objective from the first scrape on. These series have no method.
+    /// Series with the method and the endpoint of actual requests appear with the first request
+    /// of each method.
+    ///
+    /// For an annotated function, use the argument `objective` of
+    /// [`instrumented`](crate::instrumented) instead: it is checked at compile time. Several
+    /// objectives can apply to the same requests, one after the other by several calls of this
+    /// method, or from here and from the attribute.
+    ///
+    /// `install` returns an error if the route does not begin with `/`, if the objective has no
+    /// target, or if the application has another objective of the same name with different
+    /// targets.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use instrument_runtime::Objective;
+    ///
+    /// const USERS: Objective = Objective::new("users").success(99.5);
+    ///
+    /// # let builder = instrument_runtime::builder("webapp_1");
+    /// builder.objective("/users/{id}", USERS)
+    /// # ;
+    /// ```
+    pub fn objective(mut self, route: impl Into<String>, objective: Objective) -> Self {
+        self.objectives.push((route.into(), objective));
         self
     }
 
@@ -400,8 +444,8 @@ impl Builder {
     /// metrics have the same type, their series appear together. If the types differ, the
     /// application's metric is left out, because a page can contain a metric name only
     /// once, and a message on stderr reports the missing metric. A metric of the
-    /// application with the name of one of the exporter's own metrics (`instrument_…` or
-    /// `target_info`) is always left out.
+    /// application with the name of one of the exporter's own metrics (`instrument_…`,
+    /// `request_objective_ratio` or `target_info`) is always left out.
     pub fn names(mut self, names: MetricNames) -> Self {
         self.names = names;
         self
@@ -409,7 +453,8 @@ impl Builder {
 
     /// Limits the number of series of each call metric (cardinality).
     ///
-    /// The application's own metrics are not limited.
+    /// The application's own metrics are not limited. Neither are the objectives that are
+    /// known when the metrics are installed.
     ///
     /// Defaults to 2,000, as in OpenTelemetry's SDKs. The minimum is 1. Beyond the limit,
     /// all calls that need a new series are counted in one additional series with the

@@ -3,7 +3,7 @@
 use metrics::{Key, Label};
 
 use crate::conventions::{self, OTHER};
-use crate::names::label;
+use crate::names::{MetricNames, label};
 use crate::outcome::{End, Protocol};
 use crate::settings;
 
@@ -41,9 +41,9 @@ impl Subject {
     ///
     /// A function without a method is not an HTTP request, even if it returns an HTTP status:
     /// it may be a helper, and the conventions require the method.
-    pub(crate) fn of_calls(has_method: bool, is_handler: bool) -> Self {
+    pub(crate) fn of_calls(names: &MetricNames, has_method: bool, is_handler: bool) -> Self {
         match (has_method, is_handler) {
-            _ if !settings::names().has_conventions => Self::Call,
+            _ if !names.has_conventions => Self::Call,
             (true, _) => Self::Http,
             (false, true) => Self::CallOrRpc,
             (false, false) => Self::Call,
@@ -116,6 +116,53 @@ impl Counted {
         }
     }
 
+    /// Returns the labels of an objective of these calls: their method and their endpoint,
+    /// named as in the metrics that count them. There are two sets if only the end of a call
+    /// decides which metrics these are.
+    ///
+    /// Without an endpoint, there is no set. Otherwise, all requests without a route would
+    /// have the objective.
+    pub(crate) fn of_objective(&self) -> impl Iterator<Item = Vec<Label>> {
+        let (as_call, as_rpc) = match self.subject {
+            Subject::Call => (self.of_objective_as(label::METHOD, label::ENDPOINT), None),
+            Subject::CallOrRpc => (
+                self.of_objective_as(label::METHOD, label::ENDPOINT),
+                self.of_objective_as_rpc(),
+            ),
+            Subject::Http => (
+                self.of_objective_as(conventions::HTTP_METHOD, conventions::HTTP_ROUTE),
+                None,
+            ),
+            Subject::Rpc => (None, self.of_objective_as_rpc()),
+        };
+        as_call.into_iter().chain(as_rpc)
+    }
+
+    /// Returns the method and the endpoint under these names.
+    fn of_objective_as(&self, method: &'static str, endpoint: &'static str) -> Option<Vec<Label>> {
+        let endpoint = Label::new(endpoint, self.endpoint()?.to_owned());
+        let method = self
+            .value(label::METHOD)
+            .map(|value| Label::new(method, value.to_owned()));
+        Some(method.into_iter().chain([endpoint]).collect())
+    }
+
+    fn of_objective_as_rpc(&self) -> Option<Vec<Label>> {
+        let method = self.rpc_method().filter(|method| *method != OTHER)?;
+        Some(vec![Label::new(conventions::RPC_METHOD, method.to_owned())])
+    }
+
+    /// Returns the endpoint, unless no route has matched.
+    pub(crate) fn endpoint(&self) -> Option<&str> {
+        let endpoint = self.value(label::ENDPOINT);
+        endpoint.filter(|endpoint| *endpoint != UNMATCHED)
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        let mut labels = self.labels.iter();
+        labels.find(|label| label.key() == name).map(Label::value)
+    }
+
     /// Returns the labels of the histograms of calls.
     fn call_labels(&self, end: End) -> Vec<Label> {
         let mut labels = self.labels.clone();
@@ -182,9 +229,7 @@ impl Counted {
     /// Returns the name of the RPC's method: the path without its first slash. `None` if the
     /// endpoint is the path of a function.
     fn rpc_method(&self) -> Option<&str> {
-        let mut labels = self.labels.iter();
-        let endpoint = labels.find(|label| label.key() == label::ENDPOINT);
-        match endpoint.map(Label::value) {
+        match self.value(label::ENDPOINT) {
             // The path of an HTTP request is not a method of an RPC.
             _ if self.subject == Subject::Http => Some(OTHER),
             Some(UNMATCHED) => Some(OTHER),

@@ -12,6 +12,7 @@ use crate::call::counted::{Counted, EndKeys};
 use crate::call::global;
 use crate::lock_free::list::List;
 use crate::lock_free::sync::AtomicU64;
+use crate::objective::Objective;
 use crate::outcome::End;
 use crate::recorder::direct::{self, Thread};
 use crate::recorder::exemplars::{self, Intervals, TraceContext};
@@ -71,6 +72,8 @@ struct Ours {
     /// The clock reading at which [`Series::wanted_trace`] may call the source again, for
     /// any bucket.
     trace_due: AtomicU64,
+    /// The objectives that the page shows for this series, by the addresses of their lists.
+    objectives: List<usize, ()>,
 }
 
 #[derive(Debug)]
@@ -117,6 +120,7 @@ impl Series {
                 ends: List::default(),
                 sizes: List::default(),
                 trace_due: AtomicU64::new(0),
+                objectives: List::default(),
             }),
         })
     }
@@ -151,6 +155,37 @@ impl Series {
             Handles::Ours(ours) => ours.in_progress.down(Thread::current()),
             Handles::Facade(gauge) => gauge.decrement(1.0),
         }
+    }
+
+    /// Shows these objectives on the page, with the labels of this series.
+    ///
+    /// Does nothing without our own recorder. Does nothing either if the series is not cached,
+    /// because its label values are too long or there are `max_series` series already.
+    #[inline]
+    pub(crate) fn show_objectives(&self, objectives: &'static [Objective]) {
+        if !objectives.is_empty()
+            && let Handles::Ours(ours) = &self.handles
+        {
+            let list = objectives.as_ptr().addr();
+            if ours.objectives.get(&list).is_none() {
+                self.first_objectives(ours, objectives);
+                ours.objectives.add(list, ());
+            }
+        }
+    }
+
+    #[cold]
+    fn first_objectives(&self, ours: &Ours, objectives: &[Objective]) {
+        for labels in self.counted.of_objective() {
+            for objective in objectives {
+                ours.families.objectives().add(&labels, objective);
+            }
+        }
+    }
+
+    /// Returns the endpoint, unless no route has matched.
+    pub(crate) fn endpoint(&self) -> Option<&str> {
+        self.counted.endpoint()
     }
 
     /// Counts a call that has ended and was never in this gauge.

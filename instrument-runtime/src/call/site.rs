@@ -12,7 +12,8 @@ use crate::call::head::HeadLabels;
 use crate::call::series::{Series, SeriesRef};
 use crate::call::{global, hints};
 use crate::conventions;
-use crate::names::label;
+use crate::names::{MetricNames, label};
+use crate::objective::Objective;
 use crate::outcome::{Outcome, Protocol};
 use crate::settings;
 
@@ -44,6 +45,7 @@ pub struct CallSite {
     method: &'static str,
     literal_labels: &'static [(&'static str, &'static str)],
     dynamic_labels: &'static [&'static str],
+    objectives: &'static [Objective],
     role: Role,
     /// The cached series of a function without dynamic labels.
     ///
@@ -99,6 +101,7 @@ impl CallSite {
             method,
             literal_labels: &[],
             dynamic_labels: &[],
+            objectives: &[],
             role: Role::Open,
             plain: Self::NO_SERIES,
             tables: Self::NO_TABLES,
@@ -115,6 +118,13 @@ impl CallSite {
     ) -> Self {
         self.literal_labels = literal;
         self.dynamic_labels = dynamic;
+        self
+    }
+
+    /// Sets the objectives that calls of the function must meet.
+    #[must_use]
+    pub const fn must_meet(mut self, objectives: &'static [Objective]) -> Self {
+        self.objectives = objectives;
         self
     }
 
@@ -169,6 +179,16 @@ impl CallSite {
 
     pub(crate) fn has_labels(&self) -> bool {
         !(self.literal_labels.is_empty() && self.dynamic_labels.is_empty())
+    }
+
+    /// Returns whether all labels of the function are known at compile time, with a method and
+    /// an endpoint.
+    fn is_known(&self) -> bool {
+        self.has_method() && self.has_endpoint() && !self.has_labels()
+    }
+
+    pub(crate) fn objectives(&self) -> &'static [Objective] {
+        self.objectives
     }
 
     /// Returns the series of a call that is counted by itself.
@@ -293,8 +313,12 @@ impl CallSite {
 
     #[cold]
     fn counted(&self, values: &Values) -> Counted {
+        self.counted_as(settings::names(), values)
+    }
+
+    fn counted_as(&self, names: &MetricNames, values: &Values) -> Counted {
         let is_handler = self.has_endpoint() || self.role == Role::Handler;
-        let subject = Subject::of_calls(self.has_method(), is_handler);
+        let subject = Subject::of_calls(names, self.has_method(), is_handler);
         // Room for method, endpoint and scheme, and for the two or three labels that come
         // with the end.
         let mut labels = Vec::with_capacity(6 + self.literal_labels.len() + values.len());
@@ -354,14 +378,29 @@ impl fmt::Display for CallSite {
     }
 }
 
-/// An annotated function whose endpoint and method were given, and that has no labels of
-/// its own. `inventory` collects these from the whole program.
+/// An annotated function that has objectives, or whose endpoint and method were given and that
+/// has no labels of its own. `inventory` collects these from the whole program.
 #[derive(Clone, Copy, Debug)]
 pub struct Known(pub &'static CallSite);
 
 inventory::collect!(Known);
 
-/// Creates the series of every [`Known`] function with zeros.
+/// Returns the objectives of all functions in the program, each with its function and the
+/// labels of its calls. A layer may count the calls with other labels.
+pub(crate) fn objectives(
+    names: &MetricNames,
+) -> impl Iterator<Item = (&'static CallSite, Vec<Vec<Label>>, &'static Objective)> {
+    inventory::iter::<Known>
+        .into_iter()
+        .flat_map(move |Known(site)| {
+            site.objectives().iter().map(move |objective| {
+                let counted = site.counted_as(names, &Values::EMPTY);
+                (*site, counted.of_objective().collect(), objective)
+            })
+        })
+}
+
+/// Creates the series of every [`Known`] function with zeros, if all its labels are known.
 ///
 /// `rate()` and `increase()` need a sample before the first request; otherwise they miss
 /// the jump from no series to 1.
@@ -373,7 +412,9 @@ pub(crate) fn show_zeros() {
         return;
     }
     for Known(site) in inventory::iter::<Known> {
-        site.show_zeros();
+        if site.is_known() {
+            site.show_zeros();
+        }
     }
 }
 

@@ -14,6 +14,7 @@ fn recorder(max_series: usize) -> Recorder {
     let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     Recorder::new(Arc::new(Settings {
         buckets: vec![0.5, 1.0],
+        latency_buckets: vec![0.5, 1.0],
         global_labels: vec![label("app_name", "shop"), label("region", "eu")],
         max_series,
         ..Settings::default()
@@ -80,6 +81,7 @@ requests_total{app_name=\"shop\",region=\"eu\",endpoint=\"/a\",outcome=\"ok\"} 2
 fn without_labels_there_are_no_braces() {
     let recorder = Recorder::new(Arc::new(Settings {
         buckets: vec![1.0],
+        latency_buckets: vec![1.0],
         max_series: 1,
         ..Settings::default()
     }));
@@ -338,6 +340,7 @@ fn samples_of_a_histogram_do_not_meet_a_metric_of_ours() {
     let recorder = Recorder::new(Arc::new(Settings {
         names: MetricNames::default().requests_total("shop_count"),
         buckets: vec![1.0],
+        latency_buckets: vec![1.0],
         max_series: 10,
         ..Settings::default()
     }));

@@ -10,6 +10,7 @@ use crate::recorder::gauge::Gauge;
 use crate::recorder::histogram::{Buckets, Histogram};
 use crate::recorder::labels::{GlobalLabels, LabelSet};
 use crate::recorder::number::{Measure, UnixTime};
+use crate::recorder::objectives::Objectives;
 use crate::recorder::place::is_written_as;
 use crate::recorder::registry::{Cell, Registry};
 use crate::recorder::shards::shard_count;
@@ -28,6 +29,7 @@ pub(crate) struct Families {
     conventions: Option<Conventions>,
     /// A counter that is not on the page.
     uncounted: Registry<Counter>,
+    objectives: Objectives,
     /// The labels of `target_info`, as text.
     target_info: String,
     /// The time at which the recorder was created.
@@ -49,7 +51,8 @@ impl Families {
     pub(super) fn new(settings: &Settings) -> Self {
         let Settings {
             names,
-            buckets,
+            buckets: _,
+            latency_buckets,
             convention_buckets,
             size_buckets,
             other_buckets: _,
@@ -57,6 +60,8 @@ impl Families {
             target_info,
             max_series,
             known_methods: _,
+            objectives,
+            objectives_of_routes: _,
             native_histograms,
             exemplars,
         } = settings;
@@ -96,12 +101,13 @@ impl Families {
             ),
             latency: histogram(
                 &names.request_latency_seconds,
-                &layout(Measure::Duration, buckets),
+                &layout(Measure::Duration, latency_buckets),
             ),
             in_progress: gauge(&names.requests_in_progress),
             response_sizes: histogram(&names.response_size_bytes, &size_buckets),
             conventions,
             uncounted: Registry::new((), 1, shards),
+            objectives: Objectives::new(objectives, &globals, *max_series),
             target_info: GlobalLabels::new(target_info).text().to_owned(),
             started: UnixTime::now(),
             #[cfg(feature = "process")]
@@ -109,7 +115,7 @@ impl Families {
         }
     }
 
-    /// Returns all families.
+    /// Returns all families of calls.
     pub(super) fn families(&self) -> impl Iterator<Item = &dyn ReadFamily> {
         let ours: [&dyn ReadFamily; 4] = [
             &self.requests,
@@ -129,14 +135,22 @@ impl Families {
         ours.into_iter().chain(conventions)
     }
 
-    /// Returns the families on the page. Response sizes are there if a layer measures them.
-    /// With the conventions, a family without series is not there: few applications have
-    /// requests of both protocols and other calls.
+    /// Returns the families on the page. Response sizes are there if a layer measures them,
+    /// and objectives if there are any. With the conventions, a family without series is not
+    /// there: few applications have requests of both protocols and other calls.
     pub(crate) fn on_page(&self) -> impl Iterator<Item = &dyn ReadFamily> {
         let shows_all = self.conventions.is_none();
         let is_optional = |family: &dyn ReadFamily| family.name() == self.response_sizes.name();
-        self.families()
-            .filter(move |family| shows_all && !is_optional(*family) || family.len() > 0)
+        let of_calls = self
+            .families()
+            .filter(move |family| shows_all && !is_optional(*family) || family.len() > 0);
+        let objectives: [&dyn ReadFamily; 1] = [&self.objectives];
+        of_calls.chain(objectives.into_iter().filter(|family| family.len() > 0))
+    }
+
+    /// Returns the targets of objectives.
+    pub(crate) fn objectives(&self) -> &Objectives {
+        &self.objectives
     }
 
     /// Returns the number of series in all metrics, overflow series included.

@@ -87,7 +87,7 @@ impl<I: Instrument> ReadFamily for Family<I> {
 }
 
 /// Appends `more` to `labels`, with a comma in between if neither is empty.
-fn join(labels: &mut String, more: &str) {
+pub(super) fn join(labels: &mut String, more: &str) {
     if !labels.is_empty() && !more.is_empty() {
         labels.push(',');
     }

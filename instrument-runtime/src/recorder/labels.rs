@@ -99,6 +99,21 @@ impl LabelSet {
         }
     }
 
+    /// Adds a label after the others. The value must not need escaping.
+    ///
+    /// For labels that no key can have, such as `le`.
+    pub(super) fn with_last(self, name: &str, value: &str) -> Self {
+        let mut own = self.own.into_string();
+        if !own.is_empty() {
+            own.push(',');
+        }
+        own.push_str(&format!("{name}=\"{value}\""));
+        Self {
+            own: own.into(),
+            globals: self.globals,
+        }
+    }
+
     /// Returns the labels of the overflow series.
     pub(super) fn overflow() -> Self {
         Self {

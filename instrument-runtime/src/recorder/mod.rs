@@ -6,6 +6,7 @@
 //! ```text
 //! place      which recorder a metric belongs to: ours, the stock recorder, or neither
 //! direct     handles that call sites use instead of the `metrics` facade
+//! objectives the targets of objectives
 //!
 //! families   the call metrics
 //! family     one metric: its name, its HELP text and its series
@@ -36,6 +37,7 @@ pub(crate) mod label_text;
 mod labels;
 pub(crate) mod native;
 pub(crate) mod number;
+pub(crate) mod objectives;
 mod place;
 pub(crate) mod point;
 mod registry;

@@ -494,13 +494,18 @@ impl Request {
         values: Option<&Values>,
     ) -> SeriesRef {
         let (protocol, route) = (self.framework.protocol(), state.route.as_deref());
-        site.series_of_request(protocol, self.method, route, values, &self.labels)
+        let series = site.series_of_request(protocol, self.method, route, values, &self.labels);
+        series.show_objectives(site.objectives());
+        show_objectives_of_route(&series, route);
+        series
     }
 
     /// Returns the series of the request if it has no annotated handler.
     fn series_of_route(&self, state: &State) -> SeriesRef {
         let protocol = self.framework.protocol();
-        series_of_route(protocol, self.method, state.endpoint(), &self.labels)
+        let series = series_of_route(protocol, self.method, state.endpoint(), &self.labels);
+        show_objectives_of_route(&series, state.route.as_deref());
+        series
     }
 
     /// Takes the claim's call out of the request: counts the call by itself, and the
@@ -765,6 +770,24 @@ impl Request {
             && claim.is_active()
         {
             claim.stage = Stage::Active(None);
+        }
+    }
+}
+
+/// Shows the objectives that the application has set for a route, with the labels of a series.
+/// The endpoint of the series differs from the route if the handler's attribute gives an
+/// endpoint. The application may have named either.
+fn show_objectives_of_route(series: &Series, route: Option<&str>) {
+    let Some(settings) = settings::installed() else {
+        return;
+    };
+    let all = &settings.objectives_of_routes;
+    if all.is_empty() {
+        return;
+    }
+    for route in [route, series.endpoint()].into_iter().flatten() {
+        if let Some(objectives) = all.get(route) {
+            series.show_objectives(objectives);
         }
     }
 }
