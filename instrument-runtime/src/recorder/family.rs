@@ -73,10 +73,8 @@ impl<I: Instrument> ReadFamily for Family<I> {
     fn each(&self, visit: &mut dyn FnMut(Series<'_>)) {
         let mut labels = String::new();
         for series in self.registry.all() {
-            let globals = series.labels.globals.as_deref();
             labels.clear();
-            labels.push_str(globals.unwrap_or(self.globals.text()));
-            join(&mut labels, &series.labels.own);
+            series.labels.push_text(&mut labels, &self.globals);
             visit(Series {
                 labels: &labels,
                 started: Some(series.started),
@@ -84,12 +82,4 @@ impl<I: Instrument> ReadFamily for Family<I> {
             });
         }
     }
-}
-
-/// Appends `more` to `labels`, with a comma in between if neither is empty.
-pub(super) fn join(labels: &mut String, more: &str) {
-    if !labels.is_empty() && !more.is_empty() {
-        labels.push(',');
-    }
-    labels.push_str(more);
 }

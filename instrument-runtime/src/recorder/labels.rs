@@ -114,6 +114,15 @@ impl LabelSet {
         }
     }
 
+    /// Appends the text of all labels, global labels first, without braces.
+    pub(super) fn push_text(&self, text: &mut String, globals: &GlobalLabels) {
+        text.push_str(self.globals.as_deref().unwrap_or(globals.text()));
+        if !text.is_empty() && !self.own.is_empty() {
+            text.push(',');
+        }
+        text.push_str(&self.own);
+    }
+
     /// Returns the labels of the overflow series.
     pub(super) fn overflow() -> Self {
         Self {

@@ -8,7 +8,7 @@ use metrics::{Key, Label, SharedString};
 
 use crate::names::own::OBJECTIVES;
 use crate::objective::Objective;
-use crate::recorder::family::{ReadFamily, join};
+use crate::recorder::family::ReadFamily;
 use crate::recorder::labels::{GlobalLabels, LabelSet};
 use crate::recorder::number::{Number, canonical};
 use crate::recorder::point::{Kind, Point, Series};
@@ -117,8 +117,7 @@ impl ReadFamily for Objectives {
         let mut text = String::new();
         for (labels, ratio) in &*self.all() {
             text.clear();
-            text.push_str(labels.globals.as_deref().unwrap_or(self.globals.text()));
-            join(&mut text, &labels.own);
+            labels.push_text(&mut text, &self.globals);
             visit(Series {
                 labels: &text,
                 started: None,
