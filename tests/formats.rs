@@ -24,6 +24,15 @@ const PROTOBUF_TYPE: &str = "application/vnd.google.protobuf";
 const PROTOBUF: &str = "application/vnd.google.protobuf; \
                         proto=io.prometheus.client.MetricFamily; encoding=delimited";
 
+/// The starts of the names of metrics that differ from scrape to scrape.
+const CHANGING: &[&str] = &[
+    "instrument_scrape",
+    "process_",
+    "tokio_alive_tasks",
+    "tokio_global_queue_depth",
+    "tokio_workers_",
+];
+
 #[instrumented(endpoint = "/items/{id}", method = "GET", labels(shop = "a\\b\"c\n"))]
 async fn item(is_there: bool) -> Result<(), ()> {
     is_there.then_some(()).ok_or(())
@@ -104,9 +113,7 @@ fn samples(parsed: &[Value]) -> BTreeMap<String, &str> {
         .iter()
         .filter(|sample| {
             let name = sample["name"].as_str().expect("a name");
-            !["instrument_scrape", "process_", "retries"]
-                .iter()
-                .any(|start| name.starts_with(start))
+            !CHANGING.iter().any(|start| name.starts_with(start)) && !name.starts_with("retries")
         })
         .map(|sample| {
             let series = format!("{} {}", sample["name"], sample["labels"]);
@@ -159,11 +166,10 @@ fn wild(random: &mut Random) -> Vec<u8> {
 
 /// Compares a protobuf page with the samples of the text page.
 fn protobuf_has_the_same(text: &Page, page: &[u8]) {
-    let differ_between_scrapes = &["instrument_scrape", "process_"];
     let families = protobuf::families(page);
     assert_eq!(
-        protobuf::samples(&families).without(differ_between_scrapes),
-        text.clone().without(differ_between_scrapes)
+        protobuf::samples(&families).without(CHANGING),
+        text.clone().without(CHANGING)
     );
     let family = |name: &str| {
         let found = families.iter().find(|family| family.name() == name);
@@ -179,6 +185,7 @@ fn protobuf_has_the_same(text: &Page, page: &[u8]) {
         ("target_info", MetricType::Gauge, ""),
         ("payload_bytes", MetricType::Histogram, "bytes"),
         ("process_cpu_seconds_total", MetricType::Counter, "seconds"),
+        ("tokio_workers", MetricType::Gauge, ""),
     ] {
         let (of_kind, of_unit, _) = family(name);
         assert_eq!((of_kind, of_unit), (kind, unit), "{name}");

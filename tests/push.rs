@@ -222,7 +222,11 @@ fn a_job_leaves_its_last_counts() {
         }
     }
     println!("{compared} samples arrived");
-    for (name, least) in [("process_", 5), ("request_latency_seconds_bucket", 36)] {
+    for (name, least) in [
+        ("process_", 5),
+        ("request_latency_seconds_bucket", 36),
+        ("tokio_", 5),
+    ] {
         let found = names.iter().filter(|found| found.starts_with(name)).count();
         assert!(found >= least, "{found} of {name}");
     }
@@ -547,6 +551,9 @@ fn child_pushes() {
         builder = builder.push_group(text(&pair[0]), text(&pair[1]));
     }
     let mut exporter = Some(builder.install().expect("installs"));
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.expect("a runtime");
+    instrument_runtime::tokio::watch("job", runtime.handle());
     describe_counter!("rows_total", "Rows that were read.");
     describe_histogram!("file_bytes", "What they took.");
     for line in std::io::stdin().lines().map_while(Result::ok) {

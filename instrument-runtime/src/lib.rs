@@ -49,6 +49,7 @@
 //! | `process` | CPU time, memory, file descriptors, threads and start time of the process, as far as the operating system provides them | no items: the metrics are on every page |
 //! | `push` | batch jobs that end before Prometheus would scrape them | [`Builder::push`] to a Pushgateway, [`Exporter::last_push_error`], [`PushError`] |
 //! | `testing` | unit tests (enable it in `[dev-dependencies]`) | [`testing::Recording`] and its assertions |
+//! | `tokio` | workers, busy time, tasks and queue of tokio runtimes (tokio 1.49 or newer) | the metrics are on every page; [`tokio::watch`](crate::tokio::watch()) adds a runtime that is built after `install`, or a second one |
 //!
 //! # Recorders
 //!
@@ -105,6 +106,7 @@
         feature = "opentelemetry",
         feature = "push",
         feature = "testing",
+        feature = "tokio",
         feature = "tonic"
     )),
     allow(rustdoc::broken_intra_doc_links)
@@ -162,7 +164,8 @@ mod objective;
 mod percent;
 mod settings;
 
-// 5. Public API: one module per framework, one for OpenTelemetry, and one for unit tests.
+// 5. Public API: one module per framework, one for OpenTelemetry, one for tokio's runtimes
+//    (read for every page), and one for unit tests.
 #[cfg(feature = "actix-web")]
 pub mod actix_web;
 #[cfg(feature = "axum")]
@@ -171,6 +174,8 @@ pub mod axum;
 pub mod opentelemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 #[cfg(feature = "tonic")]
 pub mod tonic;
 #[cfg(feature = "tower")]
@@ -268,7 +273,8 @@ pub mod __private {
     feature = "axum",
     feature = "opentelemetry",
     feature = "push",
-    feature = "testing"
+    feature = "testing",
+    feature = "tokio"
 ))]
 #[doc = include_str!("../README.md")]
 struct Readme;

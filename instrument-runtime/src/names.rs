@@ -273,7 +273,18 @@ pub(crate) mod own {
     pub(crate) const OBJECTIVES: &str = "request_objective_ratio";
     pub(crate) const TARGET_INFO: &str = "target_info";
 
-    pub(crate) const ALL: [&str; 9] = [
+    /// The names of the metrics of tokio runtimes.
+    #[cfg(feature = "tokio")]
+    pub(crate) mod tokio {
+        pub(crate) const ALIVE_TASKS: &str = "tokio_alive_tasks";
+        pub(crate) const GLOBAL_QUEUE_DEPTH: &str = "tokio_global_queue_depth";
+        pub(crate) const WORKERS: &str = "tokio_workers";
+        pub(crate) const WORKERS_BUSY: &str = "tokio_workers_busy_seconds_total";
+        pub(crate) const WORKERS_PARKS: &str = "tokio_workers_parks_total";
+    }
+
+    /// The names that no other metric on the page may have.
+    pub(crate) const ALL: &[&str] = &[
         PUSHES,
         PANICS,
         DURATION,
@@ -283,6 +294,16 @@ pub(crate) mod own {
         SERIES,
         OBJECTIVES,
         TARGET_INFO,
+        #[cfg(feature = "tokio")]
+        tokio::ALIVE_TASKS,
+        #[cfg(feature = "tokio")]
+        tokio::GLOBAL_QUEUE_DEPTH,
+        #[cfg(feature = "tokio")]
+        tokio::WORKERS,
+        #[cfg(feature = "tokio")]
+        tokio::WORKERS_BUSY,
+        #[cfg(feature = "tokio")]
+        tokio::WORKERS_PARKS,
     ];
 
     /// Returns whether a metric of this name would collide with the exporter's own

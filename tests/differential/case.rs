@@ -181,6 +181,7 @@ impl Features {
                 "process",
                 "push",
                 "testing",
+                "tokio",
             ],
         }
     }

@@ -57,7 +57,7 @@ fn the_dependencies_build_with_the_release_that_is_declared() {
     let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
     for (features, version) in [
         (
-            "axum,process,push,testing,tower",
+            "axum,process,push,testing,tokio,tower",
             env!("CARGO_PKG_RUST_VERSION"),
         ),
         ("tonic", "1.88"),

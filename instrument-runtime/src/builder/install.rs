@@ -71,8 +71,8 @@ impl Builder {
         // 4. Start the exporter's thread.
         let recorder = Recorder::new(Arc::clone(&settings));
         let page = Page::of(&recorder);
-        #[cfg(feature = "process")]
-        let page = page.with_process();
+        #[cfg(any(feature = "process", feature = "tokio"))]
+        let page = page.with_collectors();
         let (begin, installed) = push::channel();
         let exporter = Exporter::start(listener, allow, page, installed)?;
 
@@ -94,6 +94,8 @@ impl Builder {
         departure::prepare(presence, last_scrape);
         #[cfg(any(feature = "axum", feature = "actix-web"))]
         crate::page::in_app::set(exporter.page());
+        #[cfg(feature = "tokio")]
+        crate::tokio::watch_current();
         site::show_zeros();
         clock::calibrate();
         Ok(exporter)

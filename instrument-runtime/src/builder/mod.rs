@@ -445,7 +445,8 @@ impl Builder {
     /// application's metric is left out, because a page can contain a metric name only
     /// once, and a message on stderr reports the missing metric. A metric of the
     /// application with the name of one of the exporter's own metrics (`instrument_…`,
-    /// `request_objective_ratio` or `target_info`) is always left out.
+    /// `request_objective_ratio` or `target_info`) is always left out, and so is one with the
+    /// name of a metric of the feature `tokio`.
     pub fn names(mut self, names: MetricNames) -> Self {
         self.names = names;
         self

@@ -1,8 +1,8 @@
 //! The page: everything that was recorded, in the format that a scraper prefers.
 //!
 //! ```text
-//! mod        renders the page from our families, the process metrics and the page of the
-//!            stock recorder
+//! mod        renders the page from our families, the metrics of the process and of tokio,
+//!            and the page of the stock recorder
 //! stock      parses and sorts the stock recorder's page
 //! encoder    what every format implements: families, their series, pieces of a page
 //! text       Prometheus's text format and OpenMetrics
@@ -74,8 +74,9 @@ pub(crate) struct Page {
     stock: PrometheusHandle,
     /// The size of the largest page that [`render`](Self::render) has returned.
     largest: Arc<AtomicUsize>,
-    #[cfg(feature = "process")]
-    shows_process: bool,
+    /// Whether the page has the metrics of the process and of tokio.
+    #[cfg(any(feature = "process", feature = "tokio"))]
+    has_collectors: bool,
 }
 
 impl Page {
@@ -84,8 +85,8 @@ impl Page {
             ours: recorder.families(),
             stock: recorder.stock(),
             largest: Arc::default(),
-            #[cfg(feature = "process")]
-            shows_process: false,
+            #[cfg(any(feature = "process", feature = "tokio"))]
+            has_collectors: false,
         }
     }
 
@@ -143,6 +144,10 @@ impl Page {
                 }
                 #[cfg(feature = "process")]
                 Part::Process(metric) => metric.write(page, self.ours.global_labels()),
+                #[cfg(feature = "tokio")]
+                Part::Tokio(metric) => {
+                    metric.write(page, |name, value| self.ours.labels_with(name, value));
+                }
                 Part::Stock(family) => {
                     family.with_head(|head| page.family(head));
                     family.each(self.ours.started(), &mut |series| page.series(&series));
@@ -160,8 +165,12 @@ impl Page {
             parts.push(Part::TargetInfo(self.ours.target_info()));
         }
         #[cfg(feature = "process")]
-        if self.shows_process {
+        if self.has_collectors {
             parts.extend(crate::process::families().map(Part::Process));
+        }
+        #[cfg(feature = "tokio")]
+        if self.has_collectors {
+            parts.extend(crate::tokio::families().into_iter().map(Part::Tokio));
         }
         parts.extend(stock::families(stock).into_iter().map(Part::Stock));
         // Every format allows a family only once, and a parser may reject a page that
@@ -172,10 +181,11 @@ impl Page {
         parts
     }
 
-    /// Adds the metrics of the process to the page.
-    #[cfg(feature = "process")]
-    pub(crate) fn with_process(mut self) -> Self {
-        self.shows_process = true;
+    /// Adds the metrics that are collected while the page is rendered: those of the process
+    /// and of tokio.
+    #[cfg(any(feature = "process", feature = "tokio"))]
+    pub(crate) fn with_collectors(mut self) -> Self {
+        self.has_collectors = true;
         self
     }
 
@@ -198,6 +208,8 @@ enum Part<'a> {
     TargetInfo(&'a str),
     #[cfg(feature = "process")]
     Process(crate::process::ProcessMetric),
+    #[cfg(feature = "tokio")]
+    Tokio(crate::tokio::RuntimeMetric),
     Stock(StockFamily<'a>),
 }
 
@@ -208,6 +220,8 @@ impl Part<'_> {
             Self::TargetInfo(_) => TARGET_INFO,
             #[cfg(feature = "process")]
             Self::Process(family) => family.name,
+            #[cfg(feature = "tokio")]
+            Self::Tokio(family) => family.name,
             Self::Stock(family) => family.name,
         }
     }
@@ -232,7 +246,10 @@ fn encoder<'a>(
 /// sorted: those of all families, of the exporter's own, and of the shortened
 /// `target_info`.
 fn taken_names<'a>(families: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut names: Vec<&str> = families.chain(own::ALL).chain(["target"]).collect();
+    let mut names: Vec<&str> = families
+        .chain(own::ALL.iter().copied())
+        .chain(["target"])
+        .collect();
     names.sort_unstable();
     names
 }

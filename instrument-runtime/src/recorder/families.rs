@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "tokio")]
+use metrics::{Key, Label};
+
 use crate::conventions;
 use crate::recorder::counter::Counter;
 use crate::recorder::family::{Family, ReadFamily};
@@ -34,7 +37,7 @@ pub(crate) struct Families {
     target_info: String,
     /// The time at which the recorder was created.
     started: UnixTime,
-    #[cfg(feature = "process")]
+    #[cfg(any(feature = "process", feature = "tokio"))]
     globals: Arc<GlobalLabels>,
 }
 
@@ -110,7 +113,7 @@ impl Families {
             objectives: Objectives::new(objectives, &globals, *max_series),
             target_info: GlobalLabels::new(target_info).text().to_owned(),
             started: UnixTime::now(),
-            #[cfg(feature = "process")]
+            #[cfg(any(feature = "process", feature = "tokio"))]
             globals,
         }
     }
@@ -206,5 +209,15 @@ impl Families {
     #[cfg(feature = "process")]
     pub(crate) fn global_labels(&self) -> &str {
         self.globals.text()
+    }
+
+    /// Returns the text of the global labels and of one more label, without braces. That
+    /// label overrides the global label of the same name.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn labels_with(&self, name: &'static str, value: &'static str) -> String {
+        let key = Key::from_parts("", vec![Label::new(name, value)]);
+        let mut text = String::new();
+        LabelSet::of(&key, &self.globals).push_text(&mut text, &self.globals);
+        text
     }
 }

@@ -72,7 +72,10 @@ impl Families {
             return Place::Ours;
         }
         let is_taken = |suffix: &str| {
-            let mut taken = self.names().map(|(ours, _)| ours).chain(names::own::ALL);
+            let mut taken = self
+                .names()
+                .map(|(ours, _)| ours)
+                .chain(names::own::ALL.iter().copied());
             taken.any(|taken| {
                 taken
                     .strip_suffix(suffix)
