@@ -3,6 +3,7 @@
 
 pub mod allocations;
 pub mod page;
+pub mod page_server;
 pub mod program;
 pub mod prometheus_server;
 pub mod protobuf;

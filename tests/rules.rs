@@ -69,26 +69,25 @@ fn every_rule_has_a_case() {
 /// would find no match.
 #[test]
 fn the_rules_for_objectives_drop_the_same_labels() {
-    let rules = yaml(&deploy().join("prometheus/slo.yml"));
-    let mut lists = Vec::new();
-    for rule in all_rules(&rules) {
-        let expression = rule["expr"].as_str().expect("an expression");
-        for (_, rest) in expression
-            .match_indices("without (")
-            .map(|(at, found)| expression.split_at(at + found.len()))
-        {
-            let (labels, _) = rest.split_once(')').expect("a list of labels");
-            let mut labels: Vec<&str> = labels.split(", ").collect();
-            // The other series still have this label, to detect restarts.
-            labels.retain(|label| *label != "instance");
-            if !labels.is_empty() {
-                lists.push(labels.join(", "));
+    for file in ["slo.yml", "slo-opentelemetry.yml", "slo-native.yml"] {
+        let rules = yaml(&deploy().join("prometheus").join(file));
+        let mut lists = Vec::new();
+        for rule in all_rules(&rules) {
+            let expression = rule["expr"].as_str().expect("an expression");
+            for part in expression.split("without (").skip(1) {
+                let (labels, _) = part.split_once(')').expect("a list of labels");
+                let mut labels: Vec<&str> = labels.split(", ").collect();
+                // The counters of the instances have this label.
+                labels.retain(|label| *label != "instance");
+                if !labels.is_empty() {
+                    lists.push(labels.join(", "));
+                }
             }
         }
+        assert_eq!(lists.len(), 3, "{file}: {lists:?}");
+        lists.dedup();
+        assert_eq!(lists.len(), 1, "{file}: {lists:#?}");
     }
-    assert_eq!(lists.len(), 3, "{lists:?}");
-    lists.dedup();
-    assert_eq!(lists.len(), 1, "{lists:#?}");
 }
 
 /// The configurations in the documentation are valid as they are.
@@ -240,7 +239,20 @@ fn the_containers_fit_together() {
     assert!(services.contains_key(name), "no service {name}");
     assert!(dockerfile.contains(&format!("EXPOSE 8080 {}", discovery["port"])));
 
-    // Grafana queries Prometheus by its name, and finds the dashboard.
+    // Prometheus finds the rules next to its configuration, and keeps the data for the
+    // longest window of the objectives.
+    for file in list(&prometheus["rule_files"]) {
+        let file = file.as_str().expect("a file");
+        let source = deploy().join("./prometheus").join(file);
+        let target = format!("/etc/prometheus/{file}");
+        assert!(mounts.contains(&(source, target)), "{file}: {mounts:?}");
+    }
+    let discovery = yaml(&deploy().join("prometheus/discovery.yml"));
+    assert_eq!(discovery["rule_files"], prometheus["rule_files"]);
+    let arguments = list(&services["prometheus"]["command"]);
+    assert!(arguments.contains(&"--storage.tsdb.retention.time=31d".into()));
+
+    // Grafana queries Prometheus by its name, and finds the dashboards.
     let sources = yaml(&deploy().join("grafana/provisioning/datasources/prometheus.yml"));
     let url = sources["datasources"][0]["url"].as_str().expect("a URL");
     let host = url
@@ -253,7 +265,9 @@ fn the_containers_fit_together() {
         .iter()
         .find(|(_, target)| Some(target.as_str()) == path)
         .expect("the dashboards are mounted");
-    assert!(folder.join("requests.json").exists());
+    for dashboard in ["requests.json", "objectives.json"] {
+        assert!(folder.join(dashboard).exists(), "{dashboard}");
+    }
 }
 
 #[test]
@@ -285,9 +299,10 @@ fn the_manifests_fit_together() {
     assert!(carries(&monitor["spec"]["selector"]["matchLabels"]));
     let endpoint = &monitor["spec"]["podMetricsEndpoints"][0];
     let metrics = port(&endpoint["port"]);
-    // The rules select `job="webapp"`.
     let job = monitor["spec"]["jobLabel"].as_str().expect("a label");
     assert_eq!(labels[job], "webapp");
+    // The operator sets the label `endpoint` of the target, which the application sets, too.
+    assert_eq!(endpoint["honorLabels"], true);
 
     let annotations = &pod["metadata"]["annotations"];
     assert_eq!(annotations["prometheus.io/scrape"], "true");

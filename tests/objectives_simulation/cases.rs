@@ -20,6 +20,23 @@ pub(crate) struct Cases {
     checks: String,
 }
 
+/// The names of the metrics.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Metrics {
+    Default,
+    OpenTelemetry,
+}
+
+impl Metrics {
+    /// Returns the file with the rules for these metrics.
+    pub(crate) fn rules(self) -> &'static str {
+        match self {
+            Self::Default => "slo.yml",
+            Self::OpenTelemetry => "slo-opentelemetry.yml",
+        }
+    }
+}
+
 /// The number of verdicts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Verdicts {
@@ -84,18 +101,22 @@ impl Cases {
         }
     }
 
-    pub(crate) fn to_yaml(&self) -> String {
+    /// Returns the test file for promtool. The applications have these metrics.
+    pub(crate) fn to_yaml(&self, metrics: Metrics) -> String {
         let mut yaml = format!(
-            "rule_files: [slo.yml]\n\
+            "rule_files: [{}]\n\
              evaluation_interval: {}s\n\
+             group_eval_order: [slo, slo-increases, slo-windows]\n\
              tests:\n\
              - interval: {}s\n\
              \x20 input_series:\n",
-            self.clock.evaluation, self.clock.scrape
+            metrics.rules(),
+            self.clock.evaluation,
+            self.clock.scrape
         );
         for application in &self.applications {
             for (number, instance) in application.instances.iter().enumerate() {
-                write_series(&mut yaml, application, number, instance);
+                write_series(&mut yaml, metrics, application, number, instance);
             }
         }
         yaml + "  promql_expr_test:\n" + &self.checks
@@ -116,66 +137,81 @@ fn check(checks: &mut String, query: &str, time: usize, jobs: &[&str]) {
     .expect("written");
 }
 
-fn write_series(yaml: &mut String, application: &Application, number: usize, instance: &Instance) {
+fn write_series(
+    yaml: &mut String,
+    metrics: Metrics,
+    application: &Application,
+    number: usize,
+    instance: &Instance,
+) {
     let Application { job, objective, .. } = application;
-    let labels = format!("job=\"{job}\", instance=\"{number}\", endpoint=\"/x\"");
-    let ratio = format!("request_objective_ratio{{{labels}, slo=\"x\", sli=");
-    let mut write = |name: &str, value: &dyn Fn(Counters) -> Option<String>| {
-        let mut values = String::new();
-        let mut was_there = false;
-        for sample in &instance.samples {
-            let value = sample.and_then(value);
-            let text = match &value {
-                Some(value) => value,
-                // Prometheus marks a series that a page no longer has as stale.
-                None if was_there => "stale",
-                None => "_",
-            };
-            was_there = value.is_some();
-            write!(values, "{text} ").expect("written");
-        }
-        writeln!(yaml, "  - {{series: '{name}', values: '{values}'}}").expect("written");
+    let calls = match metrics {
+        Metrics::Default => "method=\"GET\", endpoint=\"/x\"",
+        Metrics::OpenTelemetry => "http_request_method=\"GET\", http_route=\"/x\"",
     };
-    match application.indicator {
-        Indicator::Success => {
-            write(&format!("{ratio}\"success\"}}"), &|_| {
-                Some(objective.to_string())
-            });
-            let requests = format!("requests_total{{{labels}, outcome=");
-            write(&format!("{requests}\"ok\"}}"), &|now| {
-                Some((now.calls - now.errors).to_string())
-            });
-            // A series with errors appears with its first error.
-            let panics = |now: Counters| now.errors / 3;
-            write(&format!("{requests}\"panicked\"}}"), &|now| {
-                (panics(now) > 0).then(|| panics(now).to_string())
-            });
+    let labels = format!("job=\"{job}\", instance=\"{number}\", {calls}");
+    let latency = match metrics {
+        Metrics::Default => "request_latency_seconds",
+        Metrics::OpenTelemetry => "http_server_request_duration_seconds",
+    };
+    let mut write = |name: &str, more: &str, value: &dyn Fn(Counters) -> Option<u64>| {
+        let values = values(instance, |now| value(now).map(|value| value.to_string()));
+        let series = format!("{name}{{{labels}{more}}}");
+        writeln!(yaml, "  - {{series: '{series}', values: '{values}'}}").expect("written");
+    };
+    // A series with errors appears with its first error.
+    let panics = |now: Counters| Some(now.errors / 3).filter(|panics| *panics > 0);
+    let errors = |now: Counters| Some(now.errors - now.errors / 3).filter(|errors| *errors > 0);
+    let good = |now: Counters| Some(now.calls - now.errors);
+    let sli = match (application.indicator, metrics) {
+        (Indicator::Success, Metrics::Default) => {
+            let requests = "requests_total";
+            write(requests, ", outcome=\"ok\"", &good);
+            write(requests, ", outcome=\"panicked\"", &panics);
             write(
-                &format!("{requests}\"error\", http_status=\"500\"}}"),
-                &|now| (now.errors > 0).then(|| (now.errors - panics(now)).to_string()),
+                requests,
+                ", outcome=\"error\", http_status=\"500\"",
+                &errors,
             );
+            "sli=\"success\""
         }
-        Indicator::Latency => {
-            write(&format!("{ratio}\"latency\", le=\"0.25\"}}"), &|_| {
-                Some(objective.to_string())
-            });
-            let latency = "request_latency_seconds";
-            write(&format!("{latency}_count{{{labels}}}"), &|now| {
-                Some(now.calls.to_string())
-            });
-            for (bound, is_fast) in [("0.1", 2), ("0.25", 1), ("1.0", 0)] {
-                write(
-                    &format!("{latency}_bucket{{{labels}, le=\"{bound}\"}}"),
-                    &|now| {
-                        let fast = match is_fast {
-                            2 => (now.calls - now.errors) / 2,
-                            1 => now.calls - now.errors,
-                            _ => now.calls,
-                        };
-                        Some(fast.to_string())
-                    },
-                );
-            }
+        (Indicator::Success, Metrics::OpenTelemetry) => {
+            let requests = format!("{latency}_count");
+            write(&requests, "", &good);
+            write(&requests, ", error_type=\"panic\"", &panics);
+            write(&requests, ", error_type=\"500\"", &errors);
+            "sli=\"success\""
         }
-    }
+        (Indicator::Latency, _) => {
+            let bucket = format!("{latency}_bucket");
+            write(&format!("{latency}_count"), "", &|now| Some(now.calls));
+            write(&bucket, ", le=\"0.1\"", &|now| {
+                Some((now.calls - now.errors) / 2)
+            });
+            write(&bucket, ", le=\"0.25\"", &good);
+            write(&bucket, ", le=\"1.0\"", &|now| Some(now.calls));
+            "sli=\"latency\", le=\"0.25\""
+        }
+    };
+    let objectives = values(instance, |_| Some(objective.to_string()));
+    let series = format!("request_objective_ratio{{{labels}, slo=\"x\", {sli}}}");
+    writeln!(yaml, "  - {{series: '{series}', values: '{objectives}'}}").expect("written");
+}
+
+/// Returns the values of a series, in promtool's notation.
+fn values(instance: &Instance, value: impl Fn(Counters) -> Option<String>) -> String {
+    let mut was_there = false;
+    let text = |sample: &Option<Counters>| {
+        let value = sample.and_then(&value);
+        let is_there = value.is_some();
+        let text = value.unwrap_or_else(|| match was_there {
+            // Prometheus marks a series that a page no longer has as stale.
+            true => "stale".to_owned(),
+            false => "_".to_owned(),
+        });
+        was_there = is_there;
+        text
+    };
+    let values: Vec<String> = instance.samples.iter().map(text).collect();
+    values.join(" ")
 }
