@@ -1,17 +1,22 @@
-//! Runs every query of the dashboard, and every rule, on a real Prometheus that has
+//! Runs every query of the dashboards, and every rule, on a real Prometheus that has
 //! scraped calls with every outcome.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::fs;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fleet::{Prometheus, wait_for};
 use futures::FutureExt;
 use instrument_runtime::{HttpStatus, instrumented};
+use instrument_tests::fast_rules::fast;
+use instrument_tests::page_server::{self, TEXT};
 use instrument_tests::program::is_installed;
+use instrument_tests::prometheus_server::Release;
 use serde_json::Value;
 
 #[derive(HttpStatus)]
@@ -102,12 +107,10 @@ fn every_query_and_every_rule_has_an_answer() {
     assert_eq!(left, ["prometheus"], "the target is gone");
 }
 
-fn dashboard(prometheus: &Prometheus) {
-    let file = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../deploy/grafana/dashboards/requests.json"
-    );
-    let text = fs::read_to_string(file).expect("the dashboard");
+/// Runs the queries of a dashboard, and returns them.
+fn run(dashboard: &str, prometheus: &Prometheus) -> BTreeSet<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/grafana/dashboards");
+    let text = fs::read_to_string(Path::new(folder).join(dashboard)).expect("the dashboard");
     let dashboard: Value = serde_json::from_str(&text).expect("JSON");
     let list = |value: &Value| value.as_array().expect("a list").clone();
 
@@ -143,14 +146,20 @@ fn dashboard(prometheus: &Prometheus) {
             assert!(finite, "no data: {query}\n{answer:?}");
             // The labels in the legend must exist.
             let legend = target["legendFormat"].as_str().expect("a legend");
-            if let Some((_, rest)) = legend.split_once("{{") {
-                let label = rest.trim_end_matches("}}");
+            for part in legend.split("{{").skip(1) {
+                let (label, _) = part.split_once("}}").expect("a label");
                 let has_it = answer.iter().any(|(labels, _)| labels.contains_key(label));
                 assert!(has_it, "no {label}: {query}\n{answer:?}");
             }
             queries.insert(query);
         }
     }
+    println!("{} queries have an answer", queries.len());
+    queries
+}
+
+fn dashboard(prometheus: &Prometheus) {
+    let queries = run("requests.json", prometheus);
     for by in ["endpoint", "instance"] {
         for what in [
             "sum by (BY) (rate(requests_total{",
@@ -166,7 +175,6 @@ fn dashboard(prometheus: &Prometheus) {
             assert!(found, "no panel of {what} by {by}");
         }
     }
-    println!("{} queries have an answer", queries.len());
 }
 
 /// Fills in a query as Grafana does, with all values selected and the smallest interval.
@@ -179,15 +187,24 @@ fn filled_in(query: &str, variables: &[String]) -> String {
 }
 
 fn rules(prometheus: &Prometheus) {
+    let firing = evaluated(prometheus, 2);
+    // Exactly the alerts that apply to this application.
+    let names = firing
+        .iter()
+        .map(|alert| alert["labels"]["alertname"].as_str());
+    let names: BTreeSet<_> = names.flatten().collect();
+    assert!(
+        names.iter().eq(&["Panics", "SeriesOverflow"]),
+        "{firing:#?}"
+    );
+}
+
+/// Waits until every rule is evaluated and `at_least` rules fire. Checks that every recording
+/// rule has an answer, and returns the firing alerts.
+fn evaluated(prometheus: &Prometheus, at_least: usize) -> Vec<Value> {
     let ask = || -> Option<Vec<Value>> {
-        let text = ureq::get(&format!("http://{}/api/v1/rules", prometheus.addr))
-            .call()
-            .ok()?
-            .body_mut()
-            .read_to_string()
-            .ok()?;
-        let answer: Value = serde_json::from_str(&text).ok()?;
-        let groups = answer["data"]["groups"].as_array()?;
+        let answer = prometheus.ask("rules", &[]).ok()?;
+        let groups = answer["groups"].as_array()?;
         Some(
             groups
                 .iter()
@@ -195,7 +212,7 @@ fn rules(prometheus: &Prometheus) {
                 .collect(),
         )
     };
-    let (rules, _) = wait_for("all rules", Duration::from_secs(20), || {
+    let (rules, _) = wait_for("all rules", Duration::from_secs(30), || {
         let rules = ask()?;
         let evaluated = rules.iter().all(|rule| rule["health"] != "unknown");
         (!rules.is_empty() && evaluated).then_some(rules)
@@ -205,20 +222,116 @@ fn rules(prometheus: &Prometheus) {
         assert_eq!(rule["health"], "ok", "{rule}");
         let name = rule["name"].as_str().expect("a name");
         if rule["type"] == "recording" {
-            let answer = prometheus.query(name).expect(name);
-            assert!(!answer.is_empty(), "{name} records nothing");
+            let answer = || {
+                prometheus
+                    .query(name)
+                    .ok()
+                    .filter(|answer| !answer.is_empty())
+            };
+            wait_for(name, Duration::from_secs(30), answer)
+                .unwrap_or_else(|error| panic!("{name} records nothing: {error:#}"));
         }
     }
-    // Exactly the alerts that apply to this application.
-    let (firing, _) = wait_for("alerts", Duration::from_secs(20), || {
-        let firing: BTreeSet<String> = ask()?
-            .iter()
-            .filter(|rule| rule["state"] == "firing")
-            .filter_map(|rule| Some(rule["name"].as_str()?.to_owned()))
-            .collect();
-        (firing.len() >= 2).then_some(firing)
-    })
-    .expect("the alerts without a `for` duration fire");
-    assert!(firing.iter().eq(["Panics", "SeriesOverflow"]), "{firing:?}");
     println!("{} rules are evaluated", rules.len());
+    let (firing, _) = wait_for("alerts", Duration::from_secs(30), || {
+        let rules = ask()?;
+        let firing = rules.iter().filter(|rule| rule["state"] == "firing");
+        if firing.clone().count() < at_least {
+            return None;
+        }
+        let alerts = firing.filter_map(|rule| rule["alerts"].as_array());
+        let alerts = alerts.flatten().filter(|alert| alert["state"] == "firing");
+        Some(alerts.cloned().collect())
+    })
+    .expect("the alerts fire");
+    firing
+}
+
+/// Returns a page with objectives, in the text format. Every second call to `/bad` is an error,
+/// and every second one is slow. There is no bucket for the threshold of `/unmeasured`.
+fn page_with_objectives(started: Instant) -> String {
+    let calls = started.elapsed().as_millis();
+    let mut page = String::new();
+    for (endpoint, threshold, is_bad) in [
+        ("/good", "0.25", false),
+        ("/bad", "0.25", true),
+        ("/unmeasured", "0.3", false),
+    ] {
+        let labels = format!("app_name=\"shop_1\",method=\"GET\",endpoint=\"{endpoint}\"");
+        let slo = endpoint.trim_start_matches('/');
+        let errors = if is_bad { calls / 2 } else { 0 };
+        let good = calls - errors;
+        write!(
+            page,
+            "request_objective_ratio{{{labels},slo=\"{slo}\",sli=\"success\"}} 0.99\n\
+             request_objective_ratio{{{labels},slo=\"{slo}\",sli=\"latency\",le=\"{threshold}\"}} 0.99\n\
+             requests_total{{{labels},http_status=\"200\",outcome=\"ok\"}} {good}\n\
+             requests_total{{{labels},http_status=\"500\",outcome=\"error\"}} {errors}\n\
+             request_latency_seconds_bucket{{{labels},outcome=\"ok\",le=\"0.25\"}} {good}\n\
+             request_latency_seconds_bucket{{{labels},outcome=\"ok\",le=\"+Inf\"}} {calls}\n\
+             request_latency_seconds_sum{{{labels},outcome=\"ok\"}} {calls}\n\
+             request_latency_seconds_count{{{labels},outcome=\"ok\"}} {calls}\n"
+        )
+        .expect("written");
+    }
+    page
+}
+
+#[test]
+fn every_query_and_every_rule_about_objectives_has_an_answer() {
+    let Some(release) = Release::installed() else {
+        return;
+    };
+    let started = Instant::now();
+    let addr = page_server::serve(TEXT, move || page_with_objectives(started).into_bytes());
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("slo.yml"), fast("slo.yml")).expect("written");
+    let configuration = format!(
+        "global: {{scrape_interval: 1s}}\n\
+         rule_files: [slo.yml]\n\
+         scrape_configs: [{{job_name: shop, static_configs: [{{targets: ['{addr}']}}]}}]\n"
+    );
+    let prometheus = Prometheus::start_with(&release.program, folder.path(), &configuration, &[]);
+    let prometheus = prometheus.expect("Prometheus");
+
+    let firing = evaluated(&prometheus, 5);
+    let mut found = BTreeSet::new();
+    for alert in &firing {
+        let label = |name: &str| alert["labels"][name].as_str().unwrap_or_default();
+        found.insert((label("slo"), label("sli"), label("window")));
+        assert_eq!(label("job"), "shop", "{alert}");
+        // The query in the annotations shows the calls.
+        if let Some(query) = alert["annotations"]["query"].as_str() {
+            let calls = prometheus.query(query).expect(query);
+            let is_bad = |endpoint: &String| endpoint == "/bad";
+            assert!(
+                calls
+                    .iter()
+                    .all(|(labels, _)| labels.get("endpoint").is_some_and(is_bad))
+            );
+            assert!(!calls.is_empty(), "{query}");
+        }
+    }
+    let mut expected = BTreeSet::from([("unmeasured", "latency", "")]);
+    for window in ["1h", "6h", "1d", "3d"] {
+        expected.insert(("bad", "success", window));
+        expected.insert(("bad", "latency", window));
+    }
+    assert_eq!(found, expected, "{firing:#?}");
+
+    let queries = run("objectives.json", &prometheus);
+    for what in [
+        "slo:request_error_budget_left:ratio30d",
+        "slo:request_errors:burn_rate1h",
+        "slo:request_errors:burn_rate6h",
+        "slo:request_errors:burn_rate1d",
+        "slo:request_errors:burn_rate3d",
+        "1 - slo:request_errors:ratio_rate1h",
+        "slo:request_objective:ratio",
+    ] {
+        assert!(
+            queries.iter().any(|query| query.contains(what)),
+            "no panel of {what}"
+        );
+    }
 }

@@ -2,6 +2,7 @@
 //! programs such as Prometheus, and waiting for conditions instead of sleeping.
 
 pub mod allocations;
+pub mod fast_rules;
 pub mod page;
 pub mod page_server;
 pub mod program;

@@ -29,7 +29,8 @@ pub const ZERO_INGESTION: &str = "created-timestamp-zero-ingestion";
 /// A Prometheus program on this machine.
 #[derive(Clone, Debug)]
 pub struct Release {
-    program: PathBuf,
+    /// The path of the program.
+    pub program: PathBuf,
     /// Such as `2.53.3`.
     pub version: String,
     help: String,

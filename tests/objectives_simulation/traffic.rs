@@ -67,15 +67,18 @@ const CALLS_PER_MINUTE: [f64; 8] = [0.0, 0.05, 1.0, 30.0, 300.0, 300.0, 300.0, 1
 impl Application {
     pub(crate) fn random(random: &mut Random, job: &str, clock: Clock) -> Self {
         let objective = pick(random, &OBJECTIVES);
+        // Some applications keep one error ratio all the time.
+        let steady = (random.below(4) == 0).then(|| pick(random, &BURN_RATES));
         let mut phases: Vec<Phase> = Vec::new();
         while phases.last().is_none_or(|last| last.end <= clock.duration) {
             let begin = phases.last().map_or(0, |last| last.end);
+            let burn_rate = steady.unwrap_or_else(|| pick(random, &BURN_RATES));
             // Mostly short, compared with the windows of hours.
             let minutes = pick(random, &[4, 10, 20, 40, 80, 160]) + random.below(10) as usize;
             phases.push(Phase {
                 end: begin + minutes * MINUTE,
                 calls_per_minute: pick(random, &CALLS_PER_MINUTE),
-                error_ratio: (pick(random, &BURN_RATES) * (1.0 - objective)).min(1.0),
+                error_ratio: (burn_rate * (1.0 - objective)).min(1.0),
                 is_local: random.below(3) == 0,
             });
         }
