@@ -20,7 +20,11 @@ pub fn fast(file: &str) -> String {
         let indent = &line[..line.len() - trimmed.len()];
         let faster = match trimmed.split_once(": ") {
             Some((setting @ ("interval" | "for"), _)) => format!("{indent}{setting}: 1s\n"),
-            _ => line.replace(":5m]", ":10s]") + "\n",
+            _ => {
+                line.replace(":5m]", ":10s]")
+                    .replace("offset 30s", "offset 1s")
+                    + "\n"
+            }
         };
         changed += usize::from(faster.trim_end() != line);
         faster
