@@ -5,10 +5,12 @@ use std::io::Read;
 use axum::body::Body;
 use axum::routing::get;
 use flate2::read::GzDecoder;
-use instrument_runtime::{actix_web as on_actix_web, axum as on_axum, instrumented};
+use instrument_runtime::{Objective, actix_web as on_actix_web, axum as on_axum, instrumented};
 use tower::ServiceExt;
 
-#[instrumented(endpoint = "/counted", method = "GET")]
+const COUNTED: Objective = Objective::new("counted").success(99.9);
+
+#[instrumented(endpoint = "/counted", method = "GET", objective = COUNTED)]
 async fn counted() {}
 
 /// Status, media type, encoding, `vary`, and the body.
@@ -87,6 +89,7 @@ fn assert_is_page(body: &[u8]) {
     let page = instrument_tests::page::Page::parse(std::str::from_utf8(body).expect("text"));
     let labels = [("app_name", "app_page"), ("endpoint", "/counted")];
     assert_eq!(page.sum("requests_total", &labels), 2.0);
+    assert_eq!(page.sum("request_objective_ratio", &labels), 0.999);
 }
 
 #[instrumented(endpoint = "/large", method = "GET", labels(tenant = tenant))]

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::process::Command;
 use std::task::{Context, Poll, Waker};
 
-use instrument_runtime::instrumented;
+use instrument_runtime::{Objective, instrumented};
 use instrument_tests::allocations::{Counting, allocations};
 use instrument_tests::in_ci;
 use tower::{Layer, Service, service_fn};
@@ -60,6 +60,7 @@ fn install() {
     INSTALL.call_once(|| {
         instrument_runtime::builder("cost")
             .without_listener()
+            .objective("/users/{id}", USERS)
             .install()
             .expect("installs");
     });
@@ -85,14 +86,16 @@ fn a_call_allocates_nothing_once_its_series_are_known() {
     assert_eq!(allocations() - before, 0);
 }
 
-#[instrumented(endpoint = "/users/{id}", method = "GET")]
+const USERS: Objective = Objective::new("users").success(99.9);
+
+#[instrumented(endpoint = "/users/{id}", method = "GET", objective = USERS)]
 async fn handler() -> http::Response<()> {
     http::Response::default()
 }
 
 /// A request under a layer allocates three times once its series are known: for the
 /// request's state, for the token in its extensions that inner layers look up, and for
-/// its path, which is needed until the route is known.
+/// its path, which is needed until the route is known. Objectives add nothing.
 #[test]
 fn a_layer_allocates_three_times_for_a_request() {
     install();

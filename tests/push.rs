@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use instrument_runtime::{InitError, instrumented};
+use instrument_runtime::{InitError, Objective, instrumented};
 use instrument_tests::page::{Page, scrape};
 use instrument_tests::program::{Program, is_installed};
 use instrument_tests::{DEADLINE, wait_for};
@@ -22,7 +22,11 @@ const NEVER: u64 = 3_600_000;
 const SOON: u64 = 20;
 const PUSHES: &str = "instrument_pushes_total";
 
-#[instrumented(endpoint = "import", labels(table = table))]
+const IMPORT: Objective = Objective::new("import")
+    .success(95.0)
+    .latency(Duration::from_millis(1_500), 90.0);
+
+#[instrumented(endpoint = "import", labels(table = table), objective = IMPORT)]
 async fn import(table: &str) -> Result<(), ()> {
     if table == "broken" { Err(()) } else { Ok(()) }
 }
@@ -239,6 +243,14 @@ fn a_job_leaves_its_last_counts() {
     let latency = "request_latency_seconds_count";
     assert_eq!(value(latency, "orders", "ok"), Some(7.0));
     assert_eq!(pushed.sum("rows_total", &[("app_name", "nightly")]), 90.0);
+    let target = |sli| {
+        pushed.value(
+            "request_objective_ratio",
+            &[("slo", "import"), ("sli", sli)],
+        )
+    };
+    assert_eq!(target("success"), Some(0.95));
+    assert_eq!(target("latency"), Some(0.9));
     assert_eq!(job.pushes("ok"), 1.0);
     assert_eq!(job.pushes("error"), 0.0);
 

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
+use std::time::Duration;
 
 use fleet::Labels;
 use futures::executor::block_on;
-use instrument_runtime::{Exporter, HttpStatus, instrumented};
+use instrument_runtime::{Exporter, HttpStatus, Objective, instrumented};
 use instrument_tests::page::Page;
 use instrument_tests::prometheus_server::{FEATURES, Job, Release, Server};
 use instrument_tests::recording_proxy::{RecordingProxy, Scrape};
@@ -85,7 +86,19 @@ enum Refusal {
     Unknown,
 }
 
-#[instrumented(endpoint = "/items/{id}", method = "GET", labels(shop = "a\\b\"c\n"))]
+/// The threshold has several spellings, too: `3600` and `3600.0`.
+const ITEMS: Objective = Objective::new("items")
+    .success(99.9)
+    .latency(Duration::from_secs(3_600), 99.0);
+/// The same bound as one of the histogram.
+const MILLION: Objective = Objective::new("million").latency(Duration::from_secs(2_000_000), 90.0);
+
+#[instrumented(
+    endpoint = "/items/{id}",
+    method = "GET",
+    labels(shop = "a\\b\"c\n"),
+    objective = [ITEMS, MILLION]
+)]
 async fn item(is_there: bool) -> Result<(), Refusal> {
     is_there.then_some(()).ok_or(Refusal::Unknown)
 }
@@ -221,6 +234,12 @@ impl Case {
             difference,
             BTreeSet::is_empty,
         );
+        // Whatever the format, a query joins each objective with the calls within its
+        // threshold.
+        let joined = "request_objective_ratio{sli='latency'} \
+                      * on (app_name, method, endpoint, le) group_left () \
+                      sum by (app_name, method, endpoint, le) (request_latency_seconds_bucket)";
+        self.server.wait_until(joined, |found| found.len() == 2);
         let ever = self.server.series(&compared()).into_iter().map(own);
         let expected: BTreeSet<Labels> = expected.keys().cloned().collect();
         assert_eq!(ever.collect::<BTreeSet<_>>(), expected, "{what}");

@@ -146,6 +146,12 @@ impl MetricNames {
     ///
     /// A series appears with its first request. There are no series with zeros from the start.
     ///
+    /// # Objectives
+    ///
+    /// The targets of an [`Objective`](crate::Objective) have the labels `http_request_method`
+    /// and `http_route`, or `rpc_method`, or, for other calls, `method` and `endpoint`. Requests
+    /// without a route have no objective, because no label tells their functions apart.
+    ///
     /// # Examples
     ///
     /// ```

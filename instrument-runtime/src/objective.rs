@@ -49,7 +49,7 @@ use std::time::Duration;
 /// function itself.
 ///
 /// Objectives are written by the exporter of this crate. They have no effect with another
-/// recorder.
+/// recorder, such as that of `testing::Recording`.
 ///
 /// # Examples
 ///

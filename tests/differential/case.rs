@@ -88,6 +88,7 @@ dimension!(
         /// Reads an argument before and after a label that awaits.
         AwaitingBetween,
         Outcome,
+        Objectives,
     }
 );
 

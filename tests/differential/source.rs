@@ -153,6 +153,11 @@ impl Function<'_> {
                 format!("(labels(before = {read}, value = peek().await, after = {read}))")
             }
             Labels::Outcome => "(outcome = |_output| instrument_runtime::Outcome::Ok)".to_owned(),
+            Labels::Objectives => "(objective = [\
+                 instrument_runtime::Objective::new(\"one\").success(99.9), \
+                 instrument_runtime::Objective::new(\"two\")\
+                 .latency(std::time::Duration::from_secs(1), 90.0)])"
+                .to_owned(),
         };
         let is_conditional = self.case.attribute == Attribute::CfgAttr;
         // In a block, a function that is not async needs its own attribute.

@@ -580,6 +580,9 @@ impl Builder {
     ///   pushes, and [`Exporter::last_push_error`] returns the error of the last push, if
     ///   that push failed. A pushed page does not count its own push. The gateway's metric
     ///   `push_time_seconds` shows when the page arrived.
+    /// - The gateway writes the bounds of buckets as `le="1"` that the page writes as
+    ///   `le="1.0"`. Prometheus 3 converts them back. With an earlier version, an
+    ///   [`Objective`] whose threshold is a whole number of seconds does not match its bucket.
     ///
     /// # Examples
     ///

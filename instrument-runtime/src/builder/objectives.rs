@@ -127,3 +127,79 @@ fn route_problem(route: &str) -> Option<String> {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn added(objectives: &[(&str, Objective)]) -> Result<Objectives, InitError> {
+        let mut all = Objectives::default();
+        for (place, objective) in objectives {
+            all.add((*place).to_owned(), *objective)?;
+        }
+        Ok(all)
+    }
+
+    #[test]
+    fn one_name_has_one_meaning() {
+        let slow = Objective::new("slow").latency(SECOND, 99.0);
+        let other = Objective::new("other").success(50.0);
+        assert!(added(&[("a", slow), ("b", slow), ("c", other)]).is_ok());
+        for different in [
+            Objective::new("slow").success(99.0),
+            Objective::new("slow").latency(SECOND, 99.5),
+            Objective::new("slow").latency(2 * SECOND, 99.0),
+            Objective::new("slow").latency(SECOND, 99.0).success(99.0),
+        ] {
+            let refused = added(&[("a", slow), ("b", different)]).expect_err("two meanings");
+            let meanings = format!("99 % within 1s for a, and {} for b", different.targets());
+            let message = refused.to_string();
+            assert!(message.contains("\"slow\""), "{message}");
+            assert!(message.contains(&meanings), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_threshold_that_is_a_bound_is_not_added() {
+        let objectives = added(&[
+            ("a", Objective::new("a").latency(SECOND, 99.0)),
+            (
+                "b",
+                Objective::new("b").latency(Duration::from_millis(300), 99.0),
+            ),
+            (
+                "c",
+                Objective::new("c").latency(Duration::from_millis(300), 90.0),
+            ),
+            ("d", Objective::new("d").success(99.0)),
+        ]);
+        let objectives = objectives.expect("no conflict");
+        assert_eq!(
+            objectives.add_bounds(&[-1.0, 0.5, 1.0]),
+            [-1.0, 0.3, 0.5, 1.0]
+        );
+        assert_eq!(objectives.add_bounds(&[2.0]), [0.3, 1.0, 2.0]);
+        assert_eq!(Objectives::default().add_bounds(&[0.5, 2.0]), [0.5, 2.0]);
+    }
+
+    #[test]
+    fn a_bad_route_is_explained() {
+        for (route, expected) in [
+            ("", "is empty"),
+            ("users", "write \"/users\""),
+            ("unmatched", "begins with `/`"),
+            ("GET /users/{id}", "write \"/users/{id}\""),
+            ("GET users", "begins with `/`"),
+        ] {
+            let problem = route_problem(route).expect(route);
+            assert!(problem.contains(expected), "{problem}");
+        }
+        for route in ["/", "/users/{id}", "/a b", "/test.Shop/Buy"] {
+            assert_eq!(route_problem(route), None, "{route}");
+        }
+    }
+}
