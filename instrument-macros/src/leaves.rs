@@ -223,7 +223,10 @@ impl VisitMut for BreakReturns<'_> {
                 attrs,
                 return_token,
                 expr: value,
-            }) => quote_spanned!(return_token.span=> #(#attrs)* break #label #value),
+            }) => {
+                let value = value.as_deref().map(in_parentheses);
+                quote_spanned!(return_token.span=> #(#attrs)* break #label #value)
+            }
             Expr::Try(ExprTry {
                 attrs,
                 expr: value,
@@ -244,6 +247,23 @@ impl VisitMut for BreakReturns<'_> {
             _ => return,
         };
         *expr = Expr::Verbatim(leave);
+    }
+}
+
+/// Puts parentheses around a block or a loop. Without them, rustc's lint
+/// `break_with_label_and_loop` warns about such a value of a `break` with a label.
+fn in_parentheses(value: &Expr) -> TokenStream {
+    let is_confusing = match value {
+        Expr::Block(block) => block.label.is_none(),
+        Expr::Loop(repeated) => repeated.label.is_none(),
+        Expr::While(repeated) => repeated.label.is_none(),
+        Expr::ForLoop(repeated) => repeated.label.is_none(),
+        _ => false,
+    };
+    if is_confusing {
+        quote_spanned!(Span::mixed_site()=> (#value))
+    } else {
+        value.to_token_stream()
     }
 }
 
