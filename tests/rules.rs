@@ -90,6 +90,59 @@ fn the_rules_for_objectives_drop_the_same_labels() {
     }
 }
 
+/// The cases are too short to notice a wrong window of days.
+#[test]
+fn each_window_is_the_one_in_its_name() {
+    let rules = yaml(&deploy().join("prometheus/slo.yml"));
+    let mut windows = 0;
+    for rule in all_rules(&rules) {
+        let expression = rule["expr"].as_str().expect("an expression");
+        let name = rule["record"].as_str().unwrap_or_default();
+        let (_, kind) = name.rsplit_once(':').unwrap_or_default();
+        let ratio = kind.strip_prefix("ratio_rate");
+        // From the recorded increases of the same window.
+        if ratio == Some("1h") {
+            assert!(
+                expression.contains("slo:requests:increase1h"),
+                "{expression}"
+            );
+            continue;
+        }
+        if let Some(window) = ratio.or(kind.strip_prefix("increase")) {
+            for range in expression.split('[').skip(1) {
+                let (range, _) = range.split_once(']').expect("a range");
+                let (range, _) = range.split_once(':').unwrap_or((range, ""));
+                assert_eq!(range, window, "{name}: {expression}");
+                windows += 1;
+            }
+        }
+        if let Some(window) = kind.strip_prefix("burn_rate") {
+            let ratio = format!("slo:request_errors:ratio_rate{window} / slo:request_error_budget");
+            assert!(expression.starts_with(&ratio), "{name}: {expression}");
+            windows += 1;
+        }
+        if kind == "ratio30d" {
+            assert!(
+                expression.contains("slo:request_errors:ratio_rate30d / "),
+                "{expression}"
+            );
+            windows += 1;
+        }
+        if let Some(window) = rule["labels"]["window"].as_str() {
+            // The value of the alert is the burn rate of its window.
+            let long = format!("slo:request_errors:burn_rate{window} > ");
+            assert!(expression.starts_with(&long), "{window}: {expression}");
+            let counts = format!("slo:request_errors:increase5m[{window}:5m])");
+            let counts = expression.contains(&counts) || expression.contains("increase1h >= ");
+            assert!(counts, "{window}: {expression}");
+            windows += 1;
+        }
+    }
+    // Two ranges each for the ratios of 7 windows, and for the 2 increases of 5 minutes and of
+    // an hour, one range each. The burn rates of 7 windows, 4 alerts and the budget.
+    assert_eq!(windows, 7 * 2 + 4 + 7 + 4 + 1);
+}
+
 /// The configurations in the documentation are valid as they are.
 #[test]
 fn the_documented_configurations_are_configurations() {

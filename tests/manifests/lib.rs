@@ -9,6 +9,7 @@ mod tests {
     use k8s_openapi::api::apps::v1::Deployment;
     use k8s_openapi::api::core::v1::Service;
     use kcr_monitoring_coreos_com::v1::podmonitors::PodMonitor;
+    use kcr_monitoring_coreos_com::v1::prometheusrules::PrometheusRule;
     use serde::Serialize;
     use serde::de::DeserializeOwned;
     use serde_json::Value;
@@ -55,6 +56,7 @@ mod tests {
             "deployment.yml" => wrong::<Deployment>(manifest),
             "service.yml" => wrong::<Service>(manifest),
             "podmonitor.yml" => wrong::<PodMonitor>(manifest),
+            "prometheusrule.yml" => wrong::<PrometheusRule>(manifest),
             _ => Some(format!("no schema for {file}")),
         }
     }
@@ -63,7 +65,7 @@ mod tests {
     fn each_manifest_is_as_its_schema_says() {
         let resources = read("kustomization.yaml")["resources"].clone();
         let files: Vec<String> = serde_json::from_value(resources).expect("a list of files");
-        assert_eq!(files.len(), 3, "{files:?}");
+        assert_eq!(files.len(), 4, "{files:?}");
         for file in files {
             assert_eq!(check(&file, &read(&file)), None, "{file}");
         }
@@ -106,6 +108,20 @@ mod tests {
                 "path",
                 1.into(),
                 "1",
+            ),
+            (
+                "prometheusrule.yml",
+                "/spec/groups/0",
+                "intervall",
+                "1m".into(),
+                "intervall",
+            ),
+            (
+                "prometheusrule.yml",
+                "/spec/groups/0/rules/0",
+                "labels",
+                "a=b".into(),
+                "a=b",
             ),
         ] {
             let mut manifest = read(file);
