@@ -51,6 +51,26 @@
 //! | `testing` | unit tests (enable it in `[dev-dependencies]`) | [`testing::Recording`] and its assertions |
 //! | `tokio` | workers, busy time, tasks and queue of tokio runtimes (tokio 1.49 or newer) | the metrics are on every page; [`tokio::watch`](crate::tokio::watch()) adds a runtime that is built after `install`, or a second one |
 //!
+//! # Guide
+//!
+//! The module [`_guide`] contains only documentation. Its chapters:
+//!
+//! - [`frameworks`](_guide::frameworks): a complete start for each framework, and for workers,
+//!   batch jobs and libraries
+//! - [`counted_when`](_guide::counted_when): what is counted when, with and without a layer
+//! - [`labels`](_guide::labels): your own labels, and how their number of series stays bounded
+//! - [`naming`](_guide::naming): the names of metrics and labels, buckets, and the name of the
+//!   application
+//! - [`objectives`](_guide::objectives): service level objectives
+//! - [`formats`](_guide::formats): the formats of the page, native histograms and exemplars
+//! - [`testing`](_guide::testing): unit tests that check what was counted
+//! - [`production`](_guide::production): addresses, discovery, shutdown, forks, pushes and
+//!   Kubernetes
+//! - [`security`](_guide::security): what the endpoint exposes, and what protects it
+//! - [`performance`](_guide::performance): what a call, a request and a scrape cost
+//! - [`troubleshooting`](_guide::troubleshooting): symptoms, their causes, and what to do
+//! - [`how_it_works`](_guide::how_it_works): the way of a call from the attribute to Prometheus
+//!
 //! # Recorders
 //!
 //! Calls are recorded through the [`metrics`] facade. [`init`] installs the recorder of
@@ -180,6 +200,11 @@ pub mod tokio;
 pub mod tonic;
 #[cfg(feature = "tower")]
 pub mod tower;
+
+// The guide. Only rustdoc compiles it, so it costs users nothing.
+#[cfg(any(doc, doctest))]
+#[path = "guide/mod.rs"]
+pub mod _guide;
 
 pub use builder::{Builder, builder, init};
 #[cfg(feature = "_layer")]

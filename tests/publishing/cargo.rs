@@ -103,6 +103,10 @@ const BY_THE_COMPILER: [&str; 3] = [
     "impl core::marker::UnsafeUnpin ",
 ];
 
+/// The modules of the guide. Only rustdoc compiles them, so users cannot name them. An item
+/// in one of them would still be listed.
+const GUIDE: &str = "pub mod instrument_runtime::_guide";
+
 /// The current interface.
 pub(crate) static INTERFACE: LazyLock<Interface> = LazyLock::new(|| Interface {
     without_features: listing(&[]),
@@ -123,6 +127,7 @@ fn listing(features: &[&str]) -> String {
                 .items()
                 .map(|item| format!("{item}\n"))
                 .filter(|line| !BY_THE_COMPILER.iter().any(|name| line.contains(name)))
+                .filter(|line| !line.starts_with(GUIDE))
                 .collect(),
             Err(error) => panic!(
                 "cannot read the JSON of this rustdoc: {error}; with another release of Rust, \

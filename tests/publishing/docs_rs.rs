@@ -2,7 +2,7 @@
 //! behind a feature or a platform must be marked as such.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cargo::{INTERFACE, docs_rs};
 
@@ -124,6 +124,8 @@ fn every_gated_item_says_so() {
     assert!(gated.len() > 40, "{gated:?}");
     docs_rs(|folder| {
         let folder = folder.join("instrument_runtime");
+        no_chapter_has_a_mark(&folder.join("_guide"));
+        every_link_of_the_guide_leads_somewhere(&folder.join("_guide"));
         // A method of a gated type shows only the mark at the head of the type's page.
         let is_gated_type = |of: &str| {
             let name = of.rsplit("::").next().unwrap_or(of);
@@ -145,6 +147,58 @@ fn every_gated_item_says_so() {
             );
         }
     });
+}
+
+/// Returns the folder and the page of each chapter of the guide.
+fn chapters(guide: &Path) -> Vec<(PathBuf, String)> {
+    let entries = fs::read_dir(guide).expect("the guide");
+    let folders = entries.map(|entry| entry.expect("an entry").path());
+    folders
+        .filter_map(|folder| {
+            let page = read(&folder, "index.html")?;
+            Some((folder, page))
+        })
+        .collect()
+}
+
+/// The guide is compiled for documentation only, which must not look like a restriction.
+fn no_chapter_has_a_mark(guide: &Path) {
+    let chapters = chapters(guide);
+    assert_eq!(chapters.len(), 12);
+    for (folder, page) in chapters {
+        assert!(!page.contains("Available on"), "{}", folder.display());
+    }
+}
+
+/// rustdoc checks the items that links name, but not the headings.
+fn every_link_of_the_guide_leads_somewhere(guide: &Path) {
+    let mut links = 0;
+    for (folder, page) in chapters(guide) {
+        let hrefs = page.split("href=\"").skip(1);
+        let hrefs = hrefs.filter_map(|text| text.split('"').next());
+        // Links to other sites, and the template in a script, are left out.
+        for href in hrefs.filter(|href| !href.contains("://") && !href.contains('$')) {
+            let (file, heading) = href.split_once('#').unwrap_or((href, ""));
+            let target = match file {
+                "" => page.clone(),
+                file => {
+                    let path = folder.join(file);
+                    assert!(path.is_file(), "{}: {href}", folder.display());
+                    // Style sheets and fonts are not text.
+                    fs::read_to_string(path).unwrap_or_default()
+                }
+            };
+            // A range of lines in the source.
+            let is_heading = !heading.is_empty() && heading.parse::<u32>().is_err();
+            let is_range = heading.contains(|c: char| c.is_ascii_digit()) && file.contains("/src/");
+            if is_heading && !is_range {
+                let id = format!("id=\"{heading}\"");
+                assert!(target.contains(&id), "{}: {href}", folder.display());
+                links += 1;
+            }
+        }
+    }
+    assert!(links > 50, "{links} links to headings");
 }
 
 fn section(of: &str, id: &str) -> Item {
