@@ -1,0 +1,78 @@
+//! Reads the chapters of the guide.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Returns the text of a file of the repository.
+pub(crate) fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Returns the text of a chapter.
+pub(crate) fn chapter(name: &str) -> String {
+    read(&format!("instrument-runtime/src/guide/{name}.md"))
+}
+
+/// Returns the names of all chapters.
+pub(crate) fn chapters() -> Vec<String> {
+    let folder = root().join("instrument-runtime/src/guide");
+    let files = fs::read_dir(folder).expect("the guide");
+    let names = files.filter_map(|file| {
+        let name = file.expect("a file").file_name().into_string();
+        Some(name.expect("UTF-8").strip_suffix(".md")?.to_owned())
+    });
+    let names: Vec<String> = names.collect();
+    assert!(names.len() > 12, "{names:?}");
+    names
+}
+
+/// Returns the section under this heading, up to the next heading.
+pub(crate) fn section(chapter: &str, heading: &str) -> String {
+    let mut section = None;
+    let mut is_code = false;
+    for line in chapter.lines() {
+        is_code ^= line.starts_with("```");
+        // In an example, a hidden line begins like a heading.
+        match line.strip_prefix("# ").filter(|_| !is_code) {
+            Some(title) if title == heading => section = Some(String::new()),
+            Some(_) if section.is_some() => break,
+            _ => {
+                if let Some(section) = &mut section {
+                    *section += line;
+                    section.push('\n');
+                }
+            }
+        }
+    }
+    section.unwrap_or_else(|| panic!("no heading {heading:?}"))
+}
+
+/// Returns the rows of all tables in a text, each as its cells, without the rows of titles.
+pub(crate) fn rows(text: &str) -> Vec<Vec<&str>> {
+    let mut rows: Vec<Vec<&str>> = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with('|')) {
+        if line.starts_with("|-") {
+            // The row above has the titles.
+            rows.pop();
+        } else {
+            rows.push(cells(line));
+        }
+    }
+    rows
+}
+
+pub(crate) fn cells(row: &str) -> Vec<&str> {
+    let row = row.trim_matches('|');
+    row.split('|').map(str::trim).collect()
+}
+
+/// Returns the texts of all code blocks in this language.
+pub(crate) fn blocks<'a>(chapter: &'a str, language: &str) -> Vec<&'a str> {
+    let start = format!("```{language}\n");
+    let blocks = chapter.split(&start).skip(1);
+    blocks.filter_map(|text| text.split("```").next()).collect()
+}
