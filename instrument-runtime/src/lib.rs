@@ -295,6 +295,7 @@ pub mod __private {
 /// Compiles the code blocks of the README.
 #[cfg(all(
     doctest,
+    feature = "actix-web",
     feature = "axum",
     feature = "opentelemetry",
     feature = "push",
