@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use instrument_tests::program::is_installed;
+use instrument_tests::random::Random;
 use serde_json::Value;
 
 fn deploy() -> PathBuf {
@@ -112,6 +113,9 @@ fn each_window_is_the_one_in_its_name() {
             for range in expression.split('[').skip(1) {
                 let (range, _) = range.split_once(']').expect("a range");
                 let (range, _) = range.split_once(':').unwrap_or((range, ""));
+                // An increase of 5 minutes, see the comment there.
+                let is_increase = range == "329s" && expression.ends_with(" * 300 / 329\n");
+                let range = if is_increase { "5m" } else { range };
                 assert_eq!(range, window, "{name}: {expression}");
                 windows += 1;
             }
@@ -138,9 +142,65 @@ fn each_window_is_the_one_in_its_name() {
             windows += 1;
         }
     }
-    // Two ranges each for the ratios of 7 windows, and for the 2 increases of 5 minutes and of
-    // an hour, one range each. The burn rates of 7 windows, 4 alerts and the budget.
-    assert_eq!(windows, 7 * 2 + 4 + 7 + 4 + 1);
+    // Two ranges each for the ratios of 7 windows, three each for the increases of 5 minutes, and
+    // one each for those of an hour. The burn rates of 7 windows, 4 alerts and the budget.
+    assert_eq!(windows, 7 * 2 + 2 * 3 + 2 + 7 + 4 + 1);
+}
+
+/// The increases of five minutes add up to the counter, whatever the time between the evaluation
+/// of the counter and that of the increases is.
+#[test]
+fn an_error_counts_once_wherever_the_increases_begin() {
+    const SCRAPE: u64 = 15;
+    const EVALUATION: u64 = 30;
+    const END: u64 = 2 * 3600;
+    if !is_installed("promtool") {
+        return;
+    }
+    let file = deploy().join("prometheus/slo.yml");
+    let rules = yaml(&file);
+    let increase = all_rules(&rules)
+        .find(|rule| rule["record"] == "slo:request_errors:increase5m")
+        .and_then(|rule| rule["expr"].as_str())
+        .expect("a rule");
+
+    // An error now and then, at each scrape.
+    let mut random = Random::new(1);
+    let mut errors = vec![0];
+    while (errors.len() as u64) <= END / SCRAPE {
+        let error = u64::from(random.below(8) == 0);
+        errors.push(errors[errors.len() - 1] + error);
+    }
+    let values: Vec<String> = errors.iter().map(u64::to_string).collect();
+    let recorded = |time: u64| errors[(time / EVALUATION * EVALUATION / SCRAPE) as usize];
+    let mut cases = format!(
+        "rule_files: [{}]\n\
+         evaluation_interval: {EVALUATION}s\n\
+         group_eval_order: [slo, slo-increases, slo-windows]\n\
+         tests:\n\
+         - interval: {SCRAPE}s\n\
+         \x20 input_series:\n\
+         \x20 - {{series: 'request_objective_ratio{{job=\"a\", slo=\"x\", sli=\"success\"}}', values: '0.9x{END}'}}\n\
+         \x20 - {{series: 'requests_total{{job=\"a\", outcome=\"error\"}}', values: '{}'}}\n\
+         \x20 promql_expr_test:\n",
+        file.canonicalize().expect("a path").display(),
+        values.join(" ")
+    );
+    for phase in [0, 1, 8, 15, 22, 29] {
+        for time in (600 + phase..END).step_by(300) {
+            let expected = recorded(time) - recorded(time - 300);
+            cases += &format!(
+                "  - expr: round({}, 0.0001)\n\
+                 \x20   eval_time: {time}s\n\
+                 \x20   exp_samples: [{{labels: '{{job=\"a\", slo=\"x\", sli=\"success\"}}', value: {expected}}}]\n",
+                increase.replace('\n', " ")
+            );
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let test = folder.path().join("test.yml");
+    fs::write(&test, cases).expect("written");
+    promtool(&["test", "rules", test.to_str().expect("UTF-8")]);
 }
 
 /// The configurations in the documentation are valid as they are.
