@@ -114,6 +114,13 @@ pub(crate) const CANDIDATES: &[Candidate] = &[
         },
     },
     Candidate {
+        name: "ours, oldest call",
+        start: || {
+            let builder = instrument_runtime::builder("bench").oldest_in_progress();
+            ours_with(builder, drives(ours_no_labels))
+        },
+    },
+    Candidate {
         name: "metrics cached, std clock",
         start: || stock(drives(cached_std)),
     },

@@ -160,7 +160,7 @@ fn documented_queries(
     let in_all: f64 = sum(&total(sent));
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/queries.md");
     let queries = queries(&fs::read_to_string(document).expect("the document"));
-    assert_eq!(queries.len(), 12, "a new query needs a check of its own");
+    assert_eq!(queries.len(), 14, "a new query needs a check of its own");
     // Waits for a scrape after the last answer.
     prometheus
         .wait_for_number("sum(requests_in_progress)", 0.0, NOTICED)
@@ -221,6 +221,16 @@ fn documented_queries(
                 assert!((2.0..4.0).contains(&slow.1), "{slow:?}");
             }
             "Requests in flight" => assert_eq!(one(), 0.0),
+            "What is stuck right now" => {
+                assert_eq!(answer.len(), 5, "{answer:?}");
+                assert!(answer.iter().all(|(_, age)| *age == 0.0), "{answer:?}");
+            }
+            "Longest time in flight by endpoint over a time range" => {
+                assert_eq!(names("endpoint"), endpoints);
+                // `/slow` takes 2 s, and there is a scrape in each second.
+                let slow = by("endpoint")[0].1;
+                assert!((1.0..5.0).contains(&slow), "{slow}");
+            }
             "Requests over a time range, including restarts" => {
                 // `increase` extrapolates, and the fleet is only a minute old.
                 assert!((one() / in_all - 1.0).abs() < 0.1, "{} of {in_all}", one());

@@ -1,6 +1,7 @@
 //! What the tests share: reading pages, counting with a local recorder, running
 //! programs such as Prometheus, and waiting for conditions instead of sleeping.
 
+pub mod ages;
 pub mod allocations;
 pub mod fast_rules;
 pub mod page;

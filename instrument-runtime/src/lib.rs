@@ -28,8 +28,9 @@
 //! - [`MetricNames`] sets the names of the metrics and labels.
 //! - [`Objective`] is what the calls of a function or the requests of a route must achieve,
 //!   for alerts on service level objectives (SLOs).
-//! - [`Builder::native_histograms`] adds the buckets of native histograms, and
-//!   [`Builder::exemplars`] adds the traces of single calls.
+//! - [`Builder::native_histograms`] adds the buckets of native histograms,
+//!   [`Builder::exemplars`] adds the traces of single calls, and
+//!   [`Builder::oldest_in_progress`] adds the age of the oldest call in flight.
 //! - [`Builder::file_sd`] and [`http_sd`] let Prometheus discover instances that start and
 //!   stop.
 //!

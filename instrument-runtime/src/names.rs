@@ -35,6 +35,7 @@ pub struct MetricNames {
     pub(crate) request_latency_seconds: Cow<'static, str>,
     pub(crate) requests_in_progress: Cow<'static, str>,
     pub(crate) response_size_bytes: Cow<'static, str>,
+    pub(crate) requests_oldest_in_progress_seconds: Cow<'static, str>,
     /// Whether HTTP requests and RPCs have the metrics of OpenTelemetry's conventions, and
     /// only other calls have the three metrics.
     pub(crate) has_conventions: bool,
@@ -55,6 +56,7 @@ impl MetricNames {
         request_latency_seconds: Cow::Borrowed("request_latency_seconds"),
         requests_in_progress: Cow::Borrowed("requests_in_progress"),
         response_size_bytes: Cow::Borrowed("response_size_bytes"),
+        requests_oldest_in_progress_seconds: Cow::Borrowed("requests_oldest_in_progress_seconds"),
         has_conventions: false,
     };
 
@@ -152,6 +154,14 @@ impl MetricNames {
     /// and `http_route`, or `rpc_method`, or, for other calls, `method` and `endpoint`. Requests
     /// without a route have no objective, because no label tells their functions apart.
     ///
+    /// # The oldest request
+    ///
+    /// The conventions do not cover the metric of
+    /// [`Builder::oldest_in_progress`](crate::Builder::oldest_in_progress) either, so it keeps
+    /// its name. HTTP requests have the labels of `http_server_active_requests` and
+    /// `http_route` there, which shows the handler that hangs. RPCs and other calls have the
+    /// labels of `requests_in_progress`.
+    ///
     /// # Examples
     ///
     /// ```
@@ -201,10 +211,21 @@ impl MetricNames {
         self.response_size_bytes = Cow::Owned(name.into());
         self
     }
+
+    /// Sets the name of the age of the oldest call in flight. Its unit is always seconds.
+    ///
+    /// The metric is on the page only with
+    /// [`Builder::oldest_in_progress`](crate::Builder::oldest_in_progress).
+    #[must_use]
+    pub fn requests_oldest_in_progress_seconds(mut self, name: impl Into<String>) -> Self {
+        self.requests_oldest_in_progress_seconds = Cow::Owned(name.into());
+        self
+    }
 }
 
 impl Default for MetricNames {
-    /// Returns `requests_total`, `request_latency_seconds` and `requests_in_progress`.
+    /// Returns `requests_total`, `request_latency_seconds`, `requests_in_progress` and
+    /// `requests_oldest_in_progress_seconds`.
     fn default() -> Self {
         Self::DEFAULT
     }
@@ -217,6 +238,10 @@ const HELP: [&str; 4] = [
     "Number of calls that have started but not ended.",
     "Size of response bodies in bytes.",
 ];
+
+/// The HELP text of the age of the oldest call in progress.
+pub(crate) const OLDEST_HELP: &str =
+    "Time since the start of the oldest call that has not ended, in seconds; 0 if there is none.";
 
 /// Describes the metrics of calls, and those of the conventions, to a recorder: their units and
 /// their HELP texts.

@@ -77,6 +77,9 @@ pub(crate) struct Settings {
     pub(crate) native_histograms: bool,
     /// The source of exemplars. `None` if they are turned off.
     pub(crate) exemplars: Option<ExemplarSource>,
+    /// Converts a reading of the clock that times calls to the time since then, in
+    /// nanoseconds. `None` if the age of the oldest call in progress is turned off.
+    pub(crate) oldest_in_progress: Option<fn(u64) -> u64>,
 }
 
 /// A function that returns the current trace.
@@ -148,6 +151,7 @@ impl Default for Settings {
             objectives_of_routes: BTreeMap::new(),
             native_histograms: false,
             exemplars: None,
+            oldest_in_progress: None,
         }
     }
 }

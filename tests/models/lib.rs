@@ -14,7 +14,7 @@
 //! ```text
 //! models           runs each model as a test
 //! growing          models of the list and the trie
-//! recorder_models  models of thread numbers, shards, gauges and histograms
+//! recorder_models  models of thread numbers, shards, gauges, histograms and oldest calls
 //! diagnostics      messages that are not written
 //! lock_free        includes the runtime's `lock_free`
 //! recorder         includes the runtime's `recorder`
@@ -49,5 +49,6 @@ mod growing;
 
 pub use growing::{list_of_ends, trie_of_values};
 pub use recorder::models::{
-    gauge_order, histogram_carry, histogram_carry_of_two, shared_shard, thread_leases,
+    gauge_order, histogram_carry, histogram_carry_of_two, oldest_growth, oldest_handover,
+    oldest_order, oldest_shared, shared_shard, thread_leases,
 };

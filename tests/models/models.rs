@@ -17,4 +17,8 @@ models! {
     gauge_order
     histogram_carry
     histogram_carry_of_two
+    oldest_order
+    oldest_handover
+    oldest_shared
+    oldest_growth
 }

@@ -18,6 +18,8 @@ pub(crate) mod models;
 mod native;
 #[path = "../../instrument-runtime/src/recorder/number.rs"]
 mod number;
+#[path = "../../instrument-runtime/src/recorder/oldest.rs"]
+mod oldest;
 #[path = "../../instrument-runtime/src/recorder/point.rs"]
 mod point;
 #[path = "../../instrument-runtime/src/recorder/registry.rs"]

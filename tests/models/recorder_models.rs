@@ -1,15 +1,16 @@
-//! Models of the storage that calls write to: thread numbers, shards, gauges and
-//! histograms.
+//! Models of the storage that calls write to: thread numbers, shards, gauges, histograms and
+//! the starts of calls in progress.
 
 use std::sync::Arc;
 
 use super::gauge::Gauge;
 use super::histogram::{Buckets, Histogram};
 use super::number::Measure;
+use super::oldest::{Oldest, Place};
 use super::point::Instrument;
 use super::shards::{Allocator, Words};
 use super::threads::Thread;
-use crate::lock_free::sync::{AtomicBool, Ordering, model, spawn};
+use crate::lock_free::sync::{AtomicBool, Mutex, Ordering, model, spawn};
 
 /// A number of shards that leaves no thread a shard of its own.
 const ALL_SHARED: usize = 1;
@@ -185,5 +186,166 @@ pub fn histogram_carry_of_two() {
             thread.join().expect("no panic");
         }
         assert_eq!(histogram.read(), (vec![0, 5], 5 << 62));
+    });
+}
+
+fn oldest(shards: usize) -> Arc<Oldest> {
+    let age: fn(u64) -> u64 = |start| start;
+    Arc::new(Oldest::new(words(0, shards), &age))
+}
+
+fn start(oldest: &Oldest, at: u64) -> Place {
+    let place = oldest.started(Thread::current(), at);
+    place.expect("there are few calls")
+}
+
+fn end(oldest: &Oldest, place: Place) {
+    oldest.ended(Thread::current(), place);
+}
+
+/// Ends the calls, from the oldest to the youngest. Asserts that each of them is the oldest
+/// in turn, so no slot was given to two calls, and that no slot is lost at the end.
+fn assert_all(oldest: &Oldest, mut live: Vec<(u64, Place)>) {
+    live.sort_by_key(|(at, _)| *at);
+    for (at, place) in live {
+        assert_eq!(oldest.start(), Some(at));
+        end(oldest, place);
+    }
+    assert_eq!(oldest.start(), None);
+    let (slots, free) = oldest.slots();
+    assert_eq!(free, slots, "a slot is lost");
+}
+
+/// A call goes on, while another one starts on the same thread and ends on another thread. A
+/// reader that knows that a call has started and not ended sees this call, and a reader that
+/// knows that a call has ended does not see it.
+pub fn oldest_order() {
+    model(3, || {
+        let oldest = oldest(TWO_OWN);
+        let goes_on = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::new(AtomicBool::new(false));
+        let moves = Arc::new(Mutex::new(None));
+        let starts = {
+            let (oldest, moves) = (Arc::clone(&oldest), Arc::clone(&moves));
+            let goes_on = Arc::clone(&goes_on);
+            spawn(move || {
+                let place = start(&oldest, 5);
+                goes_on.store(true, Ordering::Release);
+                *moves.lock().expect("no panic") = Some(start(&oldest, 3));
+                place
+            })
+        };
+        let ends = {
+            let (oldest, moves) = (Arc::clone(&oldest), Arc::clone(&moves));
+            let is_over = Arc::clone(&is_over);
+            spawn(move || {
+                let place = moves.lock().expect("no panic").take();
+                if let Some(place) = place {
+                    end(&oldest, place);
+                    is_over.store(true, Ordering::Release);
+                }
+            })
+        };
+        let was_over = is_over.load(Ordering::Acquire);
+        let went_on = goes_on.load(Ordering::Acquire);
+        match oldest.start() {
+            Some(5) => {}
+            Some(3) => assert!(!was_over, "the call was over"),
+            None => assert!(!went_on, "the call goes on"),
+            other => panic!("{other:?}"),
+        }
+        let place = starts.join().expect("no panic");
+        ends.join().expect("no panic");
+        let mut live = vec![(5, place)];
+        live.extend(
+            moves
+                .lock()
+                .expect("no panic")
+                .take()
+                .map(|place| (3, place)),
+        );
+        assert_all(&oldest, live);
+    });
+}
+
+/// The owner of a shard starts and ends calls, while another thread ends calls of that shard.
+/// The shard was taken over from a thread that has ended.
+pub fn oldest_handover() {
+    model(3, || {
+        let oldest = oldest(TWO_OWN);
+        let before = {
+            let oldest = Arc::clone(&oldest);
+            spawn(move || {
+                let places = [1, 2, 3].map(|at| start(&oldest, at));
+                end(&oldest, places[1]);
+                [places[0], places[2]]
+            })
+        };
+        let [first, third] = before.join().expect("no panic");
+        // This thread leases the number of the thread before.
+        let owner = {
+            let oldest = Arc::clone(&oldest);
+            spawn(move || {
+                let mut live: Vec<_> = [4, 5].map(|at| (at, start(&oldest, at))).into();
+                end(&oldest, live.remove(0).1);
+                live.extend([6, 7].map(|at| (at, start(&oldest, at))));
+                live
+            })
+        };
+        let other = {
+            let oldest = Arc::clone(&oldest);
+            spawn(move || {
+                end(&oldest, first);
+                end(&oldest, third);
+                vec![(8, start(&oldest, 8))]
+            })
+        };
+        let mut live = owner.join().expect("no panic");
+        live.extend(other.join().expect("no panic"));
+        assert_all(&oldest, live);
+    });
+}
+
+/// Threads without a shard of their own claim and put back slots of the same list. A thread
+/// that is interrupted must notice that the first slot was claimed and put back.
+pub fn oldest_shared() {
+    model(3, || {
+        let oldest = oldest(ALL_SHARED);
+        for place in [1, 2].map(|at| start(&oldest, at)) {
+            end(&oldest, place);
+        }
+        let takes = {
+            let oldest = Arc::clone(&oldest);
+            spawn(move || [3, 4].map(|at| (at, start(&oldest, at))).to_vec())
+        };
+        let puts_back = {
+            let oldest = Arc::clone(&oldest);
+            spawn(move || {
+                let [first, second] = [5, 6].map(|at| (at, start(&oldest, at)));
+                end(&oldest, first.1);
+                vec![second]
+            })
+        };
+        let mut live = takes.join().expect("no panic");
+        live.extend(puts_back.join().expect("no panic"));
+        assert_all(&oldest, live);
+    });
+}
+
+/// Two threads that share a shard need more slots than it has so far, while a reader reads.
+pub fn oldest_growth() {
+    model(2, || {
+        let oldest = oldest(ALL_SHARED);
+        // As many as there are slots outside the blocks.
+        let mut live: Vec<_> = (1..=11).map(|at| (at, start(&oldest, at))).collect();
+        let threads = [20, 30].map(|at| {
+            let oldest = Arc::clone(&oldest);
+            spawn(move || (at, start(&oldest, at)))
+        });
+        assert_eq!(oldest.start(), Some(1));
+        for thread in threads {
+            live.push(thread.join().expect("no panic"));
+        }
+        assert_all(&oldest, live);
     });
 }

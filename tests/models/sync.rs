@@ -94,6 +94,10 @@ impl AtomicU64 {
     pub(crate) fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
         self.access().fetch_add(value, order)
     }
+
+    pub(crate) fn swap(&self, value: u64, order: Ordering) -> u64 {
+        self.access().swap(value, order)
+    }
 }
 
 impl AtomicUsize {

@@ -57,6 +57,7 @@ impl Instance {
                 .env("WEBAPP_ADDR", "127.0.0.1:0")
                 .env("WEBAPP_NAME", "webapp")
                 .env("WEBAPP_FILE_SD", folder)
+                .env("WEBAPP_OLDEST_IN_PROGRESS", "1")
                 .env("OTEL_EXPORTER_PROMETHEUS_HOST", "127.0.0.1")
                 .env("OTEL_EXPORTER_PROMETHEUS_PORT", metrics_port.to_string())
                 .stdout(Stdio::piped())

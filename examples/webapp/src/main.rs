@@ -9,6 +9,7 @@
 //!   when it shuts down. Unix only.
 //! - `WEBAPP_NATIVE_HISTOGRAMS=1`: adds native histograms.
 //! - `WEBAPP_EXEMPLARS=1`: adds exemplars, and prints the spans that they lead to.
+//! - `WEBAPP_OLDEST_IN_PROGRESS=1`: adds the age of the oldest request in flight.
 //! - `OTEL_EXPORTER_PROMETHEUS_HOST` and `OTEL_EXPORTER_PROMETHEUS_PORT`: the address of the
 //!   metrics (default: `127.0.0.1:9464`).
 
@@ -72,6 +73,9 @@ fn metrics(name: &str) -> Builder {
     if is_on("WEBAPP_EXEMPLARS") {
         spans::install();
         builder = builder.exemplars(instrument_runtime::opentelemetry::current);
+    }
+    if is_on("WEBAPP_OLDEST_IN_PROGRESS") {
+        builder = builder.oldest_in_progress();
     }
     #[cfg(unix)]
     if let Some(folder) = std::env::var_os("WEBAPP_FILE_SD") {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::builder::objectives::Objectives;
 use crate::builder::resource::{Resource, resource};
 use crate::builder::{Builder, environment};
+use crate::call::clock;
 use crate::conventions::{BUCKETS, HTTP_RESPONSE_SIZE, METRICS};
 use crate::discovery::Discovery;
 use crate::error::InitError;
@@ -75,7 +76,7 @@ impl Builder {
             check_other_buckets(metric, bounds, &self.names)?;
         }
         check_labels(&self.global_labels, &self.names)?;
-        check_names(&self.names)?;
+        check_names(&self.names, self.oldest_in_progress)?;
         if self.max_series == 0 {
             return Err(InitError::MaxSeries);
         }
@@ -127,6 +128,7 @@ impl Builder {
                 objectives_of_routes: objectives.of_routes,
                 native_histograms: self.native_histograms,
                 exemplars: self.exemplars,
+                oldest_in_progress: self.oldest_in_progress.then_some(clock::nanos_since),
             }),
             last_scrape: match target {
                 // Nothing can scrape an exporter without a listener.
@@ -217,13 +219,18 @@ fn is_of_histogram(suffix: &str) -> bool {
     matches!(suffix, "_bucket" | "_sum" | "_count")
 }
 
-fn check_names(names: &MetricNames) -> Result<(), InitError> {
-    let all = [
+/// `has_oldest` is whether the age of the oldest call in progress is turned on. Otherwise, its
+/// name is not used.
+fn check_names(names: &MetricNames, has_oldest: bool) -> Result<(), InitError> {
+    let mut all = vec![
         &names.requests_total,
         &names.request_latency_seconds,
         &names.requests_in_progress,
         &names.response_size_bytes,
     ];
+    if has_oldest {
+        all.push(&names.requests_oldest_in_progress_seconds);
+    }
     let of_conventions = |name: &str| {
         names.has_conventions
             && METRICS.iter().any(|ours| {
@@ -235,7 +242,7 @@ fn check_names(names: &MetricNames) -> Result<(), InitError> {
         let suffix = name.strip_prefix(histogram);
         suffix.is_some_and(is_of_histogram)
     };
-    for (index, name) in all.into_iter().enumerate() {
+    for (index, &name) in all.iter().enumerate() {
         let problem = if !is_name(name, "_:") {
             "is not valid; use ASCII letters, digits, `_` and `:`, not starting with a digit"
         } else if all[..index].contains(&name) {
@@ -311,12 +318,24 @@ mod tests {
             "instrument_series",
             "instrument_scrape_duration_seconds_sum",
         ] {
-            let message = message(check_names(&names(name)));
+            let message = message(check_names(&names(name), false));
             assert!(message.contains("metric name"), "{message}");
+        }
+        let oldest = "requests_oldest_in_progress_seconds";
+        assert!(message(check_names(&names(oldest), true)).contains("two metrics"));
+        assert!(check_names(&names(oldest), false).is_ok());
+        for name in [
+            "",
+            "requests_total",
+            "request_latency_seconds_sum",
+            "target_info",
+        ] {
+            let names = MetricNames::default().requests_oldest_in_progress_seconds(name);
+            assert!(message(check_names(&names, true)).contains("metric name"));
         }
         for taken in [METRICS[0], "rpc_server_call_duration_seconds_sum"] {
             let names = MetricNames::opentelemetry().requests_total(taken);
-            let message = message(check_names(&names));
+            let message = message(check_names(&names, false));
             assert!(message.contains("OpenTelemetry"), "{message}");
         }
         for fine in [
@@ -325,7 +344,7 @@ mod tests {
             MetricNames::opentelemetry(),
             names("app:requests"),
         ] {
-            assert!(check_names(&fine).is_ok(), "{fine:?}");
+            assert!(check_names(&fine, true).is_ok(), "{fine:?}");
         }
     }
 }

@@ -88,6 +88,7 @@ pub fn builder(app_name: impl Into<String>) -> Builder {
         objectives: Vec::new(),
         native_histograms: false,
         exemplars: None,
+        oldest_in_progress: false,
         discovery: Discovery::default(),
         last_scrape: Duration::ZERO,
         diagnostics: true,
@@ -146,6 +147,7 @@ pub struct Builder {
     objectives: Vec<(String, Objective)>,
     native_histograms: bool,
     exemplars: Option<ExemplarSource>,
+    oldest_in_progress: bool,
     discovery: Discovery,
     last_scrape: Duration,
     diagnostics: bool,
@@ -367,6 +369,42 @@ impl Builder {
         source: impl Fn() -> Option<TraceContext> + Send + Sync + 'static,
     ) -> Self {
         self.exemplars = Some(ExemplarSource::new(source));
+        self
+    }
+
+    /// Adds the gauge `requests_oldest_in_progress_seconds`: for how long the oldest call in
+    /// flight has been running, in seconds.
+    ///
+    /// A handler that hangs is in the latency histogram only when it ends, which may be
+    /// never. This gauge shows the handler while it hangs, and grows with every scrape.
+    /// Defaults to no such metric.
+    ///
+    /// The metric has the same series as `requests_in_progress`, with the same labels. The
+    /// age is measured on the clock of the latency, from the same start: from the first poll
+    /// of an async function, from the entry of a plain function, and from the arrival of a
+    /// request in a layer, until the event that decrements `requests_in_progress`. The value
+    /// is 0 while no call is in flight, so `max_over_time` and alerts need no special case:
+    ///
+    /// ```promql
+    /// max by (endpoint) (requests_oldest_in_progress_seconds) > 60
+    /// ```
+    ///
+    /// A series that is meant to have long calls, such as an event stream with
+    /// `until_body_end`, shows the age of its oldest stream. Leave it out of such alerts. A
+    /// future that is leaked (with `mem::forget`) is in flight for ever.
+    ///
+    /// The name follows Prometheus's naming guide, in which the unit comes last.
+    /// [`MetricNames::requests_oldest_in_progress_seconds`] changes it.
+    ///
+    /// With this setting, a call takes about 8 ns longer. It still takes no lock, and allocates
+    /// only if more calls are in flight than ever before. A series takes 128 bytes for each
+    /// thread on which its calls start. If more than 11 calls that have started on one thread
+    /// are in flight at once, it takes 0.5 KB and up to 16 bytes for each of these calls more.
+    /// This memory is used again for later calls, and never freed.
+    ///
+    /// The setting has no effect on a recorder that the application has installed itself.
+    pub fn oldest_in_progress(mut self) -> Self {
+        self.oldest_in_progress = true;
         self
     }
 

@@ -18,6 +18,12 @@ impl Instant {
         Self(CLOCK.raw())
     }
 
+    /// Returns the reading in the raw unit of the clock.
+    #[inline]
+    pub(crate) fn raw(self) -> u64 {
+        self.0
+    }
+
     /// Returns the time since this reading.
     ///
     /// Saturates at 0, because the counters of two cores may differ.
@@ -46,6 +52,11 @@ pub(crate) fn ticks(duration: Duration) -> u64 {
     let nanos = CLOCK.delta_as_nanos(0, TICKS).max(1);
     let ticks = duration.as_nanos() * u128::from(TICKS) / u128::from(nanos);
     u64::try_from(ticks).unwrap_or(u64::MAX)
+}
+
+/// Returns the time since a reading in the raw unit of the clock, in nanoseconds.
+pub(crate) fn nanos_since(raw: u64) -> u64 {
+    Instant(raw).elapsed().nanos
 }
 
 /// Calibrates the clock, which takes 0.6 ms. `install` calls this function, so that the

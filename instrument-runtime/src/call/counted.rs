@@ -77,15 +77,27 @@ impl Counted {
                 self.labels.clone(),
             ),
             Subject::Http => {
-                let is_shown = |name: &str| name != conventions::PROTOCOL_VERSION;
                 let labels = self.labels_with(|name, _| match name {
                     label::METHOD => Some(conventions::HTTP_METHOD),
                     _ => None,
                 });
-                let labels: Vec<Label> = labels.filter(|label| is_shown(label.key())).collect();
-                Key::from_parts(conventions::HTTP_ACTIVE, labels)
+                Key::from_parts(conventions::HTTP_ACTIVE, without_version(labels))
             }
         }
+    }
+
+    /// Returns the key of the age of the oldest call in progress. It has the labels of the
+    /// gauge. OpenTelemetry's gauge of HTTP requests has no route. This metric has it anyway,
+    /// because it is the label that shows which handler hangs.
+    pub(crate) fn oldest(&self) -> Key {
+        let labels = match self.subject {
+            Subject::Call | Subject::CallOrRpc | Subject::Rpc => self.labels.clone(),
+            Subject::Http => without_version(self.http_request_labels()),
+        };
+        let name = settings::names()
+            .requests_oldest_in_progress_seconds
+            .clone();
+        Key::from_parts(name, labels)
     }
 
     /// Returns the keys of the counter and the histogram.
@@ -189,14 +201,18 @@ impl Counted {
         }
     }
 
-    /// Returns the labels of the conventions' histograms of HTTP requests.
-    fn http_labels(&self, end: End) -> Vec<Label> {
-        let labels = self.labels_with(|name, value| match name {
+    /// Returns the labels of an HTTP request, named as in OpenTelemetry's conventions.
+    fn http_request_labels(&self) -> impl Iterator<Item = Label> {
+        self.labels_with(|name, value| match name {
             label::METHOD => Some(conventions::HTTP_METHOD),
             label::ENDPOINT if value != UNMATCHED => Some(conventions::HTTP_ROUTE),
             _ => None,
-        });
-        let mut labels: Vec<Label> = labels.collect();
+        })
+    }
+
+    /// Returns the labels of the conventions' histograms of HTTP requests.
+    fn http_labels(&self, end: End) -> Vec<Label> {
+        let mut labels: Vec<Label> = self.http_request_labels().collect();
         if end.is_sent()
             && let Some(status) = end.http_status()
         {
@@ -252,6 +268,14 @@ impl Counted {
             Some(Label::new(name, label.value().to_owned()))
         })
     }
+}
+
+/// Returns the labels of a gauge: without the version of the protocol, which gauges of
+/// OpenTelemetry's conventions do not have.
+fn without_version(labels: impl Iterator<Item = Label>) -> Vec<Label> {
+    labels
+        .filter(|label| label.key() != conventions::PROTOCOL_VERSION)
+        .collect()
 }
 
 impl EndKeys {

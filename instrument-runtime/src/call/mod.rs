@@ -51,6 +51,10 @@
 //! - The call of a function that is not async takes the same way as a call that ends in its
 //!   first poll: `plain.rs` enters the state `Polled`, and never `Suspended`.
 //!
+//! If the age of the oldest call is turned on, a call that starts also gets a place in its
+//! series, where its start is stored. Wherever the call leaves the gauge, it gives the place
+//! back.
+//!
 //! If a layer's request is current and the call is its handler, the call itself is not
 //! counted. The request moves to the handler's series, and is counted there when the head
 //! of its response goes out (see [`request`]).
@@ -73,7 +77,7 @@ pub(crate) mod site;
 use std::fmt::Display;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
@@ -83,11 +87,12 @@ use crate::call::by_values::Values;
 use crate::call::clock::{Elapsed, Instant};
 use crate::call::extracts::{Extracts, ExtractsOf};
 use crate::call::request::{Caller, Evidence, Ticket};
-use crate::call::series::{Series, SeriesRef, Trace};
+use crate::call::series::{Series, SeriesRef, Started, Trace};
 use crate::call::site::{CallSite, Role};
 use crate::outcome::answered::before_the_answer;
 use crate::outcome::probe::Teller;
 use crate::outcome::{End, Outcome, Protocol};
+use crate::recorder::direct::Place;
 
 /// The record of one call.
 ///
@@ -157,8 +162,12 @@ impl FunctionType {
 enum CountedBy {
     /// Not decided yet. Decided when the call starts.
     Unknown,
-    /// By itself, in a series that the call site caches.
-    Kept(&'static Series),
+    /// By itself, in a series that the call site caches. The place is known once the call has
+    /// started.
+    ///
+    /// Calls without a place have no variant of their own: with one more variant, the compiler
+    /// uses jump tables, which cost each call about ten instructions.
+    Kept(&'static Series, Option<Place>),
     /// By the request whose handler the call is or may be.
     ByRequest(Ticket),
     Rare(Arc<Rare>),
@@ -183,8 +192,9 @@ impl CountedBy {
 
 #[derive(Debug)]
 enum Rare {
-    /// By itself, in a series that is not cached.
-    Own(Arc<Series>),
+    /// By itself, in a series that is not cached. The place is known once the call has
+    /// started.
+    Own(Arc<Series>, OnceLock<Place>),
     /// Not decided yet. Decided when the call starts, with label values that were
     /// evaluated earlier.
     Ahead(Arc<Values>),
@@ -193,8 +203,8 @@ enum Rare {
 impl Rare {
     #[cold]
     fn ended(&self, end: End, elapsed: Elapsed) {
-        if let Self::Own(series) = self {
-            series.ended(end, elapsed, Trace::Current);
+        if let Self::Own(series, place) = self {
+            series.ended(place.get().copied(), end, elapsed, Trace::Current);
         }
     }
 }
@@ -203,8 +213,8 @@ impl From<SeriesRef> for CountedBy {
     #[inline]
     fn from(series: SeriesRef) -> Self {
         match series {
-            SeriesRef::Kept(series) => Self::Kept(series),
-            SeriesRef::Own(series) => Self::Rare(Arc::new(Rare::Own(series))),
+            SeriesRef::Kept(series) => Self::Kept(series, None),
+            SeriesRef::Own(series) => Self::Rare(Arc::new(Rare::Own(series, OnceLock::new()))),
         }
     }
 }
@@ -268,34 +278,48 @@ impl Call {
                 }
                 State::Polled(started)
             }
-            State::Waiting => {
-                self.start(carried);
-                State::Polled(Instant::now())
-            }
+            State::Waiting => State::Polled(self.start(carried)),
             // Polled after completion: the body itself panics.
             state => state,
         };
     }
 
+    /// Starts the call in its series, and then its clock. Returns the start.
     #[inline]
-    fn start(&mut self, carried: Option<&Carried>) {
+    fn start(&mut self, carried: Option<&Carried>) -> Instant {
         match &self.counted {
-            CountedBy::Kept(series) => series.started(),
+            &CountedBy::Kept(series, _) => self.start_kept(series),
             CountedBy::Unknown => {
-                if self.is_known_to_request(None, carried) {
-                    return;
+                if let Some(start) = self.offer_to_request(None, carried) {
+                    return start;
                 }
                 match self.site.kept_series(|| self.is_first()) {
-                    Some(series) => {
-                        series.started();
-                        self.counted = CountedBy::Kept(series);
-                    }
+                    Some(series) => self.start_kept(series),
                     None => self.start_own(),
                 }
             }
-            CountedBy::ByRequest(_) => {}
+            CountedBy::ByRequest(_) => Instant::now(),
             CountedBy::Rare(_) => self.start_rare(carried),
         }
+    }
+
+    #[inline(always)]
+    fn start_kept(&mut self, series: &'static Series) -> Instant {
+        match series.started_without_place() {
+            Some(start) => {
+                self.counted = CountedBy::Kept(series, None);
+                start
+            }
+            None => self.start_in_place(series),
+        }
+    }
+
+    /// Out of line, to keep the path of a call without a place small.
+    #[inline(never)]
+    fn start_in_place(&mut self, series: &'static Series) -> Instant {
+        let Started { at, place } = series.started();
+        self.counted = CountedBy::Kept(series, place);
+        at
     }
 
     /// Reports a handler that runs outside every request. Runs for the first call of this
@@ -309,50 +333,67 @@ impl Call {
     }
 
     #[cold]
-    fn start_rare(&mut self, carried: Option<&Carried>) {
+    fn start_rare(&mut self, carried: Option<&Carried>) -> Instant {
         let CountedBy::Rare(rare) = &self.counted else {
-            return;
+            return Instant::now();
         };
-        let rare = Arc::clone(rare);
-        match &*rare {
-            Rare::Own(series) => series.started(),
-            Rare::Ahead(values) => {
-                if !self.is_known_to_request(Some(values), carried) {
-                    self.start_in(self.site.series_of_call(Some(values)));
+        let values = match &**rare {
+            Rare::Own(series, known) => {
+                let Started { at, place } = series.started();
+                if let Some(place) = place {
+                    // The call starts once, so the place was not set before.
+                    let _ = known.set(place);
                 }
+                return at;
             }
+            Rare::Ahead(values) => Arc::clone(values),
+        };
+        match self.offer_to_request(Some(&values), carried) {
+            Some(start) => start,
+            None => self.start_in(self.site.series_of_call(Some(&values))),
         }
     }
 
     /// Starts a call when our own recorder is not the current recorder.
     #[cold]
-    fn start_own(&mut self) {
-        self.start_in(self.site.own_series());
+    fn start_own(&mut self) -> Instant {
+        self.start_in(self.site.own_series())
     }
 
-    fn start_in(&mut self, series: SeriesRef) {
-        series.started();
-        self.counted = series.into();
+    fn start_in(&mut self, series: SeriesRef) -> Instant {
+        let Started { at, place } = series.started();
+        self.counted = match series {
+            SeriesRef::Kept(series) => CountedBy::Kept(series, place),
+            SeriesRef::Own(series) => {
+                let place = place.map_or_else(OnceLock::new, OnceLock::from);
+                CountedBy::Rare(Arc::new(Rare::Own(series, place)))
+            }
+        };
+        at
     }
 
-    /// Offers the call to the current request. Returns whether the request keeps track of
-    /// the call from now on.
+    /// Offers the call to the current request. If the request keeps track of the call from
+    /// now on, returns the start of the call.
     #[inline]
-    fn is_known_to_request(
+    fn offer_to_request(
         &mut self,
         values: Option<&Arc<Values>>,
         carried: Option<&Carried>,
-    ) -> bool {
-        request::is_current() && self.makes_itself_known(values, carried)
+    ) -> Option<Instant> {
+        if request::is_current() {
+            self.make_known(values, carried)
+        } else {
+            None
+        }
     }
 
     #[cold]
-    fn makes_itself_known(
+    fn make_known(
         &mut self,
         values: Option<&Arc<Values>>,
         carried: Option<&Carried>,
-    ) -> bool {
-        let ticket = request::starts(&Caller {
+    ) -> Option<Instant> {
+        let (ticket, start) = request::starts(&Caller {
             site: self.site,
             values,
             evidence: Evidence {
@@ -361,12 +402,9 @@ impl Call {
                 extracts: self.function.extracts,
                 carried: carried.and_then(Carried::request),
             },
-        });
-        let Some(ticket) = ticket else {
-            return false;
-        };
+        })?;
         self.counted = CountedBy::ByRequest(ticket);
-        true
+        Some(start)
     }
 
     /// Polls the body as part of this call.
@@ -447,7 +485,7 @@ impl Call {
         self.state = State::Ended;
         let elapsed = started.elapsed();
         match &self.counted {
-            CountedBy::Kept(series) => series.ended(end, elapsed, Trace::Current),
+            CountedBy::Kept(series, place) => series.ended(*place, end, elapsed, Trace::Current),
             CountedBy::ByRequest(ticket) => ticket.ended(end, elapsed, is_judged),
             CountedBy::Rare(rare) => rare.ended(end, elapsed),
             CountedBy::Unknown => {}

@@ -7,14 +7,14 @@ use std::sync::{Arc, LazyLock};
 
 use metrics::{Gauge, Level, Metadata};
 
-use crate::call::clock::{self, Elapsed};
+use crate::call::clock::{self, Elapsed, Instant};
 use crate::call::counted::{Counted, EndKeys};
 use crate::call::global;
 use crate::lock_free::list::List;
 use crate::lock_free::sync::AtomicU64;
 use crate::objective::Objective;
 use crate::outcome::End;
-use crate::recorder::direct::{self, Thread};
+use crate::recorder::direct::{self, OldestHandle, Place, Thread};
 use crate::recorder::exemplars::{self, Intervals, TraceContext};
 use crate::settings::{self, ExemplarSource};
 
@@ -43,6 +43,15 @@ impl Trace {
     }
 }
 
+/// What a call must know from its start until its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Started {
+    pub(crate) at: Instant,
+    /// Where the series remembers the start. `None` unless the age of the oldest call is
+    /// turned on.
+    pub(crate) place: Option<Place>,
+}
+
 /// The handles of one label set.
 #[derive(Debug)]
 pub(crate) struct Series {
@@ -54,10 +63,16 @@ pub(crate) struct Series {
 enum Handles {
     /// Handles of our own recorder. They can be cached, because it never drops a series.
     Ours(Ours),
+    /// The same, if the age of the oldest call is turned on. A variant of its own, so that
+    /// other calls do not pay for it.
+    OursWithOldest(Ours, OldestHandle),
     /// The gauge of another recorder, for one call. It is held until the call ends, so
     /// that the call decrements the gauge that it incremented. The counter and the
     /// histogram are registered at the end.
-    Facade(Gauge),
+    ///
+    /// The recorder is our own for a series that must not be cached. Then there may be a
+    /// handle for the age of the oldest call.
+    Facade(Gauge, Option<OldestHandle>),
 }
 
 #[derive(Debug)]
@@ -111,18 +126,19 @@ impl Series {
     /// recorder.
     pub(crate) fn of_ours(counted: Counted) -> Option<Self> {
         let families = direct::installed()?;
-        let in_progress = direct::in_progress(families, &counted.in_progress());
-        Some(Self {
-            counted,
-            handles: Handles::Ours(Ours {
-                families,
-                in_progress,
-                ends: List::default(),
-                sizes: List::default(),
-                trace_due: AtomicU64::new(0),
-                objectives: List::default(),
-            }),
-        })
+        let ours = Ours {
+            families,
+            in_progress: direct::in_progress(families, &counted.in_progress()),
+            ends: List::default(),
+            sizes: List::default(),
+            objectives: List::default(),
+            trace_due: AtomicU64::new(0),
+        };
+        let handles = match direct::oldest(families, || counted.oldest()) {
+            None => Handles::Ours(ours),
+            Some(oldest) => Handles::OursWithOldest(ours, oldest),
+        };
+        Some(Self { counted, handles })
     }
 
     /// Creates handles for one call, from the current recorder.
@@ -133,27 +149,96 @@ impl Series {
             global::describe_once(recorder);
             gauge
         });
+        let oldest = direct::installed()
+            .filter(|families| families.has_oldest() && global::is_ours())
+            .and_then(|families| direct::oldest(families, || counted.oldest()));
         Self {
             counted,
-            handles: Handles::Facade(gauge),
+            handles: Handles::Facade(gauge, oldest),
         }
     }
 
-    /// Increments the gauge.
+    /// Increments the gauge, and then starts the clock of a call. `None`, and nothing has
+    /// changed, if the series may remember the start: see [`started`](Self::started).
+    #[inline(always)]
+    pub(crate) fn started_without_place(&self) -> Option<Instant> {
+        if let Handles::Ours(ours) = &self.handles {
+            ours.in_progress.up(Thread::current());
+            return Some(Instant::now());
+        }
+        None
+    }
+
+    /// Increments the gauge, and then starts the clock of a call.
+    ///
+    /// The place must be passed to [`ended`](Self::ended) or
+    /// [`moved_away`](Self::moved_away), once.
     #[inline]
-    pub(crate) fn started(&self) {
+    pub(crate) fn started(&self) -> Started {
         match &self.handles {
-            Handles::Ours(ours) => ours.in_progress.up(Thread::current()),
-            Handles::Facade(gauge) => up_by_facade(gauge),
+            Handles::OursWithOldest(ours, oldest) => {
+                let thread = Thread::current();
+                ours.in_progress.up(thread);
+                let at = Instant::now();
+                let place = oldest.started(thread, at.raw());
+                Started { at, place }
+            }
+            _ => {
+                self.up();
+                let at = Instant::now();
+                let place = self.place(at);
+                Started { at, place }
+            }
+        }
+    }
+
+    /// Increments the gauge for a call that has started earlier.
+    ///
+    /// The place must be passed to [`ended`](Self::ended) or
+    /// [`moved_away`](Self::moved_away), once.
+    pub(crate) fn started_at(&self, at: Instant) -> Option<Place> {
+        self.up();
+        self.place(at)
+    }
+
+    fn up(&self) {
+        match &self.handles {
+            Handles::Ours(ours) | Handles::OursWithOldest(ours, _) => {
+                ours.in_progress.up(Thread::current());
+            }
+            Handles::Facade(gauge, _) => gauge.increment(1.0),
+        }
+    }
+
+    fn oldest(&self) -> Option<&OldestHandle> {
+        match &self.handles {
+            Handles::Ours(_) => None,
+            Handles::OursWithOldest(_, oldest) => Some(oldest),
+            Handles::Facade(_, oldest) => oldest.as_ref(),
+        }
+    }
+
+    /// Remembers the start of a call, if the age of the oldest call is turned on.
+    fn place(&self, at: Instant) -> Option<Place> {
+        self.oldest()?.started(Thread::current(), at.raw())
+    }
+
+    /// Forgets the start of a call.
+    fn leave(&self, place: Option<Place>) {
+        if let Some(oldest) = self.oldest() {
+            leave(oldest, place);
         }
     }
 
     /// Decrements the gauge without counting an end, for a call that moves to another
     /// series.
-    pub(crate) fn moved_away(&self) {
+    pub(crate) fn moved_away(&self, place: Option<Place>) {
+        self.leave(place);
         match &self.handles {
-            Handles::Ours(ours) => ours.in_progress.down(Thread::current()),
-            Handles::Facade(gauge) => gauge.decrement(1.0),
+            Handles::Ours(ours) | Handles::OursWithOldest(ours, _) => {
+                ours.in_progress.down(Thread::current());
+            }
+            Handles::Facade(gauge, _) => gauge.decrement(1.0),
         }
     }
 
@@ -164,7 +249,7 @@ impl Series {
     #[inline]
     pub(crate) fn show_objectives(&self, objectives: &'static [Objective]) {
         if !objectives.is_empty()
-            && let Handles::Ours(ours) = &self.handles
+            && let Some(ours) = self.ours()
         {
             let list = objectives.as_ptr().addr();
             if ours.objectives.get(&list).is_none() {
@@ -190,38 +275,55 @@ impl Series {
 
     /// Counts a call that has ended and was never in this gauge.
     pub(crate) fn ended_elsewhere(&self, end: End, elapsed: Elapsed, trace: Trace) {
-        self.started();
-        self.ended(end, elapsed, trace);
+        self.up();
+        self.ended(None, end, elapsed, trace);
     }
 
     /// Counts the end of a call, records its latency and decrements the gauge.
     #[inline(always)]
-    pub(crate) fn ended(&self, end: End, elapsed: Elapsed, trace: Trace) {
+    pub(crate) fn ended(&self, place: Option<Place>, end: End, elapsed: Elapsed, trace: Trace) {
+        let ours = match &self.handles {
+            Handles::Ours(ours) => ours,
+            Handles::OursWithOldest(ours, oldest) => {
+                leave(oldest, place);
+                ours
+            }
+            Handles::Facade(gauge, _) => {
+                self.ended_by_facade(gauge, place, end, elapsed.nanos);
+                return;
+            }
+        };
+        match ours.ends.get(&end) {
+            Some(handles) => ours.record(handles, elapsed, trace),
+            None => self.first_ended(ours, end, elapsed, trace),
+        }
+    }
+
+    /// Returns the handles of our own recorder that are cached.
+    fn ours(&self) -> Option<&Ours> {
         match &self.handles {
-            Handles::Ours(ours) => match ours.ends.get(&end) {
-                Some(handles) => ours.record(handles, elapsed, trace),
-                None => self.first_ended(ours, end, elapsed, trace),
-            },
-            Handles::Facade(gauge) => self.ended_by_facade(gauge, end, elapsed.nanos),
+            Handles::Ours(ours) | Handles::OursWithOldest(ours, _) => Some(ours),
+            Handles::Facade(..) => None,
         }
     }
 
     /// Records the size of the response to a request that ended this way, in bytes.
     pub(crate) fn response_size(&self, end: End, bytes: u64) {
         let key = || self.counted.response_size(end);
-        match &self.handles {
-            Handles::Ours(ours) => match ours.sizes.get(&end) {
-                Some(handle) => handle.record(Thread::current(), bytes),
-                None => {
-                    let handle = direct::response_size(ours.families, &key());
-                    handle.record(Thread::current(), bytes);
-                    ours.sizes.add(end, handle);
-                }
-            },
-            Handles::Facade(_) => metrics::with_recorder(|recorder| {
+        let Some(ours) = self.ours() else {
+            metrics::with_recorder(|recorder| {
                 let sizes = recorder.register_histogram(&key(), &METADATA);
                 sizes.record(bytes as f64);
-            }),
+            });
+            return;
+        };
+        match ours.sizes.get(&end) {
+            Some(handle) => handle.record(Thread::current(), bytes),
+            None => {
+                let handle = direct::response_size(ours.families, &key());
+                handle.record(Thread::current(), bytes);
+                ours.sizes.add(end, handle);
+            }
         }
     }
 
@@ -238,9 +340,7 @@ impl Series {
         end: End,
         elapsed: Elapsed,
     ) -> Option<TraceContext> {
-        let Handles::Ours(ours) = &self.handles else {
-            return None;
-        };
+        let ours = self.ours()?;
         // A handler may end without the status that its response will have.
         let same_outcome = |other: &End| other.outcome_label() == end.outcome_label();
         let handles = ours.ends.get(&end).or_else(|| ours.ends.find(same_outcome));
@@ -255,7 +355,7 @@ impl Series {
 
     /// Creates the series of an end with the value 0, before any call has ended this way.
     pub(crate) fn expect(&self, end: End) {
-        if let Handles::Ours(ours) = &self.handles {
+        if let Some(ours) = self.ours() {
             ours.ends.add(end, self.end_handles(ours, end));
         }
     }
@@ -277,7 +377,8 @@ impl Series {
 
     /// Out of line, to keep the path of our own recorder small.
     #[inline(never)]
-    fn ended_by_facade(&self, gauge: &Gauge, end: End, nanos: u64) {
+    fn ended_by_facade(&self, gauge: &Gauge, place: Option<Place>, end: End, nanos: u64) {
+        self.leave(place);
         let EndKeys { requests, latency } = self.counted.ended(end);
         metrics::with_recorder(|recorder| {
             if let Some(requests) = requests {
@@ -304,9 +405,12 @@ impl Ours {
     }
 }
 
+/// Forgets the start of a call. Out of line, to keep the path of a call without a place small.
 #[inline(never)]
-fn up_by_facade(gauge: &Gauge) {
-    gauge.increment(1.0);
+fn leave(oldest: &OldestHandle, place: Option<Place>) {
+    if let Some(place) = place {
+        oldest.ended(Thread::current(), place);
+    }
 }
 
 /// The series that one call is counted in: cached by the call site, or owned by the call.
@@ -325,5 +429,44 @@ impl Deref for SeriesRef {
             Self::Kept(series) => series,
             Self::Own(series) => series,
         }
+    }
+}
+
+/// A call in the gauge of its series, from its start until its end.
+#[derive(Debug)]
+pub(crate) struct InProgress {
+    series: SeriesRef,
+    place: Option<Place>,
+}
+
+impl InProgress {
+    /// Increments the gauge, and then starts the clock of the call.
+    pub(crate) fn start(series: SeriesRef) -> (Self, Instant) {
+        let Started { at, place } = series.started();
+        (Self { series, place }, at)
+    }
+
+    /// Increments the gauge for a call that has started earlier.
+    pub(crate) fn start_at(series: SeriesRef, at: Instant) -> Self {
+        let place = series.started_at(at);
+        Self { series, place }
+    }
+
+    pub(crate) fn series(&self) -> &SeriesRef {
+        &self.series
+    }
+
+    /// Moves the call, which has started at `at`, to the gauge of another series.
+    pub(crate) fn move_to(&mut self, to: SeriesRef, at: Instant) {
+        if std::ptr::eq::<Series>(&*self.series, &*to) {
+            return;
+        }
+        let Self { series, place } = std::mem::replace(self, Self::start_at(to, at));
+        series.moved_away(place);
+    }
+
+    /// Counts the end of the call.
+    pub(crate) fn end(self, end: End, elapsed: Elapsed, trace: Trace) {
+        self.series.ended(self.place, end, elapsed, trace);
     }
 }

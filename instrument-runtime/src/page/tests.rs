@@ -352,3 +352,36 @@ fn samples_of_a_histogram_do_not_meet_a_metric_of_ours() {
     let page = Page::of(&recorder).bare();
     assert_eq!(lines(&page, "shop"), ["shop 1", "shop_count 1"]);
 }
+
+#[test]
+fn the_application_cannot_set_the_age_of_the_oldest_call() {
+    let name = "requests_oldest_in_progress_seconds";
+    let page_of = |age: Option<fn(u64) -> u64>| {
+        let recorder = Recorder::new(Arc::new(Settings {
+            oldest_in_progress: age,
+            ..Settings::default()
+        }));
+        metrics::with_local_recorder(&recorder, || {
+            metrics::describe_gauge!(name, "of the application");
+            gauge!(name).set(7);
+            if age.is_some() {
+                gauge!("requests.oldest_in_progress-seconds").set(8);
+                counter!(name).increment(9);
+                histogram!(name).record(1);
+            }
+        });
+        Page::of(&recorder).bare()
+    };
+    let lines_of = |page: &str| -> Vec<String> {
+        let lines = page.lines().filter(|line| line.contains(name));
+        lines.map(str::to_owned).collect()
+    };
+    let with = lines_of(&page_of(Some(|_| 0)));
+    assert_eq!(with, Vec::<String>::new(), "{with:#?}");
+    // Turned off, the name is free.
+    let without = lines_of(&page_of(None));
+    assert!(
+        without.iter().any(|line| line.ends_with(" 7")),
+        "{without:#?}"
+    );
+}

@@ -14,6 +14,8 @@ use crate::recorder::counter::Counter;
 use crate::recorder::exemplars::{Exemplar, Exemplars};
 use crate::recorder::gauge::Gauge;
 use crate::recorder::histogram::Histogram;
+use crate::recorder::oldest::Oldest;
+pub(crate) use crate::recorder::oldest::Place;
 use crate::recorder::registry::Cell;
 pub(crate) use crate::recorder::threads::Thread;
 
@@ -66,6 +68,10 @@ pub(crate) fn address(recorder: &dyn metrics::Recorder) -> usize {
 #[derive(Debug)]
 pub(crate) struct InProgressHandle(Arc<Cell<Gauge>>);
 
+/// A series of the age of the oldest call in progress.
+#[derive(Debug)]
+pub(crate) struct OldestHandle(Arc<Cell<Oldest>>);
+
 /// A series of the counter of calls.
 #[derive(Debug)]
 pub(crate) struct RequestsHandle(Arc<Cell<Counter>>);
@@ -80,6 +86,12 @@ pub(crate) struct SizeHandle(Arc<Cell<Histogram>>);
 
 pub(crate) fn in_progress(families: &Families, key: &Key) -> InProgressHandle {
     InProgressHandle(families.gauge(key.name()).series(key))
+}
+
+/// `None` if the age of the oldest call is not turned on. `key` is not called then.
+pub(crate) fn oldest(families: &Families, key: impl FnOnce() -> Key) -> Option<OldestHandle> {
+    let family = families.oldest.as_ref()?;
+    Some(OldestHandle(family.series(&key())))
 }
 
 /// Without a key, the counter is not on the page. A call that needs no counter counts there,
@@ -108,6 +120,20 @@ impl InProgressHandle {
     #[inline]
     pub(crate) fn down(&self, thread: Thread) {
         self.0.instrument.down(thread, 1);
+    }
+}
+
+impl OldestHandle {
+    /// Records a call that has started at `start`, a reading of the clock. The call must hand
+    /// the place back to [`ended`](Self::ended).
+    #[inline]
+    pub(crate) fn started(&self, thread: Thread, start: u64) -> Option<Place> {
+        self.0.instrument.started(thread, start)
+    }
+
+    #[inline]
+    pub(crate) fn ended(&self, thread: Thread, place: Place) {
+        self.0.instrument.ended(thread, place);
     }
 }
 

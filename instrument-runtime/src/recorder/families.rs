@@ -1,12 +1,11 @@
-//! The call metrics of a recorder: the three metrics, and those of OpenTelemetry's
-//! conventions.
+//! The call metrics of a recorder: the three metrics, the age of the oldest call in progress,
+//! and the metrics of OpenTelemetry's conventions.
 
 use std::sync::Arc;
 
 #[cfg(feature = "tokio")]
 use metrics::{Key, Label};
 
-use crate::conventions;
 use crate::recorder::counter::Counter;
 use crate::recorder::family::{Family, ReadFamily};
 use crate::recorder::gauge::Gauge;
@@ -14,13 +13,16 @@ use crate::recorder::histogram::{Buckets, Histogram};
 use crate::recorder::labels::{GlobalLabels, LabelSet};
 use crate::recorder::number::{Measure, UnixTime};
 use crate::recorder::objectives::Objectives;
+use crate::recorder::oldest::Oldest;
 use crate::recorder::place::is_written_as;
 use crate::recorder::registry::{Cell, Registry};
 use crate::recorder::shards::shard_count;
 use crate::settings::Settings;
+use crate::{conventions, names};
 
 /// The call metrics. If the application registers a metric with the name and the
-/// kind of one of these, it gets a series of that call metric.
+/// kind of one of these, it gets a series of that call metric, except for the age of the
+/// oldest call, which nobody can set.
 #[derive(Debug)]
 pub(crate) struct Families {
     pub(super) requests: Family<Counter>,
@@ -28,6 +30,8 @@ pub(crate) struct Families {
     pub(super) in_progress: Family<Gauge>,
     /// Has series only if a layer measures response sizes.
     response_sizes: Family<Histogram>,
+    /// `None` unless it is turned on.
+    pub(super) oldest: Option<Family<Oldest>>,
     /// `None` unless the names are those of the conventions.
     conventions: Option<Conventions>,
     /// A counter that is not on the page.
@@ -67,6 +71,7 @@ impl Families {
             objectives_of_routes: _,
             native_histograms,
             exemplars,
+            oldest_in_progress,
         } = settings;
         let shards = shard_count();
         let globals = Arc::new(GlobalLabels::new(global_labels));
@@ -96,6 +101,17 @@ impl Families {
                 rpc: histogram(conventions::RPC_DURATION, &buckets),
             }
         });
+        let oldest = oldest_in_progress.map(|age| {
+            let registry = Registry::new(age, *max_series, shards);
+            let family = Family::new(
+                &names.requests_oldest_in_progress_seconds,
+                &globals,
+                registry,
+            );
+            // Not in `names::describe`, because no other recorder has this metric.
+            family.describe(names::OLDEST_HELP.into());
+            family
+        });
         Self {
             requests: Family::new(
                 &names.requests_total,
@@ -108,6 +124,7 @@ impl Families {
             ),
             in_progress: gauge(&names.requests_in_progress),
             response_sizes: histogram(&names.response_size_bytes, &size_buckets),
+            oldest,
             conventions,
             uncounted: Registry::new((), 1, shards),
             objectives: Objectives::new(objectives, &globals, *max_series),
@@ -120,6 +137,12 @@ impl Families {
 
     /// Returns all families of calls.
     pub(super) fn families(&self) -> impl Iterator<Item = &dyn ReadFamily> {
+        let oldest = self.oldest.iter().map(|family| family as &dyn ReadFamily);
+        self.open_families().chain(oldest)
+    }
+
+    /// Returns the families whose series the application may register, too.
+    pub(super) fn open_families(&self) -> impl Iterator<Item = &dyn ReadFamily> {
         let ours: [&dyn ReadFamily; 4] = [
             &self.requests,
             &self.latency,
@@ -187,6 +210,11 @@ impl Families {
         gauges
             .find(|family| is_written_as(name, family.name()))
             .unwrap_or(&self.in_progress)
+    }
+
+    /// Returns whether the age of the oldest call is turned on.
+    pub(crate) fn has_oldest(&self) -> bool {
+        self.oldest.is_some()
     }
 
     /// Returns a counter that is not on the page.

@@ -1,7 +1,8 @@
 //! The recorder: stores the call metrics itself (`requests_total`,
-//! `request_latency_seconds` and `requests_in_progress`, unless they are renamed, and the
-//! metrics of OpenTelemetry's conventions), and passes every other metric of the
-//! application on to the stock recorder, `metrics_exporter_prometheus`.
+//! `request_latency_seconds`, `requests_in_progress` and, if it is turned on,
+//! `requests_oldest_in_progress_seconds`, unless they are renamed, and the metrics of
+//! OpenTelemetry's conventions), and passes every other metric of the application on to the
+//! stock recorder, `metrics_exporter_prometheus`.
 //!
 //! ```text
 //! place      which recorder a metric belongs to: ours, the stock recorder, or neither
@@ -16,6 +17,7 @@
 //!
 //! counter    a sharded counter
 //! gauge      a sharded gauge
+//! oldest     the age of the oldest call in progress, from the starts of all calls in progress
 //! histogram  a sharded histogram of durations
 //! native     the exponential buckets of native histograms
 //! exemplars  the traces of single calls, by bucket
@@ -38,6 +40,7 @@ mod labels;
 pub(crate) mod native;
 pub(crate) mod number;
 pub(crate) mod objectives;
+mod oldest;
 mod place;
 pub(crate) mod point;
 mod registry;

@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::diagnostics;
 use crate::names;
-use crate::recorder::Families;
 use crate::recorder::point::Kind;
+use crate::recorder::{Families, ReadFamily};
 
 /// The kind of a metric, as registered through the facade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,23 +52,29 @@ impl fmt::Display for MetricKind {
     }
 }
 
+impl MetricKind {
+    fn of(family: &dyn ReadFamily) -> Self {
+        match family.kind() {
+            Kind::Counter => Self::Counter,
+            Kind::Histogram => Self::Histogram,
+            _ => Self::Gauge,
+        }
+    }
+}
+
 impl Families {
     /// Returns the names and the kinds of the families.
     fn names(&self) -> impl Iterator<Item = (&str, MetricKind)> {
-        self.families().map(|family| {
-            let kind = match family.kind() {
-                Kind::Counter => MetricKind::Counter,
-                Kind::Histogram => MetricKind::Histogram,
-                _ => MetricKind::Gauge,
-            };
-            (family.name(), kind)
-        })
+        self.families()
+            .map(|family| (family.name(), MetricKind::of(family)))
     }
 
     /// Returns where the metric with this name and kind is stored.
     pub(super) fn place(&self, name: &str, kind: MetricKind) -> Place {
-        let is_ours = |(ours, of): (&str, MetricKind)| of == kind && is_written_as(name, ours);
-        if self.names().any(is_ours) {
+        let is_ours = |family: &dyn ReadFamily| {
+            MetricKind::of(family) == kind && is_written_as(name, family.name())
+        };
+        if self.open_families().any(is_ours) {
             return Place::Ours;
         }
         let is_taken = |suffix: &str| {

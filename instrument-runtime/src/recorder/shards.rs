@@ -72,6 +72,18 @@ pub(super) fn shard_count() -> usize {
     SHARED + (2 * cores).clamp(8, 64)
 }
 
+/// Returns the index of the shard that `thread` writes to if there are `shards` shards, and
+/// whether this is the thread's own shard.
+#[inline]
+pub(super) fn shard_of(thread: Thread, shards: usize) -> (usize, bool) {
+    let own = SHARED + thread.number();
+    if own < shards {
+        (own, true)
+    } else {
+        (own % SHARED.min(shards), false)
+    }
+}
+
 /// The words of one series, in all shards.
 #[derive(Debug)]
 pub(super) struct Words {
@@ -121,7 +133,7 @@ impl Words {
     pub(super) fn write<T>(&self, thread: Thread, to: impl FnOnce(Shard<'_>) -> T) -> T {
         match self.own_shard(thread) {
             Some(shard) => to(shard),
-            None => self.write_elsewhere(SHARED + thread.number(), to),
+            None => self.write_elsewhere(thread, to),
         }
     }
 
@@ -140,13 +152,8 @@ impl Words {
     /// own.
     #[cold]
     #[inline(never)]
-    fn write_elsewhere<T>(&self, index: usize, to: impl FnOnce(Shard<'_>) -> T) -> T {
-        let is_own = index < self.block.len();
-        let index = if is_own {
-            index
-        } else {
-            index % SHARED.min(self.block.len())
-        };
+    fn write_elsewhere<T>(&self, thread: Thread, to: impl FnOnce(Shard<'_>) -> T) -> T {
+        let (index, is_own) = shard_of(thread, self.block.len());
         let part = self.block[index].get_or_init(|| Part::new(self.of_part));
         to(self.shard(part, is_own))
     }
@@ -158,6 +165,11 @@ impl Words {
             first: part.start + self.first,
             is_own,
         }
+    }
+
+    /// Returns the number of shards.
+    pub(super) fn shard_count(&self) -> usize {
+        self.block.len()
     }
 
     /// Returns every shard that was written to. The caller must not write to these

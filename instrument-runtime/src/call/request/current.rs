@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::{Caller, HAS_LAYER, Request, Ticket};
+use crate::call::clock::Instant;
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Request>>> = const { RefCell::new(None) };
@@ -106,10 +107,10 @@ pub(crate) fn is_current() -> bool {
 
 /// Reports the start of a call to the current request.
 ///
-/// Returns a ticket if the request keeps track of the call, because the call is its
-/// handler or could be.
+/// Returns a ticket and the start of the call if the request keeps track of the call, because
+/// the call is its handler or could be.
 #[cold]
-pub(crate) fn starts(caller: &Caller<'_>) -> Option<Ticket> {
+pub(crate) fn starts(caller: &Caller<'_>) -> Option<(Ticket, Instant)> {
     let request = with_current(Arc::clone)?;
     apart(|| request.starts(caller))
 }

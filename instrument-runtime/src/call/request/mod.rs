@@ -158,7 +158,7 @@ use crate::call::counted::UNMATCHED;
 use crate::call::extracts::ExtractsOf;
 use crate::call::head::HeadLabels;
 use crate::call::hints;
-use crate::call::series::{Series, SeriesRef, Trace};
+use crate::call::series::{InProgress, Series, SeriesRef, Trace};
 use crate::call::site::{CallSite, series_of_route};
 use crate::outcome::{End, Outcome, Protocol};
 use crate::recorder::exemplars::TraceContext;
@@ -331,7 +331,7 @@ enum Progress {
     Waiting,
     Running {
         /// The series whose gauge counts the request.
-        series: SeriesRef,
+        in_progress: InProgress,
         started: Instant,
     },
     Over,
@@ -345,6 +345,7 @@ struct Claim {
     by: By,
     site: &'static CallSite,
     values: Option<Arc<Values>>,
+    started: Instant,
     stage: Stage,
 }
 
@@ -376,7 +377,7 @@ enum Stage {
 #[derive(Debug)]
 struct Apart {
     id: CallId,
-    series: SeriesRef,
+    in_progress: InProgress,
     is_doubtful: bool,
 }
 
@@ -451,11 +452,10 @@ impl Request {
     fn begin(&self) {
         let mut state = self.lock();
         if let Progress::Waiting = state.progress {
-            let series = self.series_of_route(&state);
-            series.started();
+            let (in_progress, started) = InProgress::start(self.series_of_route(&state));
             state.progress = Progress::Running {
-                series,
-                started: Instant::now(),
+                in_progress,
+                started,
             };
         }
     }
@@ -520,9 +520,9 @@ impl Request {
         state.move_to(series);
     }
 
-    /// Judges a call that starts while this request is current. Returns a ticket if the
-    /// request keeps track of the call.
-    fn starts(self: &Arc<Self>, caller: &Caller<'_>) -> Option<Ticket> {
+    /// Judges a call that starts while this request is current. Returns a ticket and the
+    /// start of the call if the request keeps track of the call.
+    fn starts(self: &Arc<Self>, caller: &Caller<'_>) -> Option<(Ticket, Instant)> {
         let mut state = self.lock();
         let Progress::Running { .. } = state.progress else {
             return None;
@@ -540,7 +540,7 @@ impl Request {
         }
         let verdict = self.judge(&state, caller);
         state.has_moved_on |= matches!(state.handed_over, HandedOver::In(_));
-        let id = match verdict {
+        let (id, started) = match verdict {
             Verdict::Joins(by) => self.join(&mut state, caller, by),
             Verdict::Doubtful => {
                 if caller.site.has_labels() {
@@ -551,10 +551,11 @@ impl Request {
             Verdict::ByItself => return None,
         };
         let request = Arc::clone(self);
-        WithLayer::new(KnownCall { id, request }).map(Ticket)
+        let ticket = WithLayer::new(KnownCall { id, request }).map(Ticket)?;
+        Some((ticket, started))
     }
 
-    fn join(&self, state: &mut State, caller: &Caller<'_>, by: By) -> CallId {
+    fn join(&self, state: &mut State, caller: &Caller<'_>, by: By) -> (CallId, Instant) {
         if let Some(earlier) = state.claim.take() {
             state.count_apart(earlier);
         }
@@ -564,14 +565,16 @@ impl Request {
         let series = self.series_with(state, caller.site, caller.values.map(|values| &**values));
         state.move_to(series);
         let id = state.next_id(by == By::Inference);
+        let started = Instant::now();
         state.claim = Some(Claim {
             id,
             by,
             site: caller.site,
             values: caller.values.cloned(),
+            started,
             stage: Stage::Active(ThreadMark::current()),
         });
-        id
+        (id, started)
     }
 
     /// Decides whether an inferred claim stays, when the head of the response goes out or
@@ -726,7 +729,7 @@ impl Request {
         let call = state.apart.swap_remove(place);
         state.doubtful_calls -= u32::from(call.is_doubtful);
         drop(state);
-        call.series.ended(end, elapsed, Trace::Current);
+        call.in_progress.end(end, elapsed, Trace::Current);
     }
 
     /// Returns the current trace, if the request wants an exemplar and the call `id` is its
@@ -736,10 +739,10 @@ impl Request {
         let series = {
             let state = self.lock();
             state.claim.as_ref().filter(|claim| claim.id == id)?;
-            let Progress::Running { series, .. } = &state.progress else {
+            let Progress::Running { in_progress, .. } = &state.progress else {
                 return None;
             };
-            series.clone()
+            in_progress.series().clone()
         };
         // The source is foreign code. It must not run while the lock is held.
         apart(|| series.wanted_trace(source, end, elapsed))
@@ -796,7 +799,7 @@ fn show_objectives_of_route(series: &Series, route: Option<&str>) {
 ///
 /// It is counted without the lock, because the source of exemplars is foreign code.
 struct Ending {
-    series: SeriesRef,
+    in_progress: InProgress,
     end: End,
     elapsed: Elapsed,
     trace: Trace,
@@ -807,9 +810,12 @@ struct Ending {
 impl Ending {
     fn count(ending: Option<Self>) {
         if let Some(ending) = ending {
-            let (series, end) = (ending.series, ending.end);
-            series.ended(end, ending.elapsed, ending.trace);
-            if let Some(bytes) = ending.bytes {
+            let end = ending.end;
+            let counted = ending
+                .bytes
+                .map(|bytes| (ending.in_progress.series().clone(), bytes));
+            ending.in_progress.end(end, ending.elapsed, ending.trace);
+            if let Some((series, bytes)) = counted {
                 series.response_size(end, bytes);
             }
         }
@@ -823,18 +829,21 @@ impl State {
 
     /// Moves the request to the gauge of another series.
     fn move_to(&mut self, to: SeriesRef) {
-        if let Progress::Running { series, .. } = &mut self.progress
-            && !std::ptr::eq::<Series>(&**series, &*to)
+        if let Progress::Running {
+            in_progress,
+            started,
+        } = &mut self.progress
         {
-            to.started();
-            std::mem::replace(series, to).moved_away();
+            in_progress.move_to(to, *started);
         }
     }
 
     /// Ends the request. It is counted after the lock is released.
     fn end(&mut self, end: End) -> Option<Ending> {
-        let Progress::Running { series, started } =
-            std::mem::replace(&mut self.progress, Progress::Over)
+        let Progress::Running {
+            in_progress,
+            started,
+        } = std::mem::replace(&mut self.progress, Progress::Over)
         else {
             return None;
         };
@@ -845,13 +854,13 @@ impl State {
         let bytes = match std::mem::replace(&mut self.size, Size::Unmeasured) {
             Size::Known(bytes) => Some(bytes),
             Size::Measured => {
-                self.size = Size::Counted(series.clone(), end);
+                self.size = Size::Counted(in_progress.series().clone(), end);
                 None
             }
             Size::Unmeasured | Size::Counted(..) => None,
         };
         Some(Ending {
-            series,
+            in_progress,
             end,
             elapsed: started.elapsed(),
             trace,
@@ -868,14 +877,11 @@ impl State {
     fn count_apart(&mut self, claim: Claim) {
         let series = claim.site.series_of_call(claim.values.as_deref());
         match claim.stage {
-            Stage::Active(_) => {
-                series.started();
-                self.apart.push(Apart {
-                    id: claim.id,
-                    series,
-                    is_doubtful: false,
-                });
-            }
+            Stage::Active(_) => self.apart.push(Apart {
+                id: claim.id,
+                in_progress: InProgress::start_at(series, claim.started),
+                is_doubtful: false,
+            }),
             Stage::Ended {
                 end,
                 elapsed,
@@ -886,19 +892,19 @@ impl State {
     }
 
     /// Counts a call that is in doubt by itself, and keeps track of it until it ends.
-    fn watch(&mut self, caller: &Caller<'_>) -> CallId {
+    fn watch(&mut self, caller: &Caller<'_>) -> (CallId, Instant) {
         let series = caller
             .site
             .series_of_call(caller.values.map(|values| &**values));
-        series.started();
+        let (in_progress, started) = InProgress::start(series);
         let id = self.next_id(false);
         self.doubtful_calls += 1;
         self.apart.push(Apart {
             id,
-            series,
+            in_progress,
             is_doubtful: true,
         });
-        id
+        (id, started)
     }
 }
 
