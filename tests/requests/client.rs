@@ -6,6 +6,8 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use instrument_tests::DEADLINE;
 
+use crate::counted::Received;
+
 /// One connection to the server.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -22,15 +24,6 @@ pub(crate) struct Client {
 pub(crate) struct Response {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
-}
-
-/// What has arrived of the body of a response.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Received {
-    /// The bytes, without the transfer coding.
-    pub(crate) bytes: usize,
-    /// Whether the body has arrived to its end.
-    pub(crate) is_complete: bool,
 }
 
 impl Client {

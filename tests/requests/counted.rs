@@ -5,8 +5,6 @@ use std::fmt::Debug;
 
 use instrument_tests::page::Page;
 
-use crate::client::Received;
-
 type Labels = BTreeMap<String, String>;
 
 /// The samples of the metrics, without the zeros from before the first request.
@@ -27,6 +25,15 @@ struct Sizes {
     sum: f64,
     /// Whether the sum may be larger, because a client has left before the end of a body.
     is_least: bool,
+}
+
+/// What a client has received of the body of a response.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Received {
+    /// The bytes, without the transfer coding.
+    pub(crate) bytes: usize,
+    /// Whether the body has arrived to its end.
+    pub(crate) is_complete: bool,
 }
 
 impl Sizes {
