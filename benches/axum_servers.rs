@@ -12,7 +12,7 @@ use axum::routing::get;
 use axum_prometheus::PrometheusMetricLayer;
 use instrument_benches::buckets::BUCKETS;
 use instrument_benches::child;
-use instrument_runtime::instrumented;
+use instrument_runtime::{RequestHead, instrumented};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 
@@ -56,6 +56,41 @@ pub(crate) const SERVERS: &[Server] = &[
         start: || {
             let app = app(get(ours)).layer(instrument_runtime::axum::layer());
             Ok((app, our_page()?))
+        },
+    },
+    Server {
+        name: "ours, the layer with skip and label",
+        counts: true,
+        start: || {
+            let layer = instrument_runtime::axum::layer();
+            let layer = layer.skip(is_health).label("host", host);
+            Ok((app(get(plain)).layer(layer), our_page()?))
+        },
+    },
+    Server {
+        name: "ours, the layer with until_body_end",
+        counts: true,
+        start: || {
+            let layer = instrument_runtime::axum::layer().until_body_end();
+            Ok((app(get(plain)).layer(layer), our_page()?))
+        },
+    },
+    Server {
+        name: "ours, the layer with response_sizes",
+        counts: true,
+        start: || {
+            let layer = instrument_runtime::axum::layer().response_sizes();
+            Ok((app(get(plain)).layer(layer), our_page()?))
+        },
+    },
+    Server {
+        name: "ours, the layer with all settings",
+        counts: true,
+        start: || {
+            let layer = instrument_runtime::axum::layer().until_body_end();
+            let layer = layer.response_sizes().skip(is_health);
+            let layer = layer.label("host", host);
+            Ok((app(get(plain)).layer(layer), our_page()?))
         },
     },
     Server {
@@ -132,6 +167,14 @@ fn our_page() -> Result<Page> {
         .without_listener()
         .install()?;
     Ok(Box::new(move || exporter.render()))
+}
+
+fn is_health(head: &RequestHead<'_>) -> bool {
+    head.path() == "/health"
+}
+
+fn host(head: &RequestHead<'_>) -> String {
+    head.header("host").unwrap_or_default().to_owned()
 }
 
 fn app(route: axum::routing::MethodRouter) -> Router {

@@ -9,27 +9,11 @@ use std::task::{Context, Poll, Waker};
 
 use anyhow::{Context as _, Result};
 use instrument_benches::buckets::BUCKETS;
+use instrument_benches::measure::{Batch, Candidate, Running};
 use instrument_runtime::TraceContext;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::call_limit::{Cells, Sharded};
-
-/// One way to instrument a function.
-pub(crate) struct Candidate {
-    pub(crate) name: &'static str,
-    pub(crate) start: fn() -> Result<Running>,
-}
-
-/// A candidate that is ready to be called.
-pub(crate) struct Running {
-    /// Calls the function the given number of times.
-    pub(crate) batch: Box<dyn Fn(u64) + Sync>,
-    /// Renders the page. A candidate without an exporter returns an empty string.
-    ///
-    /// Also called between batches, because the stock histogram keeps every sample until
-    /// the page is rendered.
-    pub(crate) page: Box<dyn Fn() -> String>,
-}
 
 pub(crate) const CANDIDATES: &[Candidate] = &[
     Candidate {
@@ -62,12 +46,7 @@ pub(crate) const CANDIDATES: &[Candidate] = &[
     },
     Candidate {
         name: "bare fn",
-        start: || {
-            Ok(Running {
-                batch: calls(bare_plain),
-                page: Box::new(String::new),
-            })
-        },
+        start: || Ok(Running::without_page(calls(bare_plain))),
     },
     Candidate {
         name: "ours, fn, no labels",
@@ -85,14 +64,14 @@ pub(crate) const CANDIDATES: &[Candidate] = &[
         name: "ours, native histograms",
         start: || {
             let builder = instrument_runtime::builder("bench").native_histograms();
-            ours_with(builder, drives(ours_no_labels))
+            Running::ours(builder, drives(ours_no_labels))
         },
     },
     Candidate {
         name: "ours, exemplars, no trace",
         start: || {
             let builder = instrument_runtime::builder("bench").exemplars(|| None);
-            ours_with(builder, drives(ours_no_labels))
+            Running::ours(builder, drives(ours_no_labels))
         },
     },
     Candidate {
@@ -100,7 +79,7 @@ pub(crate) const CANDIDATES: &[Candidate] = &[
         start: || {
             let trace = TraceContext::new([1; 16], [2; 8]);
             let builder = instrument_runtime::builder("bench").exemplars(move || Some(trace));
-            ours_with(builder, drives(ours_no_labels))
+            Running::ours(builder, drives(ours_no_labels))
         },
     },
     Candidate {
@@ -110,14 +89,14 @@ pub(crate) const CANDIDATES: &[Candidate] = &[
             let builder = instrument_runtime::builder("bench")
                 .native_histograms()
                 .exemplars(move || Some(trace));
-            ours_with(builder, drives(ours_no_labels))
+            Running::ours(builder, drives(ours_no_labels))
         },
     },
     Candidate {
         name: "ours, oldest call",
         start: || {
             let builder = instrument_runtime::builder("bench").oldest_in_progress();
-            ours_with(builder, drives(ours_no_labels))
+            Running::ours(builder, drives(ours_no_labels))
         },
     },
     Candidate {
@@ -183,7 +162,7 @@ fn tenant(n: u64) -> &'static str {
 }
 
 /// Returns a batch that polls each call to its end on the current thread.
-fn drives<F: Future>(call: impl Fn(u64) -> F + Sync + 'static) -> Box<dyn Fn(u64) + Sync> {
+fn drives<F: Future>(call: impl Fn(u64) -> F + Sync + 'static) -> Batch {
     Box::new(move |calls| {
         let mut context = Context::from_waker(Waker::noop());
         for n in 0..calls {
@@ -199,7 +178,7 @@ fn drives<F: Future>(call: impl Fn(u64) -> F + Sync + 'static) -> Box<dyn Fn(u64
 }
 
 /// The same for functions that are not async.
-fn calls<R>(call: impl Fn(u64) -> R + Sync + 'static) -> Box<dyn Fn(u64) + Sync> {
+fn calls<R>(call: impl Fn(u64) -> R + Sync + 'static) -> Batch {
     Box::new(move |calls| {
         for n in 0..calls {
             black_box(&call(black_box(n)));
@@ -208,28 +187,14 @@ fn calls<R>(call: impl Fn(u64) -> R + Sync + 'static) -> Box<dyn Fn(u64) + Sync>
 }
 
 fn running<F: Future>(call: impl Fn(u64) -> F + Sync + 'static) -> Result<Running> {
-    Ok(Running {
-        batch: drives(call),
-        page: Box::new(String::new),
-    })
+    Ok(Running::without_page(drives(call)))
 }
 
-fn ours(batch: Box<dyn Fn(u64) + Sync>) -> Result<Running> {
-    ours_with(instrument_runtime::builder("bench"), batch)
+fn ours(batch: Batch) -> Result<Running> {
+    Running::ours(instrument_runtime::builder("bench"), batch)
 }
 
-fn ours_with(
-    builder: instrument_runtime::Builder,
-    batch: Box<dyn Fn(u64) + Sync>,
-) -> Result<Running> {
-    let exporter = builder.without_listener().install()?;
-    Ok(Running {
-        batch,
-        page: Box::new(move || exporter.render()),
-    })
-}
-
-fn stock(batch: Box<dyn Fn(u64) + Sync>) -> Result<Running> {
+fn stock(batch: Batch) -> Result<Running> {
     let handle: PrometheusHandle = PrometheusBuilder::new()
         .set_buckets(&BUCKETS)?
         .install_recorder()
@@ -240,7 +205,7 @@ fn stock(batch: Box<dyn Fn(u64) + Sync>) -> Result<Running> {
     })
 }
 
-fn with_autometrics_exporter(batch: Box<dyn Fn(u64) + Sync>) -> Result<Running> {
+fn with_autometrics_exporter(batch: Batch) -> Result<Running> {
     autometrics::prometheus_exporter::try_init()?;
     Ok(Running {
         batch,

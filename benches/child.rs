@@ -4,6 +4,7 @@
 //! interleaved.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -23,7 +24,16 @@ impl Child {
     ///
     /// Returns an error if the process cannot be started.
     pub fn start(args: &[&str]) -> Result<Self> {
-        let mut process = Command::new(std::env::current_exe()?)
+        Self::start_program(&std::env::current_exe()?, args)
+    }
+
+    /// Starts another build of this program with `args`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the process cannot be started.
+    pub fn start_program(program: &Path, args: &[&str]) -> Result<Self> {
+        let mut process = Command::new(program)
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

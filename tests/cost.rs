@@ -1,11 +1,14 @@
-//! The cost of a call: no allocation once its series are known, and in an optimized build
-//! no more instructions than before.
+//! The cost of a call and of a request under a layer: no more allocations once the series
+//! are known, and in an optimized build no more instructions than before.
 
 use std::convert::Infallible;
 use std::pin::pin;
 use std::process::Command;
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use instrument_runtime::tower::layer;
 use instrument_runtime::{Builder, Objective, instrumented};
 use instrument_tests::allocations::{Counting, allocations};
 use instrument_tests::in_ci;
@@ -94,34 +97,77 @@ async fn handler() -> http::Response<()> {
     http::Response::default()
 }
 
+fn request() -> http::Request<()> {
+    let mut request = http::Request::new(());
+    *request.uri_mut() = http::Uri::from_static("/users/7");
+    // axum and other frameworks add extensions to every request anyway.
+    request.extensions_mut().insert(1_u64);
+    request.extensions_mut().insert(1_u32);
+    request
+}
+
+async fn answer(_: http::Request<()>) -> Result<http::Response<Full<Bytes>>, Infallible> {
+    handler().await;
+    Ok(http::Response::new(Full::from("user 7")))
+}
+
+/// Sends a request to a service, and reads the response to its end. Returns the number of
+/// allocations.
+fn send<S, B>(service: &mut S) -> u64
+where
+    S: Service<http::Request<()>, Response = http::Response<B>, Error = Infallible>,
+    B: hyper::body::Body,
+{
+    let request = request();
+    let before = allocations();
+    ready(async {
+        let Ok(response) = service.call(request).await;
+        let mut body = pin!(response.into_body());
+        while body.frame().await.is_some() {}
+    });
+    allocations() - before
+}
+
+/// Returns the number of allocations per request, once its series are known.
+fn allocations_of<S, B>(mut service: S) -> f64
+where
+    S: Service<http::Request<()>, Response = http::Response<B>, Error = Infallible>,
+    B: hyper::body::Body,
+{
+    for _ in 0..8 {
+        send(&mut service);
+    }
+    let sum: u64 = (0..100).map(|_| send(&mut service)).sum();
+    sum as f64 / 100.0
+}
+
 /// A request under a layer allocates three times once its series are known: for the
 /// request's state, for the token in its extensions that inner layers look up, and for
-/// its path, which is needed until the route is known. Objectives add nothing.
+/// its path, which is needed until the route is known. Objectives add nothing. Of the
+/// settings, only labels allocate: once for all of them, and for each value that is a
+/// `String`.
 #[test]
-fn a_layer_allocates_three_times_for_a_request() {
+fn a_layer_allocates_three_times_for_a_request_and_once_for_labels() {
     install();
-    let request = || {
-        let mut request = http::Request::new(());
-        *request.uri_mut() = http::Uri::from_static("/users/7");
-        // axum and other frameworks add extensions to every request anyway.
-        request.extensions_mut().insert(1_u64);
-        request.extensions_mut().insert(1_u32);
-        request
-    };
-    let app = service_fn(async |_request: http::Request<()>| Ok::<_, Infallible>(handler().await));
-    let mut layered = instrument_runtime::tower::layer().layer(app);
-    let mut of_requests = |requests: u64| {
-        let mut sum = 0;
-        for _ in 0..requests {
-            let request = request();
-            let before = allocations();
-            let Ok(_) = ready(layered.call(request));
-            sum += allocations() - before;
-        }
-        sum
-    };
-    of_requests(8);
-    assert_eq!(of_requests(100), 300);
+    let app = || service_fn(answer);
+    assert_eq!(allocations_of(app()), 0.0, "no layer");
+    assert_eq!(allocations_of(layer().layer(app())), 3.0, "the layer");
+
+    let until_end = layer().until_body_end();
+    assert_eq!(allocations_of(until_end.layer(app())), 3.0);
+    let sizes = layer().response_sizes();
+    assert_eq!(allocations_of(sizes.layer(app())), 3.0);
+    let both = layer().until_body_end().response_sizes();
+    assert_eq!(allocations_of(both.layer(app())), 3.0);
+
+    let skip = |path: &'static str| layer().skip(move |head| head.path() == path);
+    assert_eq!(allocations_of(skip("/health").layer(app())), 3.0);
+    assert_eq!(allocations_of(skip("/users/7").layer(app())), 0.0);
+
+    let literal = layer().label("a", |_| "a").label("b", |_| "b");
+    assert_eq!(allocations_of(literal.layer(app())), 4.0);
+    let copied = layer().label("c", |head| head.method().to_owned());
+    assert_eq!(allocations_of(copied.layer(app())), 5.0);
 }
 
 /// The name, a call, and the number of instructions that it took.
@@ -129,7 +175,7 @@ type Candidate = (&'static str, fn(u64) -> u64, u64);
 
 /// Instructions per call, counted by callgrind on x86-64 with Rust 1.95. More than 10 %
 /// above these numbers fails. Update them when a compiler or an improvement changes them.
-const INSTRUCTIONS: [Candidate; 5] = [
+const INSTRUCTIONS: [Candidate; 6] = [
     ("bare", |number| ready(bare(number)).unwrap_or(0), 378),
     ("plain", |number| plain(number).unwrap_or(0), 340),
     (OLDEST, |number| ready(bare(number)).unwrap_or(0), 511),
@@ -138,6 +184,12 @@ const INSTRUCTIONS: [Candidate; 5] = [
         "dynamic",
         |number| ready(dynamic(number, "some kind")),
         1455,
+    ),
+    (
+        // With the making of the request.
+        "request",
+        |_| send(&mut layer().layer(service_fn(answer))),
+        1,
     ),
 ];
 

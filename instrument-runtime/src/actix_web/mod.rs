@@ -201,23 +201,27 @@ impl MetricsMiddleware {
     /// Starts to count a request.
     fn open(&self, request: &ServiceRequest) -> Slot {
         let (method, path) = (request.method().as_str(), request.path());
-        let head = RequestHead {
-            method,
-            path,
-            header: &|name| request.headers().get(name)?.to_str().ok(),
-            transport: &|| Transport {
-                scheme: match request.uri().scheme_str() {
-                    None if request.app_config().secure() => Some("https"),
-                    scheme => scheme,
-                },
-                version: http_version!(request.version(), actix_web::http::Version),
-            },
-        };
-        let Some(labels) = self.settings.labels(&head, Framework::ActixWeb.protocol()) else {
+        let labels = self
+            .settings
+            .labels(Framework::ActixWeb.protocol(), |labels| {
+                labels(&RequestHead {
+                    method,
+                    path,
+                    header: &|name| request.headers().get(name)?.to_str().ok(),
+                    transport: &|| Transport {
+                        scheme: match request.uri().scheme_str() {
+                            None if request.app_config().secure() => Some("https"),
+                            scheme => scheme,
+                        },
+                        version: http_version!(request.version(), actix_web::http::Version),
+                    },
+                })
+            });
+        let Some(labels) = labels else {
             return Slot::none();
         };
         let route = request.match_pattern().map(Route::Owned);
-        let start = Start::new(Framework::ActixWeb, method, route, path).with_labels(labels);
+        let start = Start::new(Framework::ActixWeb, method, route, path, labels);
         // `Slot::open` takes the extensions of `http`, and these are actix-web's own.
         let slot = Slot::new(start, request.extensions().get());
         if let Some(token) = slot.token() {

@@ -53,34 +53,48 @@ impl Values {
 
     pub(crate) fn of(values: &[&dyn Display]) -> Self {
         let mut filled = Self::EMPTY;
-        filled.fill(values);
+        filled.extend(values);
         filled
     }
 
-    /// Calls `ask` with the values, in the buffer of this thread if possible.
+    /// Calls `ask` with the values.
     pub(crate) fn with<T>(values: &[&dyn Display], ask: impl Fn(&Self) -> T) -> T {
+        Self::filled(|buffer| buffer.extend(values), ask)
+    }
+
+    /// Calls `ask` with the values that `fill` adds, in the buffer of this thread if
+    /// possible.
+    pub(crate) fn filled<T>(fill: impl Fn(&mut Self), ask: impl Fn(&Self) -> T) -> T {
         let asked = VALUES.try_with(|buffer| {
             // Already borrowed if the `Display` of a label calls an instrumented
             // function.
             let mut buffer = buffer.try_borrow_mut().ok()?;
-            buffer.fill(values);
+            buffer.text.clear();
+            buffer.text.shrink_to(ByValues::LONGEST);
+            buffer.ends.clear();
+            fill(&mut buffer);
             Some(ask(&buffer))
         });
         // The buffer is gone if the call runs in the destructor of another thread-local.
-        asked
-            .ok()
-            .flatten()
-            .unwrap_or_else(|| ask(&Self::of(values)))
+        asked.ok().flatten().unwrap_or_else(|| {
+            let mut filled = Self::EMPTY;
+            fill(&mut filled);
+            ask(&filled)
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    fn fill(&mut self, values: &[&dyn Display]) {
-        self.text.clear();
-        self.text.shrink_to(ByValues::LONGEST);
-        self.ends.clear();
+    /// Adds a value that is a text, without the cost of formatting it.
+    #[inline]
+    pub(crate) fn push(&mut self, value: &str) {
+        self.text.push_str(value);
+        self.ends.push(self.text.len());
+    }
+
+    fn extend(&mut self, values: &[&dyn Display]) {
         for value in values {
             // Writing to a `String` cannot fail, but a `Display` may return an error of
             // its own. The label then has the text that was written before the error.

@@ -118,13 +118,28 @@ impl LayerSettings {
     }
 
     /// Returns the labels of a request. `None` if the request is skipped.
-    #[inline]
-    pub(crate) fn labels(&self, head: &RequestHead<'_>, protocol: Protocol) -> Option<HeadLabels> {
+    ///
+    /// `with_head` calls its argument with the head. Most layers have no settings, and do not
+    /// build the head.
+    #[inline(always)]
+    pub(crate) fn labels(
+        &self,
+        protocol: Protocol,
+        with_head: impl FnOnce(&dyn Fn(&RequestHead<'_>) -> Option<HeadLabels>) -> Option<HeadLabels>,
+    ) -> Option<HeadLabels> {
+        let has_transport = protocol == Protocol::Http && settings::names().has_conventions;
+        if self.0.is_none() && !has_transport {
+            return Some(HeadLabels::new());
+        }
+        with_head(&|head| self.labels_of_head(head, has_transport))
+    }
+
+    fn labels_of_head(&self, head: &RequestHead<'_>, has_transport: bool) -> Option<HeadLabels> {
         let labels = match &self.0 {
-            None => Vec::new(),
+            None => HeadLabels::new(),
             Some(settings) => settings.labels(head)?,
         };
-        if settings::names().has_conventions && protocol == Protocol::Http {
+        if has_transport {
             return Some(with_transport(labels, head));
         }
         Some(labels)
@@ -187,21 +202,23 @@ pub(crate) use http_version;
 #[cfg(feature = "tower")]
 impl LayerSettings {
     /// Returns the labels of a request of the crate `http`. `None` if the request is skipped.
+    #[inline]
     pub(crate) fn labels_of<B>(
         &self,
         request: &http::Request<B>,
         protocol: Protocol,
     ) -> Option<HeadLabels> {
-        let head = RequestHead {
-            method: request.method().as_str(),
-            path: request.uri().path(),
-            header: &|name| request.headers().get(name)?.to_str().ok(),
-            transport: &|| Transport {
-                scheme: request.uri().scheme_str(),
-                version: http_version!(request.version(), http::Version),
-            },
-        };
-        self.labels(&head, protocol)
+        self.labels(protocol, |labels| {
+            labels(&RequestHead {
+                method: request.method().as_str(),
+                path: request.uri().path(),
+                header: &|name| request.headers().get(name)?.to_str().ok(),
+                transport: &|| Transport {
+                    scheme: request.uri().scheme_str(),
+                    version: http_version!(request.version(), http::Version),
+                },
+            })
+        })
     }
 }
 

@@ -290,12 +290,9 @@ impl CallSite {
         }
         let none = Values::EMPTY;
         let values = values.unwrap_or(&none);
-        let own: Vec<&str> = values.iter().collect();
-        let mut key: Vec<&dyn Display> = vec![&method, &endpoint];
-        key.extend(own.iter().map(|value| value as &dyn Display));
-        key.extend(parts(labels));
         let of_requests = self.tables().of_requests.get_or_init(ByValues::default);
-        Values::with(&key, |key| {
+        let fill = |key: &mut Values| fill_key(key, method, endpoint, values.iter(), labels);
+        Values::filled(fill, |key| {
             of_requests.series(key, || {
                 let Counted { subject, labels } =
                     counted_request(protocol, method, endpoint, labels);
@@ -430,18 +427,35 @@ pub(crate) fn series_of_route(
     endpoint: &str,
     labels: &HeadLabels,
 ) -> SeriesRef {
-    let ask = |values: &Values| {
-        BY_METHOD_AND_ENDPOINT.series(values, || {
+    let none = std::iter::empty;
+    let fill = |key: &mut Values| fill_key(key, method, endpoint, none(), labels);
+    Values::filled(fill, |key| {
+        BY_METHOD_AND_ENDPOINT.series(key, || {
             hints::layer_counts();
             counted_request(protocol, method, endpoint, labels)
         })
-    };
-    if labels.is_empty() {
-        return Values::with(&[&method, &endpoint], ask);
+    })
+}
+
+/// Adds what identifies the series of a request. `own` are the values of its handler's own
+/// labels.
+#[inline]
+fn fill_key<'a>(
+    key: &mut Values,
+    method: &str,
+    endpoint: &str,
+    own: impl Iterator<Item = &'a str>,
+    labels: &HeadLabels,
+) {
+    key.push(method);
+    key.push(endpoint);
+    for value in own {
+        key.push(value);
     }
-    let mut key: Vec<&dyn Display> = vec![&method, &endpoint];
-    key.extend(parts(labels));
-    Values::with(&key, ask)
+    for (name, value) in labels {
+        key.push(name);
+        key.push(value);
+    }
 }
 
 /// Returns what the series of a request counts, without the labels of its handler.
@@ -460,15 +474,6 @@ fn counted_request(
         subject: Subject::of_requests(protocol),
         labels: all,
     }
-}
-
-/// Returns the names and the values of labels, as parts of a key.
-fn parts(labels: &HeadLabels) -> impl Iterator<Item = &dyn Display> {
-    let both = |(name, value)| [name as &dyn Display, value as &dyn Display];
-    labels
-        .iter()
-        .map(|(name, value)| (name, value))
-        .flat_map(both)
 }
 
 /// Converts the labels that come from the head of a request.

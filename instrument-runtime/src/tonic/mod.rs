@@ -194,16 +194,18 @@ where
         } else {
             PLAIN_HTTP
         };
-        let start = Start {
-            candidate,
-            path: None,
-            ..Start::new(framework, request.method().as_str(), route, path)
+        let settings = &self.layer.settings;
+        let mut slot = match settings.labels_of(&request, framework.protocol()) {
+            Some(labels) => {
+                let start = Start {
+                    candidate,
+                    path: None,
+                    ..Start::new(framework, request.method().as_str(), route, path, labels)
+                };
+                Slot::open(start, request.extensions_mut())
+            }
+            None => Slot::none(),
         };
-        let labels = self
-            .layer
-            .settings
-            .labels_of(&request, framework.protocol());
-        let mut slot = Slot::open_with(start, labels, request.extensions_mut());
         ResponseFuture {
             inner: slot.call(|| self.inner.call(request)),
             size: slot.size(self.layer.body),

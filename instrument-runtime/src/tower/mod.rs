@@ -190,12 +190,16 @@ impl<S> Layer<S> for MetricsLayer {
 
 impl MetricsLayer {
     /// Starts to count a request.
+    #[inline]
     fn open<B>(&self, request: &mut Request<B>) -> Slot {
-        let labels = self.settings.labels_of(request, self.framework.protocol());
+        let framework = self.framework;
+        let Some(labels) = self.settings.labels_of(request, framework.protocol()) else {
+            return Slot::none();
+        };
         let route = (self.route)(request.extensions());
         let (method, path) = (request.method().as_str(), request.uri().path());
-        let start = Start::new(self.framework, method, route, path);
-        Slot::open_with(start, labels, request.extensions_mut())
+        let start = Start::new(framework, method, route, path, labels);
+        Slot::open(start, request.extensions_mut())
     }
 }
 

@@ -226,6 +226,7 @@ impl Start {
         method: &str,
         route: Option<Route>,
         path: &str,
+        labels: HeadLabels,
     ) -> Self {
         Self {
             framework,
@@ -233,13 +234,8 @@ impl Start {
             candidate: None,
             path: route.is_none().then(|| path.into()),
             route,
-            labels: Vec::new(),
+            labels,
         }
-    }
-
-    /// Adds labels.
-    pub(crate) fn with_labels(self, labels: HeadLabels) -> Self {
-        Self { labels, ..self }
     }
 }
 
@@ -601,15 +597,10 @@ impl Request {
     fn answered(&self, answer: Outcome) {
         let mut state = self.lock();
         self.settle(&mut state, false);
-        let ending = match state.body {
-            Body::Unwatched => self.end_with(&mut state, answer, BodyEnd::Complete),
-            Body::Watched | Body::Begun(_) => {
-                state.body = Body::Begun(answer);
-                None
-            }
-        };
-        drop(state);
-        Ending::count(ending);
+        match state.body {
+            Body::Unwatched => self.end_with(state, answer, BodyEnd::Complete),
+            Body::Watched | Body::Begun(_) => state.body = Body::Begun(answer),
+        }
     }
 
     /// Makes the request end with the body of its response.
@@ -626,12 +617,9 @@ impl Request {
     pub(crate) fn body_ended(&self, end: BodyEnd) {
         apart(|| {
             let mut state = self.lock();
-            let ending = match std::mem::replace(&mut state.body, Body::Unwatched) {
-                Body::Begun(answer) => self.end_with(&mut state, answer, end),
-                Body::Watched | Body::Unwatched => None,
-            };
-            drop(state);
-            Ending::count(ending);
+            if let Body::Begun(answer) = std::mem::replace(&mut state.body, Body::Unwatched) {
+                self.end_with(state, answer, end);
+            }
         });
     }
 
@@ -658,13 +646,14 @@ impl Request {
         }
     }
 
-    /// Ends the request with the head and the end of its response.
-    fn end_with(&self, state: &mut State, answer: Outcome, body: BodyEnd) -> Option<Ending> {
+    /// Counts the request, which ends with the head and the end of its response.
+    #[inline]
+    fn end_with(&self, mut state: MutexGuard<'_, State>, answer: Outcome, body: BodyEnd) {
         let answer = answer.end();
         if answer.is_ok() && state.route.is_none() && state.candidate.is_some() {
             // A success status proves that a handler ran, so the candidate route exists.
             let candidate = state.candidate.take();
-            self.set_route(state, candidate);
+            self.set_route(&mut state, candidate);
         }
         let protocol = self.framework.protocol();
         let end = match state.claim.as_ref().map(|claim| claim.stage) {
@@ -685,7 +674,7 @@ impl Request {
             }
             _ => answer,
         };
-        state.end(end)
+        State::end(state, end);
     }
 
     /// Counts the request: it was dropped, or it panicked, before a response went out.
@@ -697,13 +686,12 @@ impl Request {
         let mut state = self.lock();
         self.settle(&mut state, true);
         let protocol = self.framework.protocol();
-        let ending = state.end(if has_panicked {
+        let end = if has_panicked {
             End::panicked(protocol)
         } else {
             End::cancelled(protocol)
-        });
-        drop(state);
-        Ending::count(ending);
+        };
+        State::end(state, end);
     }
 
     /// Records the end of a call that has a ticket.
@@ -795,33 +783,6 @@ fn show_objectives_of_route(series: &Series, route: Option<&str>) {
     }
 }
 
-/// A request that has ended and is not counted yet.
-///
-/// It is counted without the lock, because the source of exemplars is foreign code.
-struct Ending {
-    in_progress: InProgress,
-    end: End,
-    elapsed: Elapsed,
-    trace: Trace,
-    /// The size of the response, if it is known already.
-    bytes: Option<u64>,
-}
-
-impl Ending {
-    fn count(ending: Option<Self>) {
-        if let Some(ending) = ending {
-            let end = ending.end;
-            let counted = ending
-                .bytes
-                .map(|bytes| (ending.in_progress.series().clone(), bytes));
-            ending.in_progress.end(end, ending.elapsed, ending.trace);
-            if let Some((series, bytes)) = counted {
-                series.response_size(end, bytes);
-            }
-        }
-    }
-}
-
 impl State {
     fn endpoint(&self) -> &str {
         self.route.as_deref().unwrap_or(UNMATCHED)
@@ -838,34 +799,45 @@ impl State {
         }
     }
 
-    /// Ends the request. It is counted after the lock is released.
-    fn end(&mut self, end: End) -> Option<Ending> {
+    /// Ends the request and counts it, without the lock: the source of exemplars is foreign
+    /// code.
+    fn end(mut state: MutexGuard<'_, Self>, end: End) {
         let Progress::Running {
             in_progress,
             started,
-        } = std::mem::replace(&mut self.progress, Progress::Over)
+        } = std::mem::replace(&mut state.progress, Progress::Over)
         else {
-            return None;
+            return;
         };
-        let trace = match self.claim.as_ref().map(|claim| claim.stage) {
+        let trace = match state.claim.as_ref().map(|claim| claim.stage) {
             Some(Stage::Ended { trace, .. }) => Trace::Known(trace),
             _ => Trace::Current,
         };
-        let bytes = match std::mem::replace(&mut self.size, Size::Unmeasured) {
-            Size::Known(bytes) => Some(bytes),
-            Size::Measured => {
-                self.size = Size::Counted(in_progress.series().clone(), end);
-                None
-            }
-            Size::Unmeasured | Size::Counted(..) => None,
+        let counted = match state.size {
+            Size::Unmeasured => None,
+            _ => state
+                .size_at_end(in_progress.series(), end)
+                .map(|bytes| (in_progress.series().clone(), bytes)),
         };
-        Some(Ending {
-            in_progress,
-            end,
-            elapsed: started.elapsed(),
-            trace,
-            bytes,
-        })
+        let elapsed = started.elapsed();
+        drop(state);
+        in_progress.end(end, elapsed, trace);
+        if let Some((series, bytes)) = counted {
+            series.response_size(end, bytes);
+        }
+    }
+
+    /// Returns the size of the response, if it is known already. Otherwise, keeps the series
+    /// and the end that it will be recorded with.
+    fn size_at_end(&mut self, series: &SeriesRef, end: End) -> Option<u64> {
+        let next = match self.size {
+            Size::Measured => Size::Counted(series.clone(), end),
+            _ => Size::Unmeasured,
+        };
+        match std::mem::replace(&mut self.size, next) {
+            Size::Known(bytes) => Some(bytes),
+            _ => None,
+        }
     }
 
     fn next_id(&mut self, is_inferred: bool) -> CallId {

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use super::body::{BodySettings, BodyWatch, HeadSent, SizeWatch};
 use super::current::{Poll, apart, within};
 use super::{HandedOver, Request, Route, Start};
-use crate::call::head::HeadLabels;
 use crate::outcome::Outcome;
 
 /// A mark that a layer puts into the extensions of a request.
@@ -100,19 +99,6 @@ impl Slot {
         Some(Token(Arc::clone(request)))
     }
 
-    /// Creates a slot for a request with this head, as [`open`](Self::open) does. Without a
-    /// request if the settings of the layer skip it.
-    pub(crate) fn open_with(
-        start: Start,
-        labels: Option<HeadLabels>,
-        extensions: &mut http::Extensions,
-    ) -> Self {
-        match labels {
-            Some(labels) => Self::open(start.with_labels(labels), extensions),
-            None => Self::none(),
-        }
-    }
-
     /// Returns what measures the size of the response, if the layer should measure it. `None`
     /// if an outer layer does.
     pub(crate) fn size(&self, settings: BodySettings) -> Option<SizeWatch> {
@@ -146,7 +132,7 @@ impl Slot {
         is_followed.then(|| BodyWatch::new(until_end, size, length))
     }
 
-    /// Creates a slot without a request.
+    /// Creates a slot without a request, for a request that is skipped.
     pub(crate) fn none() -> Self {
         Self {
             request: None,
