@@ -189,7 +189,7 @@ const INSTRUCTIONS: [Candidate; 6] = [
         // With the making of the request.
         "request",
         |_| send(&mut layer().layer(service_fn(answer))),
-        1,
+        7453,
     ),
 ];
 
