@@ -188,18 +188,18 @@ fn the_objectives_follow_the_requests_of_actix_web() {
             actix_web::rt::System::new().block_on(async {
                 let app = App::new()
                     .wrap(instrument_runtime::actix_web::middleware())
-                    .service(web::resource("/users/{id}").route(web::get().to(user)))
+                    .service(web::resource("/actix/{id}").route(web::get().to(user)))
                     .service(web::scope("/scope").route("/quiet", web::post().to(quiet)));
                 let app = init_service(app).await;
                 for request in [
-                    TestRequest::get().uri("/users/1"),
+                    TestRequest::get().uri("/actix/1"),
                     TestRequest::post().uri("/scope/quiet"),
                 ] {
                     call_service(&app, request.to_request()).await;
                 }
             });
             for (method, endpoint, slo) in [
-                ("GET", "/users/{id}", "layer_users"),
+                ("GET", "/actix/{id}", "layer_users"),
                 ("POST", "/scope/quiet", "layer_quiet"),
             ] {
                 let labels = [("method", method), ("endpoint", endpoint)];
