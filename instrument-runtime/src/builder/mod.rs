@@ -402,7 +402,31 @@ impl Builder {
     /// are in flight at once, it takes 0.5 KB and up to 16 bytes for each of these calls more.
     /// This memory is used again for later calls, and never freed.
     ///
-    /// The setting has no effect on a recorder that the application has installed itself.
+    /// Only the recorder of this crate has the metric. A recorder that the application has
+    /// installed itself, and the recordings of the feature `testing`, do not get it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), instrument_runtime::InitError> {
+    /// use instrument_runtime::{Exporter, builder, instrumented};
+    ///
+    /// #[instrumented(endpoint = "/report", method = "GET")]
+    /// fn report(exporter: &Exporter) -> String {
+    ///     exporter.render() // while this call is in flight
+    /// }
+    ///
+    /// let exporter = builder("webapp_1")
+    ///     .oldest_in_progress()
+    /// #   .without_listener()
+    ///     .install()?;
+    /// let name = "requests_oldest_in_progress_seconds";
+    /// let idle = format!("{name}{{app_name=\"webapp_1\",endpoint=\"/report\",method=\"GET\"}} 0\n");
+    /// assert!(!report(&exporter).contains(&idle));
+    /// assert!(exporter.render().contains(&idle));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn oldest_in_progress(mut self) -> Self {
         self.oldest_in_progress = true;
         self

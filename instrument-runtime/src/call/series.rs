@@ -158,8 +158,8 @@ impl Series {
         }
     }
 
-    /// Increments the gauge, and then starts the clock of a call. `None`, and nothing has
-    /// changed, if the series may remember the start: see [`started`](Self::started).
+    /// Increments the gauge, and then starts the clock of a call, if the call needs no place.
+    /// Otherwise does nothing: call [`started`](Self::started).
     #[inline(always)]
     pub(crate) fn started_without_place(&self) -> Option<Instant> {
         if let Handles::Ours(ours) = &self.handles {
