@@ -11,11 +11,12 @@ async fn user(tenant: u32) -> u32 {
     tenant
 }
 
-const OWN: [(&str, &str); 4] = [
+const OWN: [(&str, &str); 5] = [
     ("instrument_render_panics_total", "counter"),
     ("instrument_scrape_duration_seconds", "summary"),
     ("instrument_scrapes_total", "counter"),
     ("instrument_series", "gauge"),
+    ("instrument_series_limit", "gauge"),
 ];
 
 #[test]
@@ -70,6 +71,7 @@ fn the_page_tells_of_its_own_making() {
         assert!(sum > seconds && sum < 10.0, "{sum} after {seconds}");
         seconds = sum;
         assert_eq!(value("instrument_series"), ours(&page) as f64);
+        assert_eq!(value("instrument_series_limit"), 20.0);
         assert!(value("instrument_series") > series, "{text}");
         series = value("instrument_series");
 
@@ -99,6 +101,7 @@ fn the_page_tells_of_its_own_making() {
     // A page that the application renders is not a scrape.
     let made = Page::parse(&exporter.render());
     assert_eq!(made.value("instrument_series", &[]), Some(63.0));
+    assert_eq!(made.value("instrument_series_limit", &[]), Some(20.0));
     assert_eq!(made.series("instrument_scrapes_total"), 0);
     assert_eq!(made.exactly("instrument_render_panics_total", &[]), 0.0);
     let page = Page::parse(&served());

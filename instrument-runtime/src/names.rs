@@ -300,6 +300,7 @@ pub(crate) mod own {
     pub(crate) const DURATION_COUNT: &str = "instrument_scrape_duration_seconds_count";
     pub(crate) const SCRAPES: &str = "instrument_scrapes_total";
     pub(crate) const SERIES: &str = "instrument_series";
+    pub(crate) const SERIES_LIMIT: &str = "instrument_series_limit";
 
     pub(crate) const OBJECTIVES: &str = "request_objective_ratio";
     pub(crate) const TARGET_INFO: &str = "target_info";
@@ -324,6 +325,7 @@ pub(crate) mod own {
         SCRAPES,
         SERIES,
         OBJECTIVES,
+        SERIES_LIMIT,
         TARGET_INFO,
         #[cfg(feature = "tokio")]
         tokio::ALIVE_TASKS,

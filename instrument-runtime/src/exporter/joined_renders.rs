@@ -202,7 +202,7 @@ impl JoinedRenders {
             self.page.write(dialect, sink, |page| {
                 let mut health = self.health.borrow_mut();
                 health.count(waiting.len(), started.elapsed());
-                health.write(page, self.page.series());
+                health.write(page, self.page.calls());
             });
         });
         #[cfg(test)]

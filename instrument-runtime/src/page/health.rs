@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::names::own::{DURATION, PANICS, SCRAPES, SERIES};
+use crate::names::own::{DURATION, PANICS, SCRAPES, SERIES, SERIES_LIMIT};
 use crate::page::encoder::Encoder;
 use crate::page::{panics, pushes};
+use crate::recorder::Families;
 use crate::recorder::number::Number;
 use crate::recorder::point::{Head, Kind, Point, SummaryPoint};
 
@@ -24,9 +25,8 @@ impl Health {
         self.seconds += elapsed.as_secs_f64();
     }
 
-    /// Writes all metrics of the exporter. `series` is the number of series in the three
-    /// call metrics.
-    pub(crate) fn write(&self, page: &mut dyn Encoder, series: usize) {
+    /// Writes all metrics of the exporter. `calls` are the call metrics.
+    pub(crate) fn write(&self, page: &mut dyn Encoder, calls: &Families) {
         write_first(page);
         let duration = Head {
             name: DURATION,
@@ -46,15 +46,15 @@ impl Health {
             kind: Kind::Counter,
         };
         page.single(total, "", Point::counter(Number::U64(self.scrapes)));
-        write_series(page, series);
+        write_series(page, calls);
     }
 }
 
 /// Writes the exporter's metrics on a page that the exporter does not serve: all but the
 /// scrape metrics.
-pub(crate) fn write_unscraped(page: &mut dyn Encoder, series: usize) {
+pub(crate) fn write_unscraped(page: &mut dyn Encoder, calls: &Families) {
     write_first(page);
-    write_series(page, series);
+    write_series(page, calls);
 }
 
 /// Writes the metrics that every page shows and that sort first.
@@ -68,12 +68,23 @@ fn write_first(page: &mut dyn Encoder) {
     page.single(lost, "", Point::counter(Number::U64(panics::count())));
 }
 
-fn write_series(page: &mut dyn Encoder, series: usize) {
+fn write_series(page: &mut dyn Encoder, calls: &Families) {
     let number = Head {
         name: SERIES,
         help: "Number of series in the call metrics. The limit, max_series, applies to each \
                metric separately.",
         kind: Kind::Gauge,
     };
-    page.single(number, "", Point::Gauge(Number::U64(series as u64)));
+    page.single(number, "", gauge(calls.series()));
+    let limit = Head {
+        name: SERIES_LIMIT,
+        help: "Maximum number of series of each call metric (max_series). Calls past it are \
+               counted in one more series, with the label overflow.",
+        kind: Kind::Gauge,
+    };
+    page.single(limit, "", gauge(calls.max_series()));
+}
+
+fn gauge(value: usize) -> Point<'static> {
+    Point::Gauge(Number::U64(value as u64))
 }

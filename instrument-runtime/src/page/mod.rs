@@ -106,7 +106,7 @@ impl Page {
     /// Writes a page that the exporter does not serve, so it has no scrape metrics.
     pub(crate) fn write_unscraped(&self, dialect: Dialect, sink: &mut dyn Sink) {
         self.write(dialect, sink, |page| {
-            health::write_unscraped(page, self.series());
+            health::write_unscraped(page, &self.ours);
         });
     }
 
@@ -195,9 +195,9 @@ impl Page {
         self.stock.run_upkeep();
     }
 
-    /// Returns the number of series in the call metrics.
-    pub(crate) fn series(&self) -> usize {
-        self.ours.series()
+    /// Returns the call metrics.
+    pub(crate) fn calls(&self) -> &Families {
+        &self.ours
     }
 }
 

@@ -74,7 +74,7 @@ requests_total{app_name=\"shop\",region=\"eu\"} 1
 requests_total{app_name=\"shop\",region=\"eu\",endpoint=\"/a\",outcome=\"ok\"} 2
 "
     );
-    assert_eq!(page.series(), 4);
+    assert_eq!(page.calls().series(), 4);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn the_applications_own_metrics_stand_among_ours() {
         ]
     );
     assert_eq!(page.bare(), text);
-    assert_eq!(page.series(), 1);
+    assert_eq!(page.calls().series(), 1);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn past_the_bound_nothing_is_lost_and_nothing_grows() {
         held
     });
     let text = page.bare();
-    assert_eq!(page.series(), 3 * 4);
+    assert_eq!(page.calls().series(), 3 * 4);
     let globals = "app_name=\"shop\",region=\"eu\"";
     let overflow = format!("{{{globals},overflow=\"true\"}}");
     for (name, ours) in [
@@ -332,7 +332,7 @@ fn a_page_made_beside_callers_adds_up() {
     assert_eq!(sum("requests_total{"), 4 * CALLS);
     assert_eq!(sum("request_latency_seconds_count{"), 4 * CALLS);
     assert_eq!(sum("requests_in_progress{"), 0);
-    assert_eq!(page.series(), 3 * 5);
+    assert_eq!(page.calls().series(), 3 * 5);
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub(crate) struct Families {
     target_info: String,
     /// The time at which the recorder was created.
     started: UnixTime,
+    /// The maximum number of series of each metric.
+    max_series: usize,
     #[cfg(any(feature = "process", feature = "tokio"))]
     globals: Arc<GlobalLabels>,
 }
@@ -130,6 +132,7 @@ impl Families {
             objectives: Objectives::new(objectives, &globals, *max_series),
             target_info: GlobalLabels::new(target_info).text().to_owned(),
             started: UnixTime::now(),
+            max_series: *max_series,
             #[cfg(any(feature = "process", feature = "tokio"))]
             globals,
         }
@@ -231,6 +234,11 @@ impl Families {
     /// Returns the time at which the recorder was created.
     pub(crate) fn started(&self) -> UnixTime {
         self.started
+    }
+
+    /// Returns the maximum number of series of each metric, not counting the overflow series.
+    pub(crate) fn max_series(&self) -> usize {
+        self.max_series
     }
 
     /// Returns the text of the global labels, without braces.
