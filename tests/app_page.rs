@@ -1,4 +1,4 @@
-//! The page served by a handler in axum and in actix-web.
+//! The page and the live view, served by handlers in axum and in actix-web.
 
 use std::io::Read;
 
@@ -92,6 +92,84 @@ fn assert_is_page(body: &[u8]) {
     assert_eq!(page.sum("request_objective_ratio", &labels), 0.999);
 }
 
+/// The paths of the views, and the URL of the metrics that each of them must ask for.
+const VIEWS: [(&str, &str); 2] = [("/live", "metrics"), ("/elsewhere", "../own?a=\"b\"")];
+
+type View = (u16, http::HeaderMap, Vec<u8>);
+
+async fn axum_view(path: &str, encoding: &str) -> View {
+    let app = axum::Router::<()>::new()
+        .route(VIEWS[0].0, get(on_axum::live_view))
+        .route(VIEWS[1].0, get(on_axum::live_view_of(VIEWS[1].1)));
+    let request = http::Request::get(path).header("accept-encoding", encoding);
+    let Ok(response) = app
+        .oneshot(request.body(Body::empty()).expect("a request"))
+        .await;
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX)
+        .await
+        .expect("a body");
+    (parts.status.as_u16(), parts.headers, body.to_vec())
+}
+
+async fn actix_web_view(path: &str, encoding: &str) -> View {
+    use actix_web::test::{TestRequest, call_service, init_service, read_body};
+    use actix_web::{App, web};
+
+    let app = App::new()
+        .route(VIEWS[0].0, web::get().to(on_actix_web::live_view))
+        .route(
+            VIEWS[1].0,
+            web::get().to(on_actix_web::live_view_of(VIEWS[1].1)),
+        );
+    let app = init_service(app).await;
+    let request = TestRequest::with_uri(path).insert_header(("accept-encoding", encoding));
+    let response = call_service(&app, request.to_request()).await;
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in response.headers() {
+        let name = http::HeaderName::try_from(name.as_str()).expect("a name");
+        headers.append(name, value.as_bytes().try_into().expect("a value"));
+    }
+    (
+        response.status().as_u16(),
+        headers,
+        read_body(response).await.to_vec(),
+    )
+}
+
+async fn check_views(view: impl AsyncFn(&str, &str) -> View) {
+    for (path, metrics) in VIEWS {
+        let (status, headers, plain) = view(path, "identity").await;
+        assert_eq!(status, 200, "{path}");
+        assert_eq!(headers.get("content-encoding"), None);
+        for (name, start) in [
+            ("content-type", "text/html; charset=utf-8"),
+            ("content-security-policy", "default-src 'none'; "),
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+            ("cache-control", "no-store"),
+            ("vary", "accept-encoding"),
+        ] {
+            let value = headers[name].to_str().expect("text");
+            assert!(value.starts_with(start), "{name}: {value}");
+        }
+        let html = String::from_utf8(plain.clone()).expect("text");
+        let metrics = format!("data-metrics=\"{}\"", metrics.replace('"', "&quot;"));
+        assert!(html.contains(&metrics), "{path} does not ask for {metrics}");
+        assert!(html.contains("data-counter=\"requests_total\""));
+
+        let (status, headers, zipped) = view(path, "gzip").await;
+        assert_eq!(
+            (status, headers["content-encoding"].as_bytes()),
+            (200, &b"gzip"[..])
+        );
+        let mut unzipped = Vec::new();
+        let mut decoder = GzDecoder::new(&zipped[..]);
+        decoder.read_to_end(&mut unzipped).expect("gzip");
+        assert_eq!(unzipped, plain);
+    }
+}
+
 #[instrumented(endpoint = "/large", method = "GET", labels(tenant = tenant))]
 async fn large(tenant: u32) {
     std::hint::black_box(tenant);
@@ -141,14 +219,28 @@ fn the_page_is_served_once_there_is_one() {
         for (status, ..) in [ask_axum(None).await, ask_actix_web(Some("gzip")).await] {
             assert_eq!(status, 503, "nothing is installed");
         }
+        for (path, _) in VIEWS {
+            for (status, _, body) in [
+                axum_view(path, "gzip").await,
+                actix_web_view(path, "gzip").await,
+            ] {
+                assert_eq!(status, 503, "nothing is installed");
+                let text = String::from_utf8(body).expect("text");
+                assert!(text.contains("instrument_runtime::init"), "{text}");
+            }
+        }
         let exporter = instrument_runtime::builder("app_page")
             .without_listener()
+            // The setting is for the exporter's own listener.
+            .without_live_view()
             .install()
             .expect("installs");
         counted().await;
         counted().await;
         check(ask_axum).await;
         check(ask_actix_web).await;
+        check_views(axum_view).await;
+        check_views(actix_web_view).await;
         hang_ups_cost_nothing().await;
         drop(exporter);
     });

@@ -1,5 +1,5 @@
-//! The endpoint over a real socket: routes, methods, headers, compression, the
-//! allow list, and an application whose runtime is blocked.
+//! The endpoint over a real socket: routes, methods, headers, compression, the live view,
+//! the allow list, and an application whose runtime is blocked.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use instrument_runtime::{Exporter, instrumented};
+use instrument_tests::alone;
 use instrument_tests::page::{Page, scrape};
 
 #[instrumented(endpoint = "/blocked", method = "GET")]
@@ -42,7 +43,9 @@ fn routes(addr: SocketAddr) {
         ("GET", "/health", "200"),
         ("POST", "/metrics", "405"),
         ("DELETE", "/health", "405"),
-        ("GET", "/", "404"),
+        ("GET", "/", "200"),
+        ("GET", "/?x", "200"),
+        ("POST", "/", "405"),
         ("GET", "/metrics/", "404"),
         ("GET", "/favicon.ico", "404"),
     ] {
@@ -83,6 +86,46 @@ fn page_headers(addr: SocketAddr) {
         .read_to_string(&mut unpacked)
         .expect("gzip");
     assert!(unpacked.contains("instrument_scrapes_total"));
+}
+
+fn live_view(addr: SocketAddr) {
+    let (head, body) = exchange(addr, &request("GET", "/", ""));
+    for expected in [
+        "content-type: text/html; charset=utf-8",
+        "content-security-policy: default-src 'none'; script-src 'sha256-",
+        "frame-ancestors 'none'",
+        "x-content-type-options: nosniff",
+        "referrer-policy: no-referrer",
+        "cache-control: no-store",
+        "vary: accept-encoding",
+    ] {
+        assert!(head.contains(expected), "{expected}: {head}");
+    }
+    assert!(!head.contains("content-encoding"), "{head}");
+    let plain = String::from_utf8(body).expect("text");
+    assert!(plain.starts_with("<!doctype html>"), "{plain}");
+
+    let (of_head, body) = exchange(addr, &request("HEAD", "/", ""));
+    let length = format!("content-length: {}", plain.len());
+    assert!(
+        of_head.starts_with("http/1.1 200") && of_head.contains(&length),
+        "{of_head}"
+    );
+    assert!(of_head.contains("content-security-policy"), "{of_head}");
+    assert!(body.is_empty(), "HEAD has no body");
+
+    let (head, body) = exchange(addr, &request("GET", "/", "accept-encoding: gzip\r\n"));
+    assert!(head.contains("content-encoding: gzip"), "{head}");
+    assert!(body.len() < 12_000, "{} bytes", body.len());
+    let mut unpacked = String::new();
+    flate2::read::GzDecoder::new(&body[..])
+        .read_to_string(&mut unpacked)
+        .expect("gzip");
+    assert_eq!(unpacked, plain);
+
+    let (_, body) = exchange(addr, &request("GET", "/favicon.ico", ""));
+    let text = String::from_utf8(body).expect("text");
+    assert!(text.contains("the live view is at /"), "{text}");
 }
 
 fn starved(addr: SocketAddr) {
@@ -135,6 +178,7 @@ fn the_endpoint_answers_as_it_should() {
     let addr = exporter.local_addr().expect("a TCP listener");
     routes(addr);
     page_headers(addr);
+    live_view(addr);
     starved(addr);
     shut_down(&exporter, addr);
 }
@@ -142,31 +186,38 @@ fn the_endpoint_answers_as_it_should() {
 /// Runs in a separate process, because it needs another installation.
 #[test]
 fn others_are_refused() {
-    let output = std::process::Command::new(std::env::current_exe().expect("this program"))
-        .args([
-            "--exact",
-            "child_allows_nobody_here",
-            "--ignored",
-            "--nocapture",
-        ])
-        .output()
-        .expect("runs");
-    assert!(
-        String::from_utf8_lossy(&output.stdout).contains("was refused"),
-        "{output:?}"
-    );
+    alone("others_are_refused", || {
+        let exporter = instrument_runtime::builder("closed")
+            .listen(([127, 0, 0, 1], 0))
+            .allow("10.0.0.0/8")
+            .install()
+            .expect("installs");
+        let addr = exporter.local_addr().expect("a TCP listener");
+        for path in ["/metrics", "/", "/health", "/nowhere"] {
+            let (head, _) = exchange(addr, &request("GET", path, ""));
+            assert!(head.starts_with("http/1.1 403"), "{path}: {head}");
+        }
+    });
 }
 
+/// Runs in a separate process, because it needs another installation.
 #[test]
-#[ignore = "run by others_are_refused in a separate process"]
-fn child_allows_nobody_here() {
-    let exporter = instrument_runtime::builder("closed")
-        .listen(([127, 0, 0, 1], 0))
-        .allow("10.0.0.0/8")
-        .install()
-        .expect("installs");
-    let addr = exporter.local_addr().expect("a TCP listener");
-    let (head, _) = exchange(addr, &request("GET", "/metrics", ""));
-    assert!(head.starts_with("http/1.1 403"), "{head}");
-    println!("was refused");
+fn the_live_view_can_be_turned_off() {
+    alone("the_live_view_can_be_turned_off", || {
+        let exporter = instrument_runtime::builder("viewless")
+            .listen(([127, 0, 0, 1], 0))
+            .without_live_view()
+            .install()
+            .expect("installs");
+        let addr = exporter.local_addr().expect("a TCP listener");
+        for (path, status) in [("/", "404"), ("/metrics", "200"), ("/health", "200")] {
+            let (head, body) = exchange(addr, &request("GET", path, ""));
+            assert!(
+                head.starts_with(&format!("http/1.1 {status}")),
+                "{path}: {head}"
+            );
+            let text = String::from_utf8(body).expect("text");
+            assert!(!text.contains("live view"), "{text}");
+        }
+    });
 }

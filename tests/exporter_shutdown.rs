@@ -151,6 +151,9 @@ fn only_a_scrape_that_arrives_ends_the_wait() {
     const HEAD: &str = "HEAD /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     const GET: &str = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
     const HEALTH: &str = "GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    // A live view stores nothing.
+    const VIEW: &str = "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+                        instrument-live-view: 1\r\n\r\n";
     let mut victim = Victim::waiting_for(Duration::MAX);
     victim.ask("series 10");
     let addr = victim.addr;
@@ -166,9 +169,10 @@ fn only_a_scrape_that_arrives_ends_the_wait() {
     };
     victim.order("shutdown");
     // While the victim waits for a last scrape, it gets requests that must not end the wait.
-    let kinds: [(&str, &dyn Fn()); 5] = [
+    let kinds: [(&str, &dyn Fn()); 6] = [
         ("no scrape", &|| is_answered(ask(HEALTH))),
         ("HEAD", &|| is_answered(ask(HEAD))),
+        ("a live view", &|| is_answered(ask(VIEW))),
         ("a scraper that hangs up before the answer", &|| {
             drop(ask(GET))
         }),

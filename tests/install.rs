@@ -55,6 +55,11 @@ fn every_error_says_what_is_wrong_and_leaves_nothing_behind() {
         "\"a b\"",
     );
     refuse("no series", any().max_series(0), "max_series(0)");
+    refuse(
+        "a bad URL",
+        any().prometheus_url("prometheus:9090"),
+        "prometheus_url(\"prometheus:9090\")",
+    );
     #[cfg(unix)]
     {
         let folder = tempfile::tempdir().expect("a folder");

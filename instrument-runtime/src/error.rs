@@ -142,6 +142,17 @@ pub enum InitError {
     #[error("`.max_series(0)` allows no series; give at least 1")]
     MaxSeries,
 
+    /// The URL of Prometheus is not an `http://` or `https://` URL, or has parts that it must
+    /// not have.
+    #[error("`.prometheus_url({url:?})` {problem}")]
+    #[non_exhaustive]
+    PrometheusUrl {
+        /// The configured URL, without a user name and a password.
+        url: String,
+        /// What is wrong with the URL, and what to do.
+        problem: String,
+    },
+
     /// The target file of this instance could not be written.
     #[error(
         "cannot write this instance's target file into `.file_sd({:?})`: {error}; the folder must \

@@ -25,6 +25,7 @@
 //!   value how a call ended.
 //! - [`init`] and [`Builder::install`] install the recorder, serve the metrics and return
 //!   an [`Exporter`]. [`builder()`] returns a [`Builder`].
+//! - The [live view](Exporter#the-live-view) shows a running application in a browser.
 //! - [`MetricNames`] sets the names of the metrics and labels.
 //! - [`Objective`] is what the calls of a function or the requests of a route must achieve,
 //!   for alerts on service level objectives (SLOs).
@@ -42,8 +43,8 @@
 //!
 //! | feature | purpose | items |
 //! |---|---|---|
-//! | `axum` | axum 0.8 | the layer [`axum::layer`](crate::axum::layer()), and [`axum::metrics`](crate::axum::metrics()) to serve the page on a route; enables `tower` |
-//! | `actix-web` | actix-web 4 | [`actix_web::middleware`](crate::actix_web::middleware()), and [`actix_web::metrics`](crate::actix_web::metrics()) to serve the page on a route |
+//! | `axum` | axum 0.8 | the layer [`axum::layer`](crate::axum::layer()), [`axum::metrics`](crate::axum::metrics()) and [`axum::live_view`](crate::axum::live_view()) to serve the page and the live view on routes; enables `tower` |
+//! | `actix-web` | actix-web 4 | [`actix_web::middleware`](crate::actix_web::middleware()), [`actix_web::metrics`](crate::actix_web::metrics()) and [`actix_web::live_view`](crate::actix_web::live_view()) to serve the page and the live view on routes |
 //! | `tonic` | tonic 0.14: gRPC and gRPC-Web | the layer [`tonic::layer`](crate::tonic::layer()), and the label `grpc_status`; enables `tower` |
 //! | `tower` | any `Service<http::Request<_>>` | the layer [`tower::layer`](crate::tower::layer()), and [`tower::set_matched_route`](crate::tower::set_matched_route()) |
 //! | `opentelemetry` | exemplars with the current OpenTelemetry span | [`opentelemetry::current`](crate::opentelemetry::current()), for [`Builder::exemplars`] |
@@ -135,7 +136,8 @@
 
 // Module map, in the order in which a call flows through the crate:
 //
-//   #[instrumented] ──► call ──► recorder ──► page ──┬──► exporter   Prometheus scrapes it
+//   #[instrumented] ──► call ──► recorder ──► page ──┬──► exporter   Prometheus scrapes it, and
+//                                                    │               live_view reads it
 //   layers (axum, …) ─┘                              └──► push       sends it to a gateway
 //
 //   group           where it runs                        may it block?
@@ -168,6 +170,7 @@ mod recorder;
 //    separate thread renders the page.
 mod discovery;
 mod exporter;
+mod live_view;
 mod page;
 #[cfg(feature = "process")]
 mod process;

@@ -80,6 +80,8 @@ pub(crate) struct Settings {
     /// Converts a reading of the clock that times calls to the time since then, in
     /// nanoseconds. `None` if the age of the oldest call in progress is turned off.
     pub(crate) oldest_in_progress: Option<fn(u64) -> u64>,
+    /// The URL of Prometheus, to which the live view links. It has no slash at its end.
+    pub(crate) prometheus_url: Option<String>,
 }
 
 /// A function that returns the current trace.
@@ -152,6 +154,7 @@ impl Default for Settings {
             native_histograms: false,
             exemplars: None,
             oldest_in_progress: None,
+            prometheus_url: None,
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! `WEBAPP_ADDR` sets the address of the application (default: `127.0.0.1:8080`).
 //!
-//! The metrics are served twice: on the application's own `/metrics` route, and on
-//! `127.0.0.1:9464`. The standard variables `OTEL_EXPORTER_PROMETHEUS_HOST` and
+//! The metrics are served twice: on the application's own `/metrics` route, with a live view on
+//! `/live`, and on `127.0.0.1:9464`. The standard variables `OTEL_EXPORTER_PROMETHEUS_HOST` and
 //! `OTEL_EXPORTER_PROMETHEUS_PORT` change the second address.
 
 mod error;
@@ -31,6 +31,10 @@ async fn main() -> anyhow::Result<()> {
                 "/metrics",
                 web::get().to(instrument_runtime::actix_web::metrics),
             )
+            .route(
+                "/live",
+                web::get().to(instrument_runtime::actix_web::live_view),
+            )
     })
     // Detect clients that disconnect. Otherwise their requests would be counted as `ok`
     // instead of `cancelled`.
@@ -47,6 +51,7 @@ async fn main() -> anyhow::Result<()> {
         );
         println!("  curl http://{addr}/slow            # takes 2 s");
         println!("  curl http://{addr}/metrics         # the metrics that Prometheus scrapes");
+        println!("  http://{addr}/live                 # in a browser: a live view of the metrics");
     }
     // actix-web shuts the server down on Ctrl+C and SIGTERM.
     server.run().await?;

@@ -54,6 +54,9 @@ async fn main() -> anyhow::Result<()> {
     );
     if let Some(metrics) = exporter.local_addr() {
         println!("  curl http://{metrics}/metrics        # the metrics that Prometheus scrapes");
+        println!(
+            "  http://{metrics}/                    # in a browser: a live view of the metrics"
+        );
     }
 
     axum::serve(listener, app)

@@ -1,5 +1,5 @@
 //! Support for [actix-web](https://docs.rs/actix-web) 4: a middleware for the
-//! application, and a handler that serves the page.
+//! application, and handlers that serve the page and the live view.
 //!
 //! Requires the feature `actix-web`, which also implements
 //! [`HttpStatus`](crate::HttpStatus) for actix-web's own types.
@@ -59,9 +59,11 @@
 //! If an extractor rejects the request, the handler does not run. The request is then
 //! counted under its resource, without the handler's own labels.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::future::{Ready, ready};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready as ready_or_return};
 
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
@@ -72,9 +74,10 @@ use pin_project_lite::pin_project;
 
 use crate::call::head::{LayerSettings, RequestHead, Transport, http_version, layer_settings};
 use crate::call::request::{Framework, Route, Slot, Start};
+use crate::live_view::in_app::{InApp, NEXT_TO_METRICS};
 use crate::outcome::Outcome;
-use crate::page::encoding::VARIES_BY;
-use crate::page::in_app;
+use crate::page::encoding::{VARIES_BY, accepts_gzip};
+use crate::page::in_app::{self, Unavailable};
 
 mod body;
 pub(crate) mod statuses;
@@ -366,16 +369,77 @@ impl AddResponseMapper for Error {
     }
 }
 
-/// Serves the page on a route of the application's own.
+/// Serves the live view on a route of the application's own.
 ///
-/// The format is the one that the header `Accept` prefers. The response is compressed if
-/// the request accepts gzip. The status is 503 if [`init`](crate::init) has not been called
-/// or if the rendering thread cannot be started, and 500 if rendering the page panicked.
+/// The view reads the metrics from the path `metrics` beside its own: a view at `/live` reads
+/// `/metrics`, and a view at `/internal/live` reads `/internal/metrics`. [`metrics()`] serves
+/// them. For another path, use [`live_view_of`].
 ///
-/// A separate thread renders one page at a time. Requests that wait at the same time share
-/// one page.
-pub async fn metrics(request: HttpRequest) -> HttpResponse {
-    // actix-web 4 uses `http` 0.2, whose header types differ from those of `http` 1.
+/// [`Exporter`](crate::Exporter#the-live-view) describes the view. The status is 503 if
+/// [`init`](crate::init) has not been called.
+///
+/// # Examples
+///
+/// ```
+/// use actix_web::{App, web};
+///
+/// let app = App::new().service(
+///     web::scope("/internal")
+///         .route("/live", web::get().to(instrument_runtime::actix_web::live_view))
+///         .route("/metrics", web::get().to(instrument_runtime::actix_web::metrics)),
+/// );
+/// # drop(app);
+/// ```
+pub async fn live_view(request: HttpRequest) -> HttpResponse {
+    view(&NEXT_TO_METRICS, &request)
+}
+
+/// Returns a handler that serves the live view of the metrics at another path.
+///
+/// `metrics` is the URL of the metrics. It is relative to the URL of the view, or absolute. The
+/// browser must reach both on the same server: the view's `Content-Security-Policy` forbids
+/// requests to other servers. [`live_view`] is this handler for the URL `metrics`.
+///
+/// # Examples
+///
+/// ```
+/// use actix_web::{App, web};
+/// use instrument_runtime::actix_web::{live_view_of, metrics};
+///
+/// let app = App::new()
+///     .route("/prometheus", web::get().to(metrics))
+///     .route("/live", web::get().to(live_view_of("prometheus")));
+/// # drop(app);
+/// ```
+pub fn live_view_of(
+    metrics: impl Into<Cow<'static, str>>,
+) -> impl Fn(HttpRequest) -> Ready<HttpResponse> + Clone + Send + Sync + 'static {
+    let of = Arc::new(InApp::new(metrics.into()));
+    move |request| ready(view(&of, &request))
+}
+
+fn view(of: &InApp, request: &HttpRequest) -> HttpResponse {
+    let view = match of.view() {
+        Ok(view) => view,
+        Err(no_view) => return unavailable(no_view),
+    };
+    let (headers, body) = view.answer(accepts_gzip(&formats(request)));
+    let mut response = HttpResponse::Ok();
+    for header in headers {
+        response.insert_header(header);
+    }
+    response.body(body)
+}
+
+fn unavailable(reason: Unavailable) -> HttpResponse {
+    let (status, text) = reason.answer();
+    let status = StatusCode::from_u16(status).unwrap_or_default();
+    HttpResponse::build(status).body(text)
+}
+
+/// Returns the headers that choose the format and the encoding of a response. actix-web 4 uses
+/// `http` 0.2, whose header types differ from those of `http` 1.
+fn formats(request: &HttpRequest) -> http::HeaderMap {
     let mut headers = http::HeaderMap::new();
     for (theirs, ours) in [
         (ACCEPT, http::header::ACCEPT),
@@ -387,13 +451,21 @@ pub async fn metrics(request: HttpRequest) -> HttpResponse {
             }
         }
     }
-    let page = match in_app::asked_for(&headers).await {
+    headers
+}
+
+/// Serves the page on a route of the application's own.
+///
+/// The format is the one that the header `Accept` prefers. The response is compressed if
+/// the request accepts gzip. The status is 503 if [`init`](crate::init) has not been called
+/// or if the rendering thread cannot be started, and 500 if rendering the page panicked.
+///
+/// A separate thread renders one page at a time. Requests that wait at the same time share
+/// one page.
+pub async fn metrics(request: HttpRequest) -> HttpResponse {
+    let page = match in_app::asked_for(&formats(&request)).await {
         Ok(page) => page,
-        Err(no_page) => {
-            let (status, text) = no_page.answer();
-            let status = StatusCode::from_u16(status).unwrap_or_default();
-            return HttpResponse::build(status).body(text);
-        }
+        Err(no_page) => return unavailable(no_page),
     };
     let mut response = HttpResponse::Ok();
     response

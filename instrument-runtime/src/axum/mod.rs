@@ -1,5 +1,5 @@
-//! Support for [axum](https://docs.rs/axum) 0.8: a layer for the router, and a handler
-//! that serves the page.
+//! Support for [axum](https://docs.rs/axum) 0.8: a layer for the router, and
+//! handlers that serve the page and the live view.
 //!
 //! Requires the feature `axum`, which also implements [`HttpStatus`](crate::HttpStatus)
 //! for axum's own response and rejection types.
@@ -63,15 +63,20 @@
 //! If an extractor rejects the request, the handler does not run. The request is then
 //! counted under its route, without the handler's own labels.
 
+use std::borrow::Cow;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::MatchedPath;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
-use axum::http::{Extensions, HeaderMap, StatusCode};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::call::request::{Framework, Route};
-use crate::page::encoding::VARIES_BY;
-use crate::page::in_app;
+use crate::live_view::in_app::{InApp, NEXT_TO_METRICS};
+use crate::page::encoding::{VARIES_BY, accepts_gzip};
+use crate::page::in_app::{self, Unavailable};
 pub use crate::tower::{BodyLayer, MetricsLayer};
 
 mod statuses;
@@ -100,6 +105,76 @@ pub(crate) fn matched(extensions: &Extensions) -> Option<Route> {
     }))
 }
 
+/// Serves the live view on a route of the application's own.
+///
+/// The view reads the metrics from the path `metrics` beside its own: a view at `/live` reads
+/// `/metrics`, and a view at `/internal/live` reads `/internal/metrics`. [`metrics()`] serves
+/// them. For another path, use [`live_view_of`].
+///
+/// [`Exporter`](crate::Exporter#the-live-view) describes the view. The status is 503 if
+/// [`init`](crate::init) has not been called.
+///
+/// # Examples
+///
+/// ```
+/// use axum::Router;
+/// use axum::routing::get;
+///
+/// let internal: Router = Router::new()
+///     .route("/live", get(instrument_runtime::axum::live_view))
+///     .route("/metrics", get(instrument_runtime::axum::metrics));
+/// let app: Router = Router::new().nest("/internal", internal);
+/// ```
+pub async fn live_view(headers: HeaderMap) -> Response {
+    view(&NEXT_TO_METRICS, &headers)
+}
+
+/// Returns a handler that serves the live view of the metrics at another path.
+///
+/// `metrics` is the URL of the metrics. It is relative to the URL of the view, or absolute. The
+/// browser must reach both on the same server: the view's `Content-Security-Policy` forbids
+/// requests to other servers. [`live_view`] is this handler for the URL `metrics`.
+///
+/// # Examples
+///
+/// ```
+/// use axum::Router;
+/// use axum::routing::get;
+/// use instrument_runtime::axum::{live_view_of, metrics};
+///
+/// let app: Router = Router::new()
+///     .route("/prometheus", get(metrics))
+///     .route("/live", get(live_view_of("prometheus")));
+/// ```
+pub fn live_view_of(
+    metrics: impl Into<Cow<'static, str>>,
+) -> impl Fn(HeaderMap) -> Ready<Response> + Clone + Send + Sync + 'static {
+    let of = Arc::new(InApp::new(metrics.into()));
+    move |headers| ready(view(&of, &headers))
+}
+
+fn view(of: &InApp, headers: &HeaderMap) -> Response {
+    let view = match of.view() {
+        Ok(view) => view,
+        Err(no_view) => return unavailable(no_view),
+    };
+    let (headers, body) = view.answer(accepts_gzip(headers));
+    let mut response = Response::new(Body::from(body));
+    for (name, value) in headers {
+        // The values are ASCII.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+fn unavailable(reason: Unavailable) -> Response {
+    let (status, text) = reason.answer();
+    let status = StatusCode::from_u16(status).unwrap_or_default();
+    (status, text).into_response()
+}
+
 /// Serves the page on a route of the application's own.
 ///
 /// The format is the one that the header `Accept` prefers. The response is compressed if
@@ -111,11 +186,7 @@ pub(crate) fn matched(extensions: &Extensions) -> Option<Route> {
 pub async fn metrics(headers: HeaderMap) -> Response {
     let page = match in_app::asked_for(&headers).await {
         Ok(page) => page,
-        Err(no_page) => {
-            let (status, text) = no_page.answer();
-            let status = StatusCode::from_u16(status).unwrap_or_default();
-            return (status, text).into_response();
-        }
+        Err(no_page) => return unavailable(no_page),
     };
     let mut response = (
         [(CONTENT_TYPE, page.content_type), (VARY, VARIES_BY)],
@@ -123,10 +194,9 @@ pub async fn metrics(headers: HeaderMap) -> Response {
     )
         .into_response();
     if page.is_gzip {
-        response.headers_mut().insert(
-            CONTENT_ENCODING,
-            axum::http::HeaderValue::from_static("gzip"),
-        );
+        response
+            .headers_mut()
+            .insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response
 }

@@ -23,6 +23,7 @@ pub(super) struct Checked {
     pub(super) settings: Arc<Settings>,
     pub(super) target: Target,
     pub(super) allow: AllowList,
+    pub(super) live_view: bool,
     pub(super) discovery: Discovery,
     pub(super) last_scrape: Duration,
     pub(super) push: Option<Push>,
@@ -81,6 +82,11 @@ impl Builder {
             return Err(InitError::MaxSeries);
         }
         let objectives = Objectives::check(self.objectives, &self.names)?;
+        let prometheus_url = self
+            .prometheus_url
+            .as_deref()
+            .map(checked_url)
+            .transpose()?;
         let Resource {
             service_name: app_name,
             labels: target_info,
@@ -129,6 +135,7 @@ impl Builder {
                 native_histograms: self.native_histograms,
                 exemplars: self.exemplars,
                 oldest_in_progress: self.oldest_in_progress.then_some(clock::nanos_since),
+                prometheus_url,
             }),
             last_scrape: match target {
                 // Nothing can scrape an exporter without a listener.
@@ -137,6 +144,7 @@ impl Builder {
             },
             target,
             allow,
+            live_view: self.live_view,
             discovery: Discovery {
                 version: self.version,
                 ..self.discovery
@@ -156,6 +164,46 @@ fn without_negative_zero(bounds: &[f64]) -> Vec<f64> {
 fn is_response_size(metric: &str, names: &MetricNames) -> bool {
     recorder::is_written_as(metric, &names.response_size_bytes)
         || names.has_conventions && recorder::is_written_as(metric, HTTP_RESPONSE_SIZE)
+}
+
+/// Checks the URL of Prometheus. Returns it without slashes at its end.
+fn checked_url(url: &str) -> Result<String, InitError> {
+    let refuse = |url: &str, problem| {
+        Err(InitError::PrometheusUrl {
+            url: url.to_owned(),
+            problem,
+        })
+    };
+    const EXAMPLE: &str = "give a URL such as http://prometheus:9090";
+    let uri = url.parse::<http::Uri>().ok();
+    let parts = uri
+        .as_ref()
+        .and_then(|uri| Some((uri.scheme_str()?, uri.authority()?)));
+    // The string is checked, because `Uri` drops a fragment silently.
+    match parts {
+        Some((_, authority)) if authority.as_str().contains('@') => {
+            // The message must not contain the password.
+            let address = authority.as_str().rsplit('@').next().unwrap_or_default();
+            let shown = url.replacen(authority.as_str(), &format!("…@{address}"), 1);
+            refuse(
+                &shown,
+                "contains a user name or a password, which everyone who opens the live view \
+                 could read; remove them"
+                    .to_owned(),
+            )
+        }
+        Some(("http" | "https", authority)) if !authority.host().is_empty() => {
+            if url.contains(['?', '#']) {
+                return refuse(url, "has a query or a fragment; remove it".to_owned());
+            }
+            Ok(url.trim_end_matches('/').to_owned())
+        }
+        Some((scheme, _)) if !matches!(scheme, "http" | "https") => refuse(
+            url,
+            format!("has the scheme {scheme:?}, which is not http or https; {EXAMPLE}"),
+        ),
+        _ => refuse(url, format!("is not the URL of a server; {EXAMPLE}")),
+    }
 }
 
 /// Checks bucket bounds. `setting` is the builder call that the error names.
@@ -303,6 +351,47 @@ mod tests {
         assert!(check_labels(&route, &MetricNames::opentelemetry()).is_err());
         let twice = [label("a"), label("a")].concat();
         assert!(message(check_labels(&twice, &names)).contains("twice"));
+    }
+
+    #[test]
+    fn a_bad_url_of_prometheus_is_named() {
+        for (url, problem) in [
+            ("", "is not the URL of a server"),
+            ("prometheus", "is not the URL of a server"),
+            ("/graph", "is not the URL of a server"),
+            ("http://", "is not the URL of a server"),
+            ("http://:9090", "is not the URL of a server"),
+            ("http://a b", "is not the URL of a server"),
+            ("prometheus:9090", "is not the URL of a server"),
+            ("javascript:alert(1)", "is not the URL of a server"),
+            (
+                "javascript://x/%0aalert(1)",
+                "has the scheme \"javascript\"",
+            ),
+            ("ftp://prometheus", "has the scheme \"ftp\""),
+            ("http://prometheus:9090/?a=b", "has a query or a fragment"),
+            ("http://prometheus:9090/#a", "has a query or a fragment"),
+        ] {
+            let message = message(checked_url(url));
+            assert!(message.contains(problem), "{url}: {message}");
+            assert!(
+                message.contains(&format!("prometheus_url({url:?})")),
+                "{message}"
+            );
+        }
+        let message = message(checked_url("https://admin:secret@prometheus:9090/x"));
+        assert!(
+            message.contains("\"https://…@prometheus:9090/x\""),
+            "{message}"
+        );
+        assert!(message.contains("a user name or a password"), "{message}");
+        for (url, expected) in [
+            ("http://prometheus:9090", "http://prometheus:9090"),
+            ("http://prometheus:9090/", "http://prometheus:9090"),
+            ("HTTPS://[::1]:9090/prefix/", "HTTPS://[::1]:9090/prefix"),
+        ] {
+            assert_eq!(checked_url(url).expect(url), expected);
+        }
     }
 
     #[test]

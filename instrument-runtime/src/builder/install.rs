@@ -10,6 +10,8 @@ use crate::discovery::departure;
 use crate::error::InitError;
 use crate::exporter::Exporter;
 use crate::exporter::listener::Listener;
+use crate::exporter::respond::Routes;
+use crate::live_view::{Facts, LiveView, METRICS};
 use crate::page::Page;
 use crate::push;
 use crate::recorder::{Recorder, direct};
@@ -55,6 +57,7 @@ impl Builder {
             settings,
             target,
             allow,
+            live_view,
             discovery,
             last_scrape,
             push,
@@ -74,7 +77,9 @@ impl Builder {
         #[cfg(any(feature = "process", feature = "tokio"))]
         let page = page.with_collectors();
         let (begin, installed) = push::channel();
-        let exporter = Exporter::start(listener, allow, page, installed)?;
+        let facts = Facts::new(&page, &settings);
+        let view = live_view.then(|| LiveView::new(facts.clone(), METRICS.into()));
+        let exporter = Exporter::start(listener, Routes { allow, view }, page, installed)?;
 
         // 5. Set the global recorder, then start everything that needs it.
         let families = recorder.families();
@@ -93,7 +98,10 @@ impl Builder {
         }
         departure::prepare(presence, last_scrape);
         #[cfg(any(feature = "axum", feature = "actix-web"))]
-        crate::page::in_app::set(exporter.page());
+        {
+            crate::page::in_app::set(exporter.page());
+            crate::live_view::in_app::set(facts);
+        }
         #[cfg(feature = "tokio")]
         crate::tokio::watch_current();
         site::show_zeros();

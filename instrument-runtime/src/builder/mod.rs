@@ -25,6 +25,9 @@ use crate::settings::{DEFAULT_MAX_SERIES, ExemplarSource};
 
 /// Installs the metrics and serves them on `http://127.0.0.1:9464/metrics`.
 ///
+/// `http://127.0.0.1:9464/` is a [live view](Exporter#the-live-view) of the application, for a
+/// browser.
+///
 /// Shorthand for `builder(app_name).install()`. `app_name` is the name of the application.
 /// The environment variable `OTEL_SERVICE_NAME`, if set, replaces this name. The name is
 /// the value of the label `app_name` on every series except those of the exporter's own
@@ -89,6 +92,8 @@ pub fn builder(app_name: impl Into<String>) -> Builder {
         native_histograms: false,
         exemplars: None,
         oldest_in_progress: false,
+        live_view: true,
+        prometheus_url: None,
         discovery: Discovery::default(),
         last_scrape: Duration::ZERO,
         diagnostics: true,
@@ -148,6 +153,8 @@ pub struct Builder {
     native_histograms: bool,
     exemplars: Option<ExemplarSource>,
     oldest_in_progress: bool,
+    live_view: bool,
+    prometheus_url: Option<String>,
     discovery: Discovery,
     last_scrape: Duration,
     diagnostics: bool,
@@ -524,6 +531,39 @@ impl Builder {
     /// label `overflow="true"`.
     pub fn max_series(mut self, series: usize) -> Self {
         self.max_series = series;
+        self
+    }
+
+    /// Turns the live view off: the exporter answers requests for `/` with 404.
+    ///
+    /// By default, the exporter serves the [live view](Exporter#the-live-view) on `/`. The
+    /// handlers `axum::live_view` and `actix_web::live_view` are not affected.
+    pub fn without_live_view(mut self) -> Self {
+        self.live_view = false;
+        self
+    }
+
+    /// Sets the URL of Prometheus, to which the [live view](Exporter#the-live-view) links.
+    ///
+    /// Each number in the live view shows its PromQL query. With this URL, each query is also
+    /// a link to the graph page of Prometheus. Defaults to no links.
+    ///
+    /// `url` is the URL at which a browser reaches Prometheus. It includes the path prefix if
+    /// Prometheus is served under a prefix (`--web.external-url`). Everyone who can open the
+    /// live view can read this URL.
+    ///
+    /// `install` returns an error if `url` is not an `http://` or `https://` URL with a host,
+    /// or if it contains a user name, a password, a query or a fragment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let builder = instrument_runtime::builder("webapp_1");
+    /// builder.prometheus_url("http://prometheus:9090")
+    /// # ;
+    /// ```
+    pub fn prometheus_url(mut self, url: impl Into<String>) -> Self {
+        self.prometheus_url = Some(url.into());
         self
     }
 

@@ -24,7 +24,7 @@ pub(crate) mod allow_list;
 mod connections;
 pub(crate) mod joined_renders;
 pub(crate) mod listener;
-mod respond;
+pub(crate) mod respond;
 mod server;
 #[cfg(unix)]
 mod socket_file;
@@ -44,8 +44,8 @@ use crate::discovery::departure;
 use crate::error::InitError;
 #[cfg(feature = "push")]
 use crate::error::PushError;
-use crate::exporter::allow_list::AllowList;
 use crate::exporter::listener::{AsyncListener, Listener, Sockets};
+use crate::exporter::respond::Routes;
 #[cfg(feature = "push")]
 use crate::page::pushes;
 use crate::page::{Page, panics};
@@ -60,8 +60,9 @@ use crate::push;
 /// | request | answer |
 /// |---|---|
 /// | `GET /metrics` | 200 and the page, in the format that `Accept` prefers (OpenMetrics 1.0.0 or 0.0.1, or Prometheus's text format 1.0.0 or 0.0.4; by default text 0.0.4), compressed if the request accepts gzip; 500 if rendering the page panicked; 503 if the exporter is shutting down |
+/// | `GET /` | 200 and the [live view](Self#the-live-view); 404 with [`without_live_view`](crate::Builder::without_live_view) |
 /// | `GET /health` | 200, or 503 if the last page could not be rendered |
-/// | `HEAD` of either | the same response without a body |
+/// | `HEAD` of these | the same response without a body |
 /// | another method | 405 with `Allow: GET, HEAD` |
 /// | another path | 404 |
 /// | any request from an address that [`allow`](crate::Builder::allow) does not list | 403 |
@@ -69,6 +70,30 @@ use crate::push;
 /// A panic while the page is rendered loses that page only: the exporter keeps
 /// running, and `instrument_render_panics_total` on the next page counts the lost
 /// pages. With `panic = "abort"`, a panic aborts the process, as anywhere else.
+///
+/// # The live view
+///
+/// `GET /` returns a live view of the application: an HTML page for a browser, with nothing to
+/// install and no Prometheus. For each method and endpoint, the view shows the requests per
+/// second, the share of errors and the latency of the last minute, the requests in flight, and
+/// the totals since the start. A row opens to its statuses, its labels, its latencies and its
+/// objectives. Above the table are the process, the runtime and warnings. Each number shows the
+/// PromQL query that returns it in Prometheus; see
+/// [`Builder::prometheus_url`](crate::Builder::prometheus_url).
+///
+/// The view requests `/metrics` every two seconds, and computes everything in the browser. It
+/// pauses while its tab is hidden. So the process does no work for the view unless somebody
+/// looks at it. Each request counts as a scrape in `instrument_scrapes_total`, but does not end
+/// the wait of [`wait_for_last_scrape`](crate::Builder::wait_for_last_scrape), because the view
+/// stores nothing.
+///
+/// The view shows nothing that `/metrics` does not, except the URL of Prometheus if it is set.
+/// The same clients can open both. The response has a `Content-Security-Policy` that allows
+/// only the style and the script of the view, by their hashes, and requests only to the same
+/// server. The view treats the values of labels as text.
+///
+/// The view needs a browser of 2024 or later: Chrome 123, Firefox 125 or Safari 17.5.
+/// `axum::live_view` and `actix_web::live_view` serve the view on a route of the application.
 ///
 /// # After a fork
 ///
@@ -121,7 +146,7 @@ impl Exporter {
     /// Starts the exporter's thread and waits until it accepts connections.
     pub(crate) fn start(
         listener: Listener,
-        allow: AllowList,
+        routes: Routes,
         page: Page,
         installed: push::Installed,
     ) -> Result<Self, InitError> {
@@ -143,7 +168,7 @@ impl Exporter {
             .name("instrument-exporter".to_owned())
             .spawn(move || {
                 let _ended = ended;
-                serve(sockets, allow, page, stopped, &ready, installed);
+                serve(sockets, routes, page, stopped, &ready, installed);
             })
             .and_then(|_thread| is_ready.recv().map_err(io::Error::other)?)
             .map_err(|error| InitError::Thread { error })?;
@@ -275,7 +300,7 @@ impl Exporter {
 /// Runs the exporter's thread, from start to end.
 fn serve(
     sockets: Sockets,
-    allow: AllowList,
+    routes: Routes,
     page: Page,
     stop: watch::Receiver<bool>,
     ready: &mpsc::SyncSender<io::Result<()>>,
@@ -298,7 +323,7 @@ fn serve(
             let (left, stop_server) = watch::channel(false);
             let pushing = runtime.spawn(push::run(installed, page.clone(), stop.clone()));
             runtime.spawn(departure::take_leave(stop, left));
-            runtime.block_on(server::run(listener, allow, page, stop_server));
+            runtime.block_on(server::run(listener, routes, page, stop_server));
             // The task catches panics of the render. Any other failure of the task only
             // means that the final push is lost.
             let _ = runtime.block_on(pushing);

@@ -12,30 +12,44 @@ use crate::discovery::departure::Scrape;
 use crate::exporter::allow_list::AllowList;
 use crate::exporter::connections::Answer;
 use crate::exporter::joined_renders::{JoinedRenders, NoPage, Rendered};
+use crate::live_view::{self, LiveView};
 use crate::page::encoding::{Pieces, VARIES_BY, Whole, accepts_gzip};
 use crate::page::format::Format;
 use crate::page::panics::PANICKED;
 
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
+/// What the exporter answers besides the metrics, and whom it answers.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    pub(crate) allow: AllowList,
+    /// `None` if the live view is turned off.
+    pub(crate) view: Option<LiveView>,
+}
+
 /// Returns the response, together with the page and the scrape to keep until the response
 /// is sent.
 pub(crate) async fn respond(
     request: &Request<Incoming>,
     peer: Option<IpAddr>,
-    allow: &AllowList,
+    routes: &Routes,
     renders: &JoinedRenders,
 ) -> (Response<Whole>, Answer) {
     let path = request.uri().path();
-    let response = if !allow.allows(peer) {
+    let view = routes.view.as_ref().filter(|_| path == "/");
+    let response = if !routes.allow.allows(peer) {
         text(
             StatusCode::FORBIDDEN,
             "403: the client's address is not on the allow list\n",
         )
-    } else if path != "/metrics" && path != "/health" {
+    } else if path != "/metrics" && path != "/health" && view.is_none() {
         text(
             StatusCode::NOT_FOUND,
-            "404: not found; the metrics are at /metrics\n",
+            if routes.view.is_some() {
+                "404: not found; the metrics are at /metrics, and the live view is at /\n"
+            } else {
+                "404: not found; the metrics are at /metrics\n"
+            },
         )
     } else if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = text(
@@ -46,6 +60,8 @@ pub(crate) async fn respond(
             .headers_mut()
             .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         response
+    } else if let Some(view) = view {
+        live(view, request)
     } else if path == "/health" {
         if renders.is_healthy() {
             text(StatusCode::OK, "ok\n")
@@ -66,7 +82,8 @@ async fn scraped(
     request: &Request<Incoming>,
     renders: &JoinedRenders,
 ) -> (Response<Whole>, Answer) {
-    let scrape = (request.method() == Method::GET).then(Scrape::begin);
+    let stores = request.method() == Method::GET && !live_view::is_asking(request.headers());
+    let scrape = stores.then(Scrape::begin);
     let accepts_gzip = accepts_gzip(request.headers());
     let format = Format::negotiate(request.headers());
     let response = match renders.next(format.dialect(), accepts_gzip).await {
@@ -100,6 +117,18 @@ fn page(format: Format, accepts_gzip: bool, rendered: &Rendered) -> Response<Who
     headers.insert(VARY, HeaderValue::from_static(VARIES_BY));
     if accepts_gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+fn live(view: &LiveView, request: &Request<Incoming>) -> Response<Whole> {
+    let (headers, body) = view.answer(accepts_gzip(request.headers()));
+    let mut response = Response::new(Whole::from(Pieces::from(vec![body])));
+    for (name, value) in headers {
+        // The values are ASCII.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(name, value);
+        }
     }
     response
 }

@@ -19,11 +19,10 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet, yield_now};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
-use crate::exporter::allow_list::AllowList;
 use crate::exporter::connections::{Connection, Connections, MAX_CONNECTIONS, Watched};
 use crate::exporter::joined_renders::JoinedRenders;
 use crate::exporter::listener::AsyncListener;
-use crate::exporter::respond::respond;
+use crate::exporter::respond::{Routes, respond};
 use crate::page::Page;
 use crate::stop::stopped;
 
@@ -53,20 +52,20 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// Serves until `stop` becomes `true`.
 pub(crate) async fn run(
     listener: AsyncListener,
-    allow: AllowList,
+    routes: Routes,
     page: Page,
     stop: watch::Receiver<bool>,
 ) {
-    run_with(listener, allow, Rc::new(JoinedRenders::new(page)), stop).await;
+    run_with(listener, routes, Rc::new(JoinedRenders::new(page)), stop).await;
 }
 
 async fn run_with(
     listener: AsyncListener,
-    allow: AllowList,
+    routes: Routes,
     renders: Rc<JoinedRenders>,
     stop: watch::Receiver<bool>,
 ) {
-    let allow = Rc::new(allow);
+    let routes = Rc::new(routes);
     LocalSet::new()
         .run_until(async {
             let rendering = tokio::task::spawn_local({
@@ -77,7 +76,7 @@ async fn run_with(
                 let renders = Rc::clone(&renders);
                 async move { keep_up(&renders).await }
             });
-            serve(listener, &allow, &renders, stop).await;
+            serve(listener, &routes, &renders, stop).await;
             rendering.abort();
             upkeep.abort();
         })
@@ -100,7 +99,7 @@ async fn keep_up(renders: &JoinedRenders) {
 /// open connections.
 async fn serve(
     listener: AsyncListener,
-    allow: &Rc<AllowList>,
+    routes: &Rc<Routes>,
     renders: &Rc<JoinedRenders>,
     stop: watch::Receiver<bool>,
 ) {
@@ -110,7 +109,7 @@ async fn serve(
         connection(
             peer,
             connections.open(stream),
-            Rc::clone(allow),
+            Rc::clone(routes),
             Rc::clone(renders),
             Rc::clone(&connections),
             stop.clone(),
@@ -190,7 +189,7 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 async fn connection(
     peer: Option<IpAddr>,
     connection: Rc<Connection>,
-    allow: Rc<AllowList>,
+    routes: Rc<Routes>,
     renders: Rc<JoinedRenders>,
     connections: Rc<Connections>,
     stop: watch::Receiver<bool>,
@@ -199,10 +198,10 @@ async fn connection(
     let service = service_fn(|request| {
         deadline.set(Instant::now() + ANSWER_TIMEOUT);
         connection.asked();
-        let (allow, renders) = (Rc::clone(&allow), Rc::clone(&renders));
+        let (routes, renders) = (Rc::clone(&routes), Rc::clone(&renders));
         let (connection, connections) = (Rc::clone(&connection), Rc::clone(&connections));
         async move {
-            let (response, answer) = respond(&request, peer, &allow, &renders).await;
+            let (response, answer) = respond(&request, peer, &routes, &renders).await;
             connection.answered(answer);
             connections.bound_pages();
             Ok::<_, Infallible>(response)
@@ -308,7 +307,7 @@ mod tests {
         let renders = renders();
         let (listener, addr) = listener();
         let (stop, stopped) = watch::channel(false);
-        let serving = run_with(listener, AllowList::default(), Rc::clone(&renders), stopped);
+        let serving = run_with(listener, Routes::default(), Rc::clone(&renders), stopped);
         let asking = async {
             assert!(
                 ask(addr, "GET", "/health")
@@ -357,9 +356,9 @@ mod tests {
         drop(rendering);
         assert!(waiting.await.is_err());
 
-        let allow = Rc::new(AllowList::default());
+        let routes = Rc::new(Routes::default());
         let local = LocalSet::new();
-        let serving = local.run_until(serve(listener, &allow, &renders, stopped));
+        let serving = local.run_until(serve(listener, &routes, &renders, stopped));
         let asking = async {
             for path in ["/metrics", "/health"] {
                 let answer = ask(addr, "GET", path).await;

@@ -49,7 +49,7 @@ use crate::page::format::{Dialect, Syntax};
 use crate::page::protobuf::Protobuf;
 use crate::page::stock::StockFamily;
 use crate::page::text::{Metadata, Text};
-use crate::recorder::number::Number;
+use crate::recorder::number::{Number, UnixTime};
 use crate::recorder::point::{Head, Kind, Point};
 use crate::recorder::{Families, ReadFamily, Recorder};
 
@@ -198,6 +198,16 @@ impl Page {
     /// Returns the call metrics.
     pub(crate) fn calls(&self) -> &Families {
         &self.ours
+    }
+
+    /// Returns the time of the installation.
+    pub(crate) fn started(&self) -> UnixTime {
+        self.ours.started()
+    }
+
+    /// Returns the text of the labels that every series has, without braces.
+    pub(crate) fn global_labels(&self) -> &str {
+        self.ours.global_labels()
     }
 }
 

@@ -43,7 +43,6 @@ pub(crate) struct Families {
     started: UnixTime,
     /// The maximum number of series of each metric.
     max_series: usize,
-    #[cfg(any(feature = "process", feature = "tokio"))]
     globals: Arc<GlobalLabels>,
 }
 
@@ -74,6 +73,7 @@ impl Families {
             native_histograms,
             exemplars,
             oldest_in_progress,
+            prometheus_url: _,
         } = settings;
         let shards = shard_count();
         let globals = Arc::new(GlobalLabels::new(global_labels));
@@ -133,7 +133,6 @@ impl Families {
             target_info: GlobalLabels::new(target_info).text().to_owned(),
             started: UnixTime::now(),
             max_series: *max_series,
-            #[cfg(any(feature = "process", feature = "tokio"))]
             globals,
         }
     }
@@ -242,7 +241,6 @@ impl Families {
     }
 
     /// Returns the text of the global labels, without braces.
-    #[cfg(feature = "process")]
     pub(crate) fn global_labels(&self) -> &str {
         self.globals.text()
     }
