@@ -304,7 +304,8 @@ pub mod __private {
     feature = "opentelemetry",
     feature = "push",
     feature = "testing",
-    feature = "tokio"
+    feature = "tokio",
+    feature = "tonic"
 ))]
 #[doc = include_str!("../README.md")]
 struct Readme;

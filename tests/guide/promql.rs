@@ -6,7 +6,7 @@ use std::process::Command;
 use instrument_tests::program::is_installed;
 use serde_json::{Value, json};
 
-use crate::chapters::{blocks, chapter, chapters, section};
+use crate::chapters::{blocks, chapter, chapters, read, section};
 
 /// Runs promtool on a file with this content. JSON is YAML, too.
 fn promtool(arguments: [&str; 2], content: &Value) {
@@ -32,6 +32,10 @@ fn every_query_is_promql() {
             rules.push(json!({ "record": record, "expr": query }));
         }
     }
+    // The README has one query in each line of its block.
+    let readme = blocks(&read("README.md"), "promql").concat();
+    let queries = readme.lines().enumerate();
+    rules.extend(queries.map(|(at, query)| json!({ "record": format!("readme:{at}"), "expr": query })));
     assert!(rules.len() > 10, "{rules:?}");
     let groups = json!({ "groups": [{ "name": "guide", "rules": rules }] });
     promtool(["check", "rules"], &groups);
