@@ -1,31 +1,73 @@
-//! Prometheus metrics for async handlers, with one attribute.
+//! Prometheus metrics for any function, with one attribute.
 //!
-//! This crate counts requests, measures their latency and tracks how many are in flight.
-//! Cancelled and panicked requests are counted too.
+//! Put [`#[instrumented]`](instrumented) on a function and call [`init`] once. Prometheus then
+//! sees how many calls there were, how they ended, how long they took, and how many are in
+//! flight. Calls that panic or are cancelled are counted too.
 //!
 //! ```no_run
 //! use instrument_runtime::instrumented;
 //!
-//! #[instrumented(endpoint = "/test", method = "GET")]
-//! async fn test() -> &'static str {
-//!     "test"
+//! #[instrumented(labels(queue = queue))]
+//! async fn work(queue: &str, job: &str) -> Result<u32, std::num::ParseIntError> {
+//!     job.parse()
 //! }
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     instrument_runtime::init("webapp_1")?; // serves http://127.0.0.1:9464/metrics
-//!     println!("{}", test().await);
+//!     let exporter = instrument_runtime::init("worker_1")?;
+//!     for job in ["7", "8", "nine"] {
+//!         if let Err(error) = work("mail", job).await {
+//!             eprintln!("a job failed: {error}");
+//!         }
+//!     }
+//!     tokio::signal::ctrl_c().await?;
+//!     exporter.shutdown().await;
 //!     Ok(())
 //! }
 //! ```
 //!
+//! Until Ctrl+C, this program serves a [live view](Exporter#the-live-view) for people at
+//! `http://127.0.0.1:9464/`, and for Prometheus a page at `http://127.0.0.1:9464/metrics`, which
+//! has among others:
+//!
+//! ```text
+//! requests_total{app_name="worker_1",endpoint="work",outcome="ok",queue="mail"} 2
+//! requests_total{app_name="worker_1",endpoint="work",outcome="error",queue="mail"} 1
+//! requests_in_progress{app_name="worker_1",endpoint="work",queue="mail"} 0
+//! ```
+//!
+//! A web service adds the layer of its framework, which counts whole requests, with the
+//! matched route and the status that goes out. The guide has [a complete start for each
+//! framework](_guide::frameworks).
+//!
+//! # Guide
+//!
+//! The module [`_guide`] contains only documentation. Its chapters:
+//!
+//! - [`frameworks`](_guide::frameworks): a complete start for each framework, and for workers,
+//!   batch jobs and libraries
+//! - [`counted_when`](_guide::counted_when): what is counted when, with and without a layer
+//! - [`labels`](_guide::labels): your own labels, and how their number of series stays bounded
+//! - [`naming`](_guide::naming): the names of metrics and labels, buckets, and the name of the
+//!   application
+//! - [`objectives`](_guide::objectives): service level objectives
+//! - [`formats`](_guide::formats): the formats of the page, native histograms and exemplars
+//! - [`testing`](_guide::testing): unit tests that check what was counted
+//! - [`production`](_guide::production): addresses, discovery, shutdown, forks, pushes and
+//!   Kubernetes
+//! - [`security`](_guide::security): what the endpoint exposes, and what protects it
+//! - [`performance`](_guide::performance): what a call, a request and a scrape cost
+//! - [`troubleshooting`](_guide::troubleshooting): symptoms, their causes, and what to do
+//! - [`how_it_works`](_guide::how_it_works): the way of a call from the attribute to Prometheus
+//!
+//! # Items
+//!
 //! - [`instrumented`] is the attribute. Its documentation lists the arguments and the
 //!   kinds of function that it supports.
+//! - [`init`] and [`Builder::install`] install the recorder, serve the metrics and return
+//!   an [`Exporter`]. [`builder()`] returns a [`Builder`], which has all settings.
 //! - [`HttpStatus`] (a trait and a derive macro) and [`Outcome`] determine from the return
 //!   value how a call ended.
-//! - [`init`] and [`Builder::install`] install the recorder, serve the metrics and return
-//!   an [`Exporter`]. [`builder()`] returns a [`Builder`].
-//! - The [live view](Exporter#the-live-view) shows a running application in a browser.
 //! - [`MetricNames`] sets the names of the metrics and labels.
 //! - [`Objective`] is what the calls of a function or the requests of a route must achieve,
 //!   for alerts on service level objectives (SLOs).
@@ -53,32 +95,13 @@
 //! | `testing` | unit tests (enable it in `[dev-dependencies]`) | [`testing::Recording`] and its assertions |
 //! | `tokio` | workers, busy time, tasks and queue of tokio runtimes (tokio 1.49 or newer) | the metrics are on every page; [`tokio::watch`](crate::tokio::watch()) adds a runtime that is built after `install`, or a second one |
 //!
-//! # Guide
-//!
-//! The module [`_guide`] contains only documentation. Its chapters:
-//!
-//! - [`frameworks`](_guide::frameworks): a complete start for each framework, and for workers,
-//!   batch jobs and libraries
-//! - [`counted_when`](_guide::counted_when): what is counted when, with and without a layer
-//! - [`labels`](_guide::labels): your own labels, and how their number of series stays bounded
-//! - [`naming`](_guide::naming): the names of metrics and labels, buckets, and the name of the
-//!   application
-//! - [`objectives`](_guide::objectives): service level objectives
-//! - [`formats`](_guide::formats): the formats of the page, native histograms and exemplars
-//! - [`testing`](_guide::testing): unit tests that check what was counted
-//! - [`production`](_guide::production): addresses, discovery, shutdown, forks, pushes and
-//!   Kubernetes
-//! - [`security`](_guide::security): what the endpoint exposes, and what protects it
-//! - [`performance`](_guide::performance): what a call, a request and a scrape cost
-//! - [`troubleshooting`](_guide::troubleshooting): symptoms, their causes, and what to do
-//! - [`how_it_works`](_guide::how_it_works): the way of a call from the attribute to Prometheus
-//!
 //! # Recorders
 //!
-//! Calls are recorded through the [`metrics`] facade. [`init`] installs the recorder of
-//! this crate. Without `init`, calls go to the recorder that the application has installed.
-//! Without any recorder, a call has little overhead and records nothing. A library can
-//! therefore annotate its functions and let the application decide whether to record them.
+//! Calls are recorded through the facade of the crate [`metrics`](https://docs.rs/metrics).
+//! [`init`] installs the recorder of this crate. Without `init`, calls go to the recorder
+//! that the application has installed. Without any recorder, a call has little overhead and
+//! records nothing. A library can therefore annotate its functions and let the application
+//! decide whether to record them.
 //!
 //! The handles of this crate's own recorder are cached. Any other recorder is asked for new
 //! handles in every call. It may therefore drop idle series, or add labels that change

@@ -32,7 +32,7 @@ impl<T> HttpStatus for Json<T> {
     }
 }
 
-/// Returns 200, as for [`Json`].
+/// Returns 200, as for `Json`.
 impl<T> HttpStatus for Form<T> {
     fn http_status(&self) -> u16 {
         StatusCode::OK.as_u16()

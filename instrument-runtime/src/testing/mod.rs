@@ -104,8 +104,9 @@
 //!
 //! # What is recorded
 //!
-//! A recording contains everything that goes through the [`metrics`] facade: calls of
-//! annotated functions, requests that a layer counts, and the application's own metrics
+//! A recording contains everything that goes through the facade of the crate
+//! [`metrics`](https://docs.rs/metrics): calls of annotated functions, requests that a layer
+//! counts, and the application's own metrics
 //! ([`counter`](Recording::counter), [`gauge`](Recording::gauge),
 //! [`histogram`](Recording::histogram)):
 //!
