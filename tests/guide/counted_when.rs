@@ -21,7 +21,7 @@ use instrument_runtime::instrumented;
 use instrument_tests::recorded::Recorded;
 use tower::{Service, ServiceExt};
 
-use crate::chapters::{chapter, rows, section};
+use crate::chapters::{chapter, read, rows, section};
 
 /// A row of a table: an application, and a client that sends it one request.
 struct Situation {
@@ -426,5 +426,21 @@ fn each_row_is_what_happens() {
         for cell in &row[1..] {
             assert_eq!(*cell == "nothing", codes(cell).is_empty(), "{cell}");
         }
+    }
+}
+
+#[test]
+fn the_readme_has_rows_of_the_guide() {
+    let readme = read("README.md");
+    let (_, from_here) = readme
+        .split_once("## What is counted when")
+        .expect("a section");
+    let (section, _) = from_here.split_once("\n## ").expect("another section");
+    let guide = chapter("counted_when");
+    let guide = rows(&guide);
+    let rows = rows(section);
+    assert!(rows.len() > 5, "{rows:?}");
+    for row in rows {
+        assert!(guide.contains(&row), "{row:?}");
     }
 }

@@ -35,7 +35,9 @@ fn every_query_is_promql() {
     // The README has one query in each line of its block.
     let readme = blocks(&read("README.md"), "promql").concat();
     let queries = readme.lines().enumerate();
-    rules.extend(queries.map(|(at, query)| json!({ "record": format!("readme:{at}"), "expr": query })));
+    rules.extend(
+        queries.map(|(at, query)| json!({ "record": format!("readme:{at}"), "expr": query })),
+    );
     assert!(rules.len() > 10, "{rules:?}");
     let groups = json!({ "groups": [{ "name": "guide", "rules": rules }] });
     promtool(["check", "rules"], &groups);
