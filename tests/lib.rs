@@ -4,6 +4,7 @@
 pub mod ages;
 pub mod allocations;
 pub mod fast_rules;
+pub mod markdown;
 pub mod page;
 pub mod page_server;
 pub mod program;

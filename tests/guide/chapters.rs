@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use instrument_tests::markdown;
+pub(crate) use instrument_tests::markdown::{blocks, cells};
+
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -32,23 +35,7 @@ pub(crate) fn chapters() -> Vec<String> {
 
 /// Returns the section under this heading, up to the next heading.
 pub(crate) fn section(chapter: &str, heading: &str) -> String {
-    let mut section = None;
-    let mut is_code = false;
-    for line in chapter.lines() {
-        is_code ^= line.starts_with("```");
-        // In an example, a hidden line begins like a heading.
-        match line.strip_prefix("# ").filter(|_| !is_code) {
-            Some(title) if title == heading => section = Some(String::new()),
-            Some(_) if section.is_some() => break,
-            _ => {
-                if let Some(section) = &mut section {
-                    *section += line;
-                    section.push('\n');
-                }
-            }
-        }
-    }
-    section.unwrap_or_else(|| panic!("no heading {heading:?}"))
+    markdown::section(chapter, heading).to_owned()
 }
 
 /// Returns the rows of all tables in a text, each as its cells, without the rows of titles.
@@ -63,16 +50,4 @@ pub(crate) fn rows(text: &str) -> Vec<Vec<&str>> {
         }
     }
     rows
-}
-
-pub(crate) fn cells(row: &str) -> Vec<&str> {
-    let row = row.trim_matches('|');
-    row.split('|').map(str::trim).collect()
-}
-
-/// Returns the texts of all code blocks in this language.
-pub(crate) fn blocks<'a>(chapter: &'a str, language: &str) -> Vec<&'a str> {
-    let start = format!("```{language}\n");
-    let blocks = chapter.split(&start).skip(1);
-    blocks.filter_map(|text| text.split("```").next()).collect()
 }
