@@ -59,6 +59,8 @@
 //! - [`performance`](_guide::performance): what a call, a request and a scrape cost
 //! - [`troubleshooting`](_guide::troubleshooting): symptoms, their causes, and what to do
 //! - [`how_it_works`](_guide::how_it_works): the way of a call from the attribute to Prometheus
+//! - [`coming_from`](_guide::coming_from): how to migrate from axum-prometheus, actix-web-prom,
+//!   autometrics, the macros of `metrics`, or OpenTelemetry
 //!
 //! # Items
 //!

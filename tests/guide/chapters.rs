@@ -22,15 +22,30 @@ pub(crate) fn chapter(name: &str) -> String {
 
 /// Returns the names of all chapters.
 pub(crate) fn chapters() -> Vec<String> {
-    let folder = root().join("instrument-runtime/src/guide");
-    let files = fs::read_dir(folder).expect("the guide");
-    let names = files.filter_map(|file| {
-        let name = file.expect("a file").file_name().into_string();
-        Some(name.expect("UTF-8").strip_suffix(".md")?.to_owned())
-    });
-    let names: Vec<String> = names.collect();
+    let names = names("");
     assert!(names.len() > 12, "{names:?}");
     names
+}
+
+/// Returns the names of the pages about migrating from another library. The package
+/// `instrument-migrations` checks their tables and their queries.
+pub(crate) fn coming_from() -> Vec<String> {
+    let names = names("coming_from/");
+    assert!(names.len() > 5, "{names:?}");
+    names
+}
+
+fn names(folder: &str) -> Vec<String> {
+    let path = root().join("instrument-runtime/src/guide").join(folder);
+    let files = fs::read_dir(path).expect("the guide");
+    let names = files.filter_map(|file| {
+        let name = file.expect("a file").file_name().into_string();
+        Some(format!(
+            "{folder}{}",
+            name.expect("UTF-8").strip_suffix(".md")?
+        ))
+    });
+    names.collect()
 }
 
 /// Returns the section under this heading, up to the next heading.

@@ -1,7 +1,7 @@
 //! The comments of the guide name the tests and the source files that show what it says. Each
 //! of them exists.
 
-use crate::chapters::{chapter, chapters, read, root};
+use crate::chapters::{chapter, chapters, coming_from, read, root};
 
 /// Returns the text of each comment, with single spaces.
 fn comments(chapter: &str) -> Vec<String> {
@@ -43,7 +43,7 @@ fn is_file(word: &str) -> bool {
 #[test]
 fn each_test_and_each_file_exists() {
     let mut tests = 0;
-    for name in chapters() {
+    for name in chapters().into_iter().chain(coming_from()) {
         for comment in comments(&chapter(&name)) {
             if comment.starts_with("TO EXTEND") {
                 continue;
@@ -83,7 +83,7 @@ fn paths(chapter: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn each_path_in_the_text_exists() {
     let mut found = 0;
-    for name in chapters() {
+    for name in chapters().into_iter().chain(coming_from()) {
         for path in paths(&chapter(&name)) {
             assert!(root().join(path).exists(), "{name}: {path}");
             found += 1;

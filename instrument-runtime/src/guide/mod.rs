@@ -29,6 +29,8 @@ macro_rules! chapters {
     };
 }
 
+pub mod coming_from;
+
 chapters! {
     frameworks: "frameworks.md";
     counted_when: "counted_when.md";

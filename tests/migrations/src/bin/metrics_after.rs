@@ -1,0 +1,33 @@
+//! The application with the layer for axum instead of its own middleware.
+
+use app::handlers::{crash, download, sleep, user};
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use metrics::counter;
+use tokio::net::TcpListener;
+
+async fn create() -> StatusCode {
+    counter!("users_created_total").increment(1); // stays as it is
+    StatusCode::CREATED
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let exporter = instrument_runtime::init("shop")?; // http://127.0.0.1:9464/metrics
+    let app = Router::new()
+        .route("/users", post(create))
+        .route("/users/{id}", get(user))
+        .route("/sleep/{millis}", get(sleep))
+        .route("/download", get(download))
+        .route("/crash", get(crash))
+        .layer(instrument_runtime::axum::layer());
+
+    let listener = TcpListener::bind(std::env::var("ADDR")?).await?;
+    println!("http://{}", listener.local_addr()?);
+    if let Some(addr) = exporter.local_addr() {
+        println!("http://{addr}/metrics");
+    }
+    axum::serve(listener, app).await?;
+    Ok(())
+}
