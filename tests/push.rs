@@ -83,6 +83,8 @@ struct Job {
     child: Child,
     orders: ChildStdin,
     answers: mpsc::Receiver<Value>,
+    /// What it writes to stderr.
+    said: mpsc::Receiver<String>,
 }
 
 impl Job {
@@ -112,6 +114,7 @@ impl Job {
             .env("JOB", settings.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("runs");
         let orders = child.stdin.take().expect("piped");
@@ -125,10 +128,20 @@ impl Job {
                 }
             }
         });
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let (sender, said) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                // Also in the output of a test that fails.
+                eprintln!("{line}");
+                let _ = sender.send(line);
+            }
+        });
         Self {
             child,
             orders,
             answers,
+            said,
         }
     }
 
@@ -391,6 +404,14 @@ fn a_gateway_that_is_away_harms_nobody_and_is_told() {
     let took = asked.elapsed();
     println!("without a gateway: {took:?}, {told}");
     assert!(told.contains("cannot connect"), "{told}");
+    // One message about the first failure, and one about the last push.
+    for rest in ["The next push has all counts.", "It was the last push,"] {
+        let said = job.said.recv_timeout(DEADLINE).expect("a message");
+        let start = format!("instrument_runtime: the push to http://{addr}/metrics/job/patient");
+        assert!(said.starts_with(&start), "{said}");
+        assert!(said.contains("cannot connect"), "{said}");
+        assert!(said.contains(rest), "{said}");
+    }
     assert!(took < Duration::from_secs(3), "{took:?}");
 }
 

@@ -126,6 +126,7 @@
 //!   nothing proves it. The request was counted without these labels.
 //! - A metric of the application is not on the page, because another metric on the page
 //!   has the same name. This message is written once for each name.
+//! - A push to a Pushgateway has failed. There is another message if the last push fails.
 //!
 //! The second and the third message are not written for a function whose own labels have
 //! values that are expressions.

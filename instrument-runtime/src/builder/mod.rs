@@ -680,7 +680,8 @@ impl Builder {
     /// - A failed push is not retried. The next push is sent on schedule and contains all
     ///   counts. `instrument_pushes_total{outcome="ok"|"error"}` on every page counts the
     ///   pushes, and [`Exporter::last_push_error`] returns the error of the last push, if
-    ///   that push failed. A pushed page does not count its own push. The gateway's metric
+    ///   that push failed. The first failure, and that of the last push, are also messages on
+    ///   stderr. A pushed page does not count its own push. The gateway's metric
     ///   `push_time_seconds` shows when the page arrived.
     /// - The gateway writes the bounds of buckets as `le="1"` that the page writes as
     ///   `le="1.0"`. Prometheus 3 converts them back. With an earlier version, an
@@ -706,9 +707,6 @@ impl Builder {
     ///         .install()?;
     ///     let imported = import("orders.csv").await;
     ///     exporter.shutdown().await; // also if the import failed: the failure was counted
-    ///     if let Some(error) = exporter.last_push_error() {
-    ///         eprintln!("the counts did not arrive: {error}");
-    ///     }
     ///     Ok(imported?)
     /// }
     /// ```

@@ -36,13 +36,13 @@ pub(crate) fn begin() {
 }
 
 /// Counts a push. `outcome` is the reason for the failure, if it failed.
-pub(crate) fn count(outcome: Result<(), PushError>) {
+pub(crate) fn count(outcome: &Result<(), PushError>) {
     with(|outcomes| {
         match outcome {
             Ok(()) => outcomes.ok += 1,
             Err(_) => outcomes.error += 1,
         }
-        outcomes.last_error = outcome.err();
+        outcomes.last_error = outcome.as_ref().err().cloned();
     });
 }
 

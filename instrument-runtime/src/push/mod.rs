@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
+use crate::diagnostics::Message;
 use crate::error::{InitError, PushError};
 use crate::page::panics::{self, Panicked};
 use crate::page::{Page, pushes};
@@ -29,6 +30,11 @@ use crate::stop::stopped;
 /// The default pause between two pushes: the scrape interval in Prometheus's example
 /// configuration.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Written if a push fails and another one will follow.
+static FAILED: Message = Message::new();
+/// Written if the last push fails.
+static LOST: Message = Message::new();
 
 /// The push settings of the builder, before validation.
 #[derive(Clone)]
@@ -178,13 +184,22 @@ pub(crate) async fn run(installed: Installed, page: Page, stop: watch::Receiver<
     let mut stopped = pin!(stopped(stop));
     // Pushes run one after the other, so that a slow gateway never has several at once.
     while timeout(push.interval, stopped.as_mut()).await.is_err() {
-        push.once(&page).await;
+        if let Err(error) = push.once(&page).await {
+            FAILED.write(format_args!(
+                "{error}. The next push has all counts. This message is written once per process"
+            ));
+        }
     }
-    push.once(&page).await;
+    if let Err(error) = push.once(&page).await {
+        LOST.write(format_args!(
+            "{error}. It was the last push, so what was counted since the push before is lost"
+        ));
+    }
 }
 
 impl Push {
-    async fn once(&self, page: &Page) {
+    /// Pushes the page, and counts the push.
+    async fn once(&self, page: &Page) -> Result<(), PushError> {
         let outcome = match panics::caught(|| page.render()) {
             Ok(page) => request::put(&self.gateway, &self.path, page).await,
             Err(Panicked) => Err(PushError::new(
@@ -193,6 +208,7 @@ impl Push {
                 None,
             )),
         };
-        pushes::count(outcome);
+        pushes::count(&outcome);
+        outcome
     }
 }
