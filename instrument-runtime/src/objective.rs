@@ -44,9 +44,8 @@ use std::time::Duration;
 /// metrics` allows the label `le` on histograms and untyped metrics only.
 ///
 /// If a layer counts the requests of an annotated handler, their method and route may be
-/// known only when the first request arrives. A series with these labels then appears in
-/// addition to the series that is on the page from the start, which has the labels of the
-/// function itself.
+/// known only when the first request arrives. Until then, the page has a series with what is
+/// known: the labels of the function itself, or the route without a method.
 ///
 /// Objectives are written by the exporter of this crate. They have no effect with another
 /// recorder, such as that of `testing::Recording`.

@@ -7,12 +7,11 @@ use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use metrics::Label;
-
 use crate::diagnostics::Message;
 use crate::names::MetricNames;
 use crate::objective::Objective;
 use crate::recorder::exemplars::TraceContext;
+use crate::recorder::objectives::Known;
 
 /// The default bounds of the latency buckets, in seconds: the bounds that OpenTelemetry's
 /// semantic conventions advise for `http.server.request.duration`, and three smaller bounds
@@ -69,8 +68,8 @@ pub(crate) struct Settings {
     pub(crate) max_series: usize,
     /// The methods that the label `method` may have. `None` stands for the standard methods.
     pub(crate) known_methods: Option<Vec<String>>,
-    /// The objectives that the first page shows, with the labels of their calls.
-    pub(crate) objectives: Vec<(Vec<Label>, Objective)>,
+    /// The objectives that the first page shows.
+    pub(crate) objectives: Vec<Known>,
     /// The objectives of the requests that a layer counts, by route.
     pub(crate) objectives_of_routes: BTreeMap<String, Vec<Objective>>,
     /// Whether the latency histogram has native buckets beside the others.

@@ -4,20 +4,18 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use metrics::Label;
-
+use crate::call::counted;
 use crate::call::site;
-use crate::conventions;
 use crate::error::InitError;
-use crate::names::{MetricNames, label};
+use crate::names::MetricNames;
 use crate::objective::Objective;
-use crate::recorder::objectives::bound;
+use crate::recorder::objectives::{Known, bound};
 
 /// The objectives of the application, after validation.
 #[derive(Debug, Default)]
 pub(super) struct Objectives {
-    /// The objectives that the first page shows, with the labels of their calls.
-    pub(super) known: Vec<(Vec<Label>, Objective)>,
+    /// The objectives that the first page shows.
+    pub(super) known: Vec<Known>,
     pub(super) of_routes: BTreeMap<String, Vec<Objective>>,
     /// Each objective by its name, with the first place where it was found.
     by_name: BTreeMap<&'static str, (Objective, String)>,
@@ -33,8 +31,11 @@ impl Objectives {
         let mut all = Self::default();
         for (function, labels, objective) in site::objectives(names) {
             all.add(format!("`{function}`"), *objective)?;
-            all.known
-                .extend(labels.into_iter().map(|labels| (labels, *objective)));
+            all.known.extend(labels.into_iter().map(|labels| Known {
+                objective: *objective,
+                labels,
+                is_guess: function.may_differ_in_a_request(),
+            }));
         }
         for (route, objective) in of_routes {
             all.add_of_route(route, objective, names)?;
@@ -61,14 +62,11 @@ impl Objectives {
             });
         }
         self.add(format!("`.objective({route:?}, …)`"), objective)?;
-        // The method is not known before the first request.
-        let name = if names.has_conventions {
-            conventions::HTTP_ROUTE
-        } else {
-            label::ENDPOINT
-        };
-        self.known
-            .push((vec![Label::new(name, route.clone())], objective));
+        self.known.push(Known {
+            objective,
+            labels: counted::labels_of_route(names, &route),
+            is_guess: true,
+        });
         self.of_routes.entry(route).or_default().push(objective);
         Ok(())
     }

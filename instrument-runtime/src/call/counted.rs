@@ -68,6 +68,17 @@ pub(crate) struct EndKeys {
     pub(crate) latency: Key,
 }
 
+/// Returns the labels of an objective of the requests of a route. Their method is not known
+/// before the first request.
+pub(crate) fn labels_of_route(names: &MetricNames, route: &str) -> Vec<Label> {
+    let name = if names.has_conventions {
+        conventions::HTTP_ROUTE
+    } else {
+        label::ENDPOINT
+    };
+    vec![Label::new(name, route.to_owned())]
+}
+
 impl Counted {
     /// Returns the key of the gauge.
     pub(crate) fn in_progress(&self) -> Key {

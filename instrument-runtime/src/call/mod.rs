@@ -63,7 +63,7 @@ pub(crate) mod arguments;
 pub(crate) mod awaited_labels;
 pub(crate) mod by_values;
 pub(crate) mod clock;
-mod counted;
+pub(crate) mod counted;
 mod extracts;
 mod global;
 pub(crate) mod head;

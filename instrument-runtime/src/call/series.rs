@@ -5,7 +5,7 @@
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
-use metrics::{Gauge, Level, Metadata};
+use metrics::{Gauge, Label, Level, Metadata};
 
 use crate::call::clock::{self, Elapsed, Instant};
 use crate::call::counted::{Counted, EndKeys};
@@ -242,28 +242,41 @@ impl Series {
         }
     }
 
-    /// Shows these objectives on the page, with the labels of this series.
+    /// Shows these objectives on the page, with the labels of this series. They replace those
+    /// with the labels in `guesses`, which were on the page because nobody knew better.
     ///
     /// Does nothing without our own recorder. Does nothing either if the series is not cached,
     /// because its label values are too long or there are `max_series` series already.
     #[inline]
-    pub(crate) fn show_objectives(&self, objectives: &'static [Objective]) {
+    pub(crate) fn show_objectives(
+        &self,
+        objectives: &'static [Objective],
+        guesses: impl FnOnce() -> Vec<Vec<Label>>,
+    ) {
         if !objectives.is_empty()
             && let Some(ours) = self.ours()
         {
             let list = objectives.as_ptr().addr();
             if ours.objectives.get(&list).is_none() {
-                self.first_objectives(ours, objectives);
+                self.first_objectives(ours, objectives, &guesses());
                 ours.objectives.add(list, ());
             }
         }
     }
 
     #[cold]
-    fn first_objectives(&self, ours: &Ours, objectives: &[Objective]) {
-        for labels in self.counted.of_objective() {
-            for objective in objectives {
-                ours.families.objectives().add(&labels, objective);
+    fn first_objectives(&self, ours: &Ours, objectives: &[Objective], guesses: &[Vec<Label>]) {
+        let on_page = ours.families.objectives();
+        let labels: Vec<_> = self.counted.of_objective().collect();
+        for objective in objectives {
+            let mut is_on_page = false;
+            for labels in &labels {
+                is_on_page |= on_page.add(labels, objective);
+            }
+            if is_on_page {
+                for guess in guesses {
+                    on_page.withdraw(guess, objective);
+                }
             }
         }
     }

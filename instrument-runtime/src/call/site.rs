@@ -191,6 +191,22 @@ impl CallSite {
         self.objectives
     }
 
+    /// Returns whether a layer may count a call with another method or endpoint than a call by
+    /// itself has.
+    pub(crate) fn may_differ_in_a_request(&self) -> bool {
+        !(self.has_method() && self.has_endpoint())
+    }
+
+    /// Returns the labels with which the first page shows the objectives, if requests may have
+    /// others.
+    pub(crate) fn guesses(&self) -> Vec<Vec<Label>> {
+        if self.may_differ_in_a_request() {
+            self.counted(&Values::EMPTY).of_objective().collect()
+        } else {
+            Vec::new()
+        }
+    }
+
     /// Returns the series of a call that is counted by itself.
     pub(crate) fn series_of_call(&'static self, values: Option<&Values>) -> SeriesRef {
         match values {
@@ -240,15 +256,19 @@ impl CallSite {
     fn first_plain(&'static self, first: impl FnOnce()) -> Option<&'static Series> {
         first();
         let series = Series::of_ours(self.counted(&Values::EMPTY))?;
-        Some(self.plain.get_or_init(|| Box::new(series)))
+        let series = self.plain.get_or_init(|| Box::new(series));
+        series.show_objectives(self.objectives, Vec::new);
+        Some(series)
     }
 
     fn series_of(&'static self, values: &Values) -> SeriesRef {
         let by_values = &self.tables().by_values;
-        by_values.get_or_init(ByValues::default).series(values, || {
+        let series = by_values.get_or_init(ByValues::default).series(values, || {
             hints::call_elsewhere(self);
             self.counted(values)
-        })
+        });
+        series.show_objectives(self.objectives, Vec::new);
+        series
     }
 
     /// Creates the series in our own recorder with the value 0. Of the possible ends,

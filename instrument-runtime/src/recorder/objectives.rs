@@ -25,50 +25,86 @@ pub(crate) fn bound(threshold: Duration) -> f64 {
     Number::Nanos(threshold.as_nanos()).to_f64()
 }
 
-/// The targets on the page. A target is never removed.
+/// An objective that the first page shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) objective: Objective,
+    /// The labels of its calls.
+    pub(crate) labels: Vec<Label>,
+    /// Whether a layer may count these calls with other labels, because their method or their
+    /// route is not known yet.
+    pub(crate) is_guess: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    ratio: f64,
+    /// Whether no call has had these labels so far, and a layer may count the calls with others.
+    is_guess: bool,
+}
+
+/// The targets on the page.
 #[derive(Debug)]
 pub(crate) struct Objectives {
     globals: Arc<GlobalLabels>,
     /// The maximum number of targets, for routes whose number is unbounded by mistake.
     most: usize,
     /// A copy is changed, so that no call waits for a render.
-    ratios: RwLock<Arc<BTreeMap<LabelSet, f64>>>,
+    targets: RwLock<Arc<BTreeMap<LabelSet, Target>>>,
 }
 
 impl Objectives {
-    /// Creates the targets that are known when the recorder is installed, each with the
-    /// labels of its calls. `max_series` more can be added later.
-    pub(super) fn new(
-        known: &[(Vec<Label>, Objective)],
-        globals: &Arc<GlobalLabels>,
-        max_series: usize,
-    ) -> Self {
-        let mut ratios = BTreeMap::new();
-        for (labels, objective) in known {
-            ratios.extend(targets(labels, objective, globals));
+    /// Creates the targets that are known when the recorder is installed. `max_series` more can
+    /// be added later.
+    pub(super) fn new(known: &[Known], globals: &Arc<GlobalLabels>, max_series: usize) -> Self {
+        let mut all = BTreeMap::new();
+        for known in known {
+            for (labels, ratio) in targets(&known.labels, &known.objective, globals) {
+                let is_guess = known.is_guess;
+                let target = all.entry(labels).or_insert(Target { ratio, is_guess });
+                target.is_guess &= is_guess;
+            }
         }
         Self {
             globals: Arc::clone(globals),
-            most: ratios.len().saturating_add(max_series),
-            ratios: RwLock::new(Arc::new(ratios)),
+            most: all.len().saturating_add(max_series),
+            targets: RwLock::new(Arc::new(all)),
         }
     }
 
-    /// Adds the targets of an objective for the calls with these labels.
+    /// Adds the targets of an objective for calls that have these labels. Returns whether they
+    /// are on the page.
     #[cold]
-    pub(crate) fn add(&self, labels: &[Label], objective: &Objective) {
-        let targets = targets(labels, objective, &self.globals);
-        let mut ratios = self.ratios.write().unwrap_or_else(PoisonError::into_inner);
-        let is_new = |(labels, _): &(LabelSet, f64)| !ratios.contains_key(labels);
-        let new: Vec<_> = targets.filter(is_new).collect();
-        if !new.is_empty() && ratios.len() + new.len() <= self.most {
-            Arc::make_mut(&mut ratios).extend(new);
+    pub(crate) fn add(&self, labels: &[Label], objective: &Objective) -> bool {
+        let added: Vec<_> = targets(labels, objective, &self.globals).collect();
+        let mut all = self.targets.write().unwrap_or_else(PoisonError::into_inner);
+        let is_new = |labels: &LabelSet| !all.contains_key(labels);
+        let new = added.iter().filter(|(labels, _)| is_new(labels)).count();
+        if all.len() + new > self.most {
+            return new == 0;
+        }
+        let is_guess = false;
+        let added = added
+            .into_iter()
+            .map(|(labels, ratio)| (labels, Target { ratio, is_guess }));
+        Arc::make_mut(&mut all).extend(added);
+        true
+    }
+
+    /// Removes the targets of an objective for these labels, unless calls have had them.
+    #[cold]
+    pub(crate) fn withdraw(&self, labels: &[Label], objective: &Objective) {
+        let mut all = self.targets.write().unwrap_or_else(PoisonError::into_inner);
+        for (labels, _) in targets(labels, objective, &self.globals) {
+            if all.get(&labels).is_some_and(|target| target.is_guess) {
+                Arc::make_mut(&mut all).remove(&labels);
+            }
         }
     }
 
-    fn all(&self) -> Arc<BTreeMap<LabelSet, f64>> {
-        let ratios = self.ratios.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&ratios)
+    fn all(&self) -> Arc<BTreeMap<LabelSet, Target>> {
+        let targets = self.targets.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&targets)
     }
 }
 
@@ -115,13 +151,13 @@ impl ReadFamily for Objectives {
 
     fn each(&self, visit: &mut dyn FnMut(Series<'_>)) {
         let mut text = String::new();
-        for (labels, ratio) in &*self.all() {
+        for (labels, target) in &*self.all() {
             text.clear();
             labels.push_text(&mut text, &self.globals);
             visit(Series {
                 labels: &text,
                 started: None,
-                point: Point::Untyped(Number::F64(*ratio)),
+                point: Point::Untyped(Number::F64(target.ratio)),
             });
         }
     }
@@ -150,7 +186,15 @@ mod tests {
         texts
     }
 
-    fn objectives(known: &[(Vec<Label>, Objective)], max_series: usize) -> Objectives {
+    fn known(endpoint: &'static str) -> Known {
+        Known {
+            objective: CHECKOUT,
+            labels: labels(endpoint),
+            is_guess: false,
+        }
+    }
+
+    fn objectives(known: &[Known], max_series: usize) -> Objectives {
         let globals = [
             ("app_name".to_owned(), "shop".to_owned()),
             ("slo".to_owned(), "global".to_owned()),
@@ -160,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_target_is_a_series() {
-        let objectives = objectives(&[(labels("/a\""), CHECKOUT)], 10);
+        let objectives = objectives(&[known("/a\"")], 10);
         let expected = [
             r#"app_name="shop",endpoint="/a\"",sli="latency",slo="checkout",le="0.25" 0.99"#,
             r#"app_name="shop",endpoint="/a\"",sli="success",slo="checkout" 0.999"#,
@@ -172,14 +216,41 @@ mod tests {
 
     #[test]
     fn what_is_known_at_first_is_not_limited() {
-        let known = ["/a", "/b", "/c"].map(|endpoint| (labels(endpoint), CHECKOUT));
-        let objectives = objectives(&known, 2);
+        let objectives = objectives(&["/a", "/b", "/c"].map(known), 2);
         assert_eq!(objectives.len(), 6);
-        for endpoint in ["/d", "/e", "/a"] {
-            objectives.add(&labels(endpoint), &CHECKOUT);
+        for (endpoint, is_on_the_page) in [("/d", true), ("/e", false), ("/a", true)] {
+            let is_added = objectives.add(&labels(endpoint), &CHECKOUT);
+            assert_eq!(is_added, is_on_the_page, "{endpoint}");
         }
         assert_eq!(objectives.len(), 8);
         assert!(texts(&objectives).iter().any(|text| text.contains("/d")));
+    }
+
+    #[test]
+    fn a_guess_is_withdrawn_unless_a_call_confirms_it() {
+        let guess = |endpoint| Known {
+            is_guess: true,
+            ..known(endpoint)
+        };
+        let all = ["/a", "/b", "/c", "/d"];
+        let objectives = objectives(
+            &[
+                guess("/a"),
+                guess("/b"),
+                known("/c"),
+                guess("/d"),
+                known("/d"),
+            ],
+            0,
+        );
+        assert!(objectives.add(&labels("/b"), &CHECKOUT));
+        for endpoint in all {
+            objectives.withdraw(&labels(endpoint), &CHECKOUT);
+        }
+        let texts = texts(&objectives);
+        let is_left = all.map(|endpoint| texts.iter().any(|text| text.contains(endpoint)));
+        assert_eq!(is_left, [false, true, true, true], "{texts:?}");
+        assert_eq!(texts.len(), 6);
     }
 
     #[test]

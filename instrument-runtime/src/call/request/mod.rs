@@ -154,7 +154,7 @@ use self::judge::Verdict;
 pub(crate) use self::slot::{Slot, Token};
 use crate::call::by_values::Values;
 use crate::call::clock::{Elapsed, Instant};
-use crate::call::counted::UNMATCHED;
+use crate::call::counted::{self, UNMATCHED};
 use crate::call::extracts::ExtractsOf;
 use crate::call::head::HeadLabels;
 use crate::call::hints;
@@ -491,7 +491,7 @@ impl Request {
     ) -> SeriesRef {
         let (protocol, route) = (self.framework.protocol(), state.route.as_deref());
         let series = site.series_of_request(protocol, self.method, route, values, &self.labels);
-        series.show_objectives(site.objectives());
+        series.show_objectives(site.objectives(), || site.guesses());
         show_objectives_of_route(&series, route);
         series
     }
@@ -778,7 +778,9 @@ fn show_objectives_of_route(series: &Series, route: Option<&str>) {
     }
     for route in [route, series.endpoint()].into_iter().flatten() {
         if let Some(objectives) = all.get(route) {
-            series.show_objectives(objectives);
+            series.show_objectives(objectives, || {
+                vec![counted::labels_of_route(&settings.names, route)]
+            });
         }
     }
 }
