@@ -116,7 +116,7 @@ fn live_view(addr: SocketAddr) {
 
     let (head, body) = exchange(addr, &request("GET", "/", "accept-encoding: gzip\r\n"));
     assert!(head.contains("content-encoding: gzip"), "{head}");
-    assert!(body.len() < 12_000, "{} bytes", body.len());
+    assert!(body.len() < 12 * 1024, "{} bytes", body.len());
     let mut unpacked = String::new();
     flate2::read::GzDecoder::new(&body[..])
         .read_to_string(&mut unpacked)

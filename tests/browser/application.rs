@@ -27,6 +27,7 @@ pub struct Application {
 #[derive(Debug)]
 struct Page {
     status: StatusCode,
+    media_type: &'static str,
     text: String,
     requests: Vec<Request>,
 }
@@ -37,6 +38,7 @@ impl Application {
     pub fn start(text: &str) -> Self {
         let page = Page {
             status: StatusCode::OK,
+            media_type: "text/plain; version=0.0.4; charset=utf-8",
             text: text.to_owned(),
             requests: Vec::new(),
         };
@@ -96,6 +98,11 @@ impl Application {
         self.page().status = StatusCode::from_u16(status).expect("a status");
     }
 
+    /// Sets the media type of the page of metrics.
+    pub fn set_media_type(&self, media_type: &'static str) {
+        self.page().media_type = media_type;
+    }
+
     /// Returns the requests for the page of metrics so far.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
@@ -110,10 +117,9 @@ impl Application {
 async fn metrics(State(page): State<Arc<Mutex<Page>>>, headers: HeaderMap) -> Response {
     let mut page = page.lock().unwrap_or_else(PoisonError::into_inner);
     page.requests.push(headers);
-    let media_type = "text/plain; version=0.0.4; charset=utf-8";
     (
         page.status,
-        [(header::CONTENT_TYPE, media_type)],
+        [(header::CONTENT_TYPE, page.media_type)],
         page.text.clone(),
     )
         .into_response()

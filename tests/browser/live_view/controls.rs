@@ -164,6 +164,13 @@ fn everything_is_reached_with_the_keyboard() {
         browser.run("return document.activeElement.className"),
         "number soft"
     );
+    // Together with Alt, an arrow leads through the history of the browser.
+    let is_taken = browser.run(
+        "const number = document.activeElement;
+         const event = new KeyboardEvent('keydown', { key: 'ArrowLeft', altKey: true, bubbles: true, cancelable: true });
+         return !number.dispatchEvent(event) || document.activeElement !== number",
+    );
+    assert_eq!(is_taken, false);
     // The last line of the strip leads into the table, and nothing is lost at the ends.
     let _ = browser.run("document.querySelector('#tiles button').focus()");
     browser.press(LEFT);

@@ -403,6 +403,18 @@ fn the_strip_shows_what_is_on_the_page() {
     }
     // The process has run since 1970.
     assert!(tile(&browser, "Up").ends_with(" d"));
+    // Without its start, the last tile has no query. Later, this place has a number again.
+    let second = format!("tokio_a{{}} 3\ntokio_b{{}} 4\n{}", process(100.0).0);
+    application.set(
+        process(100.0)
+            .0
+            .replace("process_start_time_seconds", "other"),
+    );
+    wait_for_next_page(&browser);
+    application.set(second);
+    wait_for_next_page(&browser);
+    assert_eq!(tile(&browser, "tokio b"), "4");
+    assert!(tile(&browser, "Up").ends_with(" d"));
     application.set(process(101.0).0);
     wait_for_next_page(&browser);
     let span = browser.run("return span").as_f64().expect("a time");

@@ -43,7 +43,7 @@ fn call(call: impl Future) {
 }
 
 fn traffic() {
-    for tenant in ["acme", "glob\"ex\\"] {
+    for tenant in ["acme", "glob\"ex\\", "two\nlines 🦀 \u{fffd}"] {
         for how in 0..20 {
             call(user(tenant, how));
         }

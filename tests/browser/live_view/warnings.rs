@@ -50,3 +50,36 @@ fn what_matters_is_a_warning() {
     );
     assert_quiet(&browser);
 }
+
+/// A warning of many rows does not hide the others.
+#[test]
+fn the_three_worst_rows_are_shown() {
+    let mut page = Metrics::default()
+        .with("instrument_pushes_total", "outcome=\"error\"", 2.0)
+        .calls("overflow=\"true\"", "200", "ok", 1);
+    for row in 1..=20 {
+        let labels = format!("method=\"GET\",endpoint=\"/{row}\"");
+        page = page.calls(&labels, "500", "panicked", 1_000 + row).with(
+            "requests_oldest_in_progress_seconds",
+            &labels,
+            f64::from(60 * row),
+        );
+    }
+    let Some((browser, _application)) = view(&page.0) else {
+        return;
+    };
+    assert_eq!(
+        warnings_of(&browser),
+        [
+            "bad: 1 calls have lost their labels: max_series was reached.",
+            "bad: 1,020 calls of GET /20 have panicked.",
+            "bad: 1,019 calls of GET /19 have panicked.",
+            "bad: 1,018 calls of GET /18 have panicked. 17 more.",
+            "warn: 2 pushes have failed.",
+            "warn: A call of GET /20 is in flight for 20 min.",
+            "warn: A call of GET /19 is in flight for 19 min.",
+            "warn: A call of GET /18 is in flight for 18 min. 17 more.",
+        ]
+    );
+    assert_quiet(&browser);
+}
