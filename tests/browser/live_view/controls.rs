@@ -91,6 +91,18 @@ fn a_row_with_the_focus_stays() {
     let _ = browser.run("document.activeElement.blur()");
     wait_for_next_page(&browser);
     assert_eq!(row_names(&browser), ["POST /b", "GET /a"]);
+
+    // A query stands beside its number, so the row stays as well.
+    let _ = browser.run("document.querySelector('.row .number').click()");
+    application.set(page(20_000, 5_000).0);
+    wait_for_next_page(&browser);
+    assert_eq!(number(&browser, "GET /a", "Total"), "20,000");
+    assert_eq!(row_names(&browser), ["POST /b", "GET /a"]);
+    browser.press(ESCAPE);
+    wait_for_next_page(&browser);
+    let _ = browser.run("document.activeElement.blur()");
+    wait_for_next_page(&browser);
+    assert_eq!(row_names(&browser), ["GET /a", "POST /b"]);
     assert_quiet(&browser);
 }
 
@@ -204,7 +216,11 @@ fn screen_readers_are_told_what_things_are() {
            check(line.querySelector('svg[role=img]').ariaLabel, 'the name of a sparkline');
          }
          for (const field of document.querySelectorAll('input')) check(field.ariaLabel, 'the name of a field');
-         for (const button of document.querySelectorAll('.number')) check(button.ariaHasPopup === 'dialog', 'aria-haspopup');
+         for (const button of document.querySelectorAll('.number')) {
+           check(button.ariaHasPopup === 'dialog', 'aria-haspopup');
+           // The arrow keys lead past the heads, so a number also says what it is.
+           check(button.of && button.ariaLabel === `${button.of}: ${button.textContent}`, 'the name of a number');
+         }
          for (const button of document.querySelectorAll('button:not([hidden])')) check(button.textContent, 'the name of a button');
          check(document.getElementById('state').role === 'status', 'the state');
          check(document.getElementById('pause').ariaPressed === 'false', 'aria-pressed');
@@ -241,12 +257,20 @@ fn each_number_shows_its_query() {
 
     browser.click("#copy");
     assert_eq!(browser.text("#copied"), "Copied");
+    let hint = browser.text("#query p");
+    assert!(hint.contains("without app_name"), "{hint}");
     // Pastes into the filter.
     let _ = browser.run("document.getElementById('query').hidePopover()");
     browser.click("#filter");
     browser.press("\u{e009}v\u{e000}");
     let pasted = browser.run("return document.getElementById('filter').value");
     assert_eq!(pasted, query);
+
+    // A browser may refuse.
+    browser.click("#tiles .number");
+    let _ = browser.run("document.execCommand = () => false");
+    browser.click("#copy");
+    assert_eq!(browser.text("#copied"), "Not copied");
     assert_quiet(&browser);
 }
 

@@ -108,7 +108,7 @@ fn the_numbers_are_those_of_the_calls() {
         ("Memory", "MB"),
         ("Descriptors", ""),
         ("Threads", ""),
-        ("Up", "s"),
+        ("Up", " "),
     ] {
         let text = tile(&browser, name);
         assert!(
@@ -220,12 +220,23 @@ fn an_old_call_leaves_the_last_minute() {
     wait_for_next_page(&browser);
     assert_ne!(number(&browser, "GET /a", "Req/s"), "0");
     // Each page comes 10 seconds after the one before.
-    let _ = browser.run("let late = 0; const real = performance.now.bind(performance); performance.now = () => real() + (late += 10_000)");
+    let _ = browser.run("window.late = 0; const real = performance.now.bind(performance); performance.now = () => real() + (late += 10_000)");
     browser.wait_for("rows.values().next().value.calls.rate === 0");
     assert_eq!(number(&browser, "GET /a", "Req/s"), "0");
     let span = browser.run("return span").as_f64().expect("a time");
     assert!((50.0..=61.0).contains(&span), "{span}");
     assert_eq!(number(&browser, "GET /a", "Total"), "10");
+
+    // After a long pause, a peak before it no longer sets the scale of the sparkline.
+    let peak = "rows.values().next().value.peak";
+    assert_ne!(browser.run(&format!("return {peak}")), 0);
+    let _ = browser.run("late += 300_000");
+    wait_for_next_page(&browser);
+    browser.wait_for(&format!("{peak} === 0"));
+    assert_eq!(
+        browser.run("return rows.values().next().value.svg.ariaLabel"),
+        "GET /a: at most 0 a second"
+    );
     assert_quiet(&browser);
 }
 
