@@ -111,6 +111,9 @@ pub(crate) fn matched(extensions: &Extensions) -> Option<Route> {
 /// `/metrics`, and a view at `/internal/live` reads `/internal/metrics`. [`metrics()`] serves
 /// them. For another path, use [`live_view_of`].
 ///
+/// An open view requests the metrics every two seconds. [`layer`] counts these requests like
+/// all others, unless [`skip`](MetricsLayer::skip) leaves them out.
+///
 /// [`Exporter`](crate::Exporter#the-live-view) describes the view. The status is 503 if
 /// [`init`](crate::init) has not been called.
 ///

@@ -79,7 +79,10 @@ use crate::push;
 /// the totals since the start. A row opens to its statuses, its labels, its latencies and its
 /// objectives. Above the table are the process, the runtime and warnings. Each number shows the
 /// PromQL query that returns it in Prometheus; see
-/// [`Builder::prometheus_url`](crate::Builder::prometheus_url).
+/// [`Builder::prometheus_url`](crate::Builder::prometheus_url). The queries use the labels as
+/// they are on the page. If a scrape configuration renames a label, the queries find nothing:
+/// for example, a target label `endpoint` renames ours to `exported_endpoint`, unless
+/// `honor_labels` is set.
 ///
 /// The view requests `/metrics` every two seconds, and computes everything in the browser. It
 /// pauses while its tab is hidden. So the process does no work for the view unless somebody
