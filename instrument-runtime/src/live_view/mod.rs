@@ -39,7 +39,7 @@ const VIEW: &str = "instrument-live-view";
 /// The hashes are those of the script and the style as they are served. After a change to
 /// them, a test says which hashes are correct.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-fla2RjSII4uN9ggJi60UI5o2vJOe80l/iqrA9PTjyQQ='; \
+    script-src 'sha256-rpHlpb3DxuJ3AP0cI1/GvNBNT+B62cyrHXHKPuCGqLQ='; \
     style-src 'sha256-IkVn2fy3R1Jqwiorfit8ibjvl/s9z+os2YOoiezK2EQ='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";

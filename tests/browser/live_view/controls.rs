@@ -322,3 +322,31 @@ fn nobody_asks_while_nobody_looks() {
     asked(2);
     assert_quiet(&browser);
 }
+
+/// A gauge that fell to zero, or an objective on a function that is not called, is no row.
+#[test]
+fn a_row_has_calls() {
+    let gauge = |labels: &str, value| {
+        let labels = format!("app_name=\"live\",{labels}");
+        Metrics::default()
+            .with("requests_in_progress", &labels, value)
+            .0
+    };
+    let objective = "app_name=\"live\",endpoint=\"buy\",slo=\"x\",sli=\"success\"";
+    let page = Metrics::default().calls(A, "200", "ok", 0).with(
+        "request_objective_ratio",
+        objective,
+        0.99,
+    );
+    let page = page.0 + &gauge("method=\"POST\",endpoint=\"unmatched\"", 0.0);
+    let Some((browser, application)) = view(&(page.clone() + &gauge(B, 1.0))) else {
+        return;
+    };
+    // The first calls of an endpoint are in flight.
+    assert_eq!(row_names(&browser), ["GET /a", "POST /b"]);
+    application.set(page + &gauge(B, 0.0));
+    wait_for_next_page(&browser);
+    assert_eq!(row_names(&browser), ["GET /a"]);
+    assert_eq!(browser.text("#count"), "1 of 1 endpoints");
+    assert_quiet(&browser);
+}

@@ -100,8 +100,8 @@ fn gives_its_number(names: MetricNames) {
     browser.wait_for("page >= 0");
     traffic();
     wait_for_next_page(&browser);
-    let names =
-        browser.run("return [...rows.keys()].length && [...rows.values()].map(row => row.name)");
+    let names = browser
+        .run("return [...rows.values()].filter(({ opener }) => opener).map(({ name }) => name)");
     for name in names.as_array().expect("names") {
         open(&browser, name.as_str().expect("a name"));
     }
