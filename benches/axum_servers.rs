@@ -5,46 +5,43 @@ use std::net::Ipv4Addr;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use autometrics::autometrics;
 use axum::Router;
 use axum::routing::get;
 use axum_prometheus::PrometheusMetricLayer;
 use instrument_benches::buckets::BUCKETS;
-use instrument_benches::child;
+use instrument_benches::loopback::{Page, Server};
 use instrument_runtime::{RequestHead, instrumented};
 use metrics_exporter_prometheus::PrometheusBuilder;
+use opentelemetry_instrumentation_tower::http::server;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use tokio::net::TcpListener;
 
-/// A server with one kind of metrics.
-pub(crate) struct Server {
-    pub(crate) name: &'static str,
-    /// Whether the server has a page that shows how many requests it counted.
-    pub(crate) counts: bool,
-    start: fn() -> Result<(Router, Page)>,
-}
+type Start = fn() -> Result<(Router, Page)>;
 
-type Page = Box<dyn Fn() -> String>;
+const COUNTERS: &[&str] = &["requests_total", "request_latency_seconds_count"];
+const WITH_SIZES: &[&str] = &["requests_total", "response_size_bytes_count"];
 
-pub(crate) const SERVERS: &[Server] = &[
+pub(crate) const SERVERS: &[Server<Start>] = &[
     Server {
         name: "plain",
-        counts: false,
+        counters: &[],
         start: || Ok((app(get(plain)), Box::new(String::new))),
     },
     Server {
         name: "plain again",
-        counts: false,
+        counters: &[],
         start: || Ok((app(get(plain)), Box::new(String::new))),
     },
     Server {
         name: "ours",
-        counts: true,
+        counters: COUNTERS,
         start: || Ok((app(get(ours)), our_page()?)),
     },
     Server {
         name: "ours, the layer alone",
-        counts: true,
+        counters: COUNTERS,
         start: || {
             let app = app(get(plain)).layer(instrument_runtime::axum::layer());
             Ok((app, our_page()?))
@@ -52,7 +49,7 @@ pub(crate) const SERVERS: &[Server] = &[
     },
     Server {
         name: "ours, attribute and layer",
-        counts: true,
+        counters: COUNTERS,
         start: || {
             let app = app(get(ours)).layer(instrument_runtime::axum::layer());
             Ok((app, our_page()?))
@@ -60,7 +57,7 @@ pub(crate) const SERVERS: &[Server] = &[
     },
     Server {
         name: "ours, the layer with skip and label",
-        counts: true,
+        counters: COUNTERS,
         start: || {
             let layer = instrument_runtime::axum::layer();
             let layer = layer.skip(is_health).label("host", host);
@@ -69,7 +66,7 @@ pub(crate) const SERVERS: &[Server] = &[
     },
     Server {
         name: "ours, the layer with until_body_end",
-        counts: true,
+        counters: COUNTERS,
         start: || {
             let layer = instrument_runtime::axum::layer().until_body_end();
             Ok((app(get(plain)).layer(layer), our_page()?))
@@ -77,7 +74,7 @@ pub(crate) const SERVERS: &[Server] = &[
     },
     Server {
         name: "ours, the layer with response_sizes",
-        counts: true,
+        counters: WITH_SIZES,
         start: || {
             let layer = instrument_runtime::axum::layer().response_sizes();
             Ok((app(get(plain)).layer(layer), our_page()?))
@@ -85,7 +82,7 @@ pub(crate) const SERVERS: &[Server] = &[
     },
     Server {
         name: "ours, the layer with all settings",
-        counts: true,
+        counters: WITH_SIZES,
         start: || {
             let layer = instrument_runtime::axum::layer().until_body_end();
             let layer = layer.response_sizes().skip(is_health);
@@ -95,7 +92,7 @@ pub(crate) const SERVERS: &[Server] = &[
     },
     Server {
         name: "metrics cached by hand, std clock",
-        counts: true,
+        counters: COUNTERS,
         start: || {
             let handle = PrometheusBuilder::new()
                 .set_buckets(&BUCKETS)?
@@ -112,7 +109,10 @@ pub(crate) const SERVERS: &[Server] = &[
     },
     Server {
         name: "axum-prometheus",
-        counts: true,
+        counters: &[
+            "axum_http_requests_total",
+            "axum_http_requests_duration_seconds_count",
+        ],
         start: || {
             let (layer, handle) = PrometheusMetricLayer::pair();
             let app = app(get(plain)).layer(layer);
@@ -121,45 +121,58 @@ pub(crate) const SERVERS: &[Server] = &[
     },
     Server {
         name: "autometrics",
-        counts: true,
+        counters: &[
+            "function_calls_total",
+            "function_calls_duration_seconds_count",
+        ],
         start: || {
             autometrics::prometheus_exporter::try_init()?;
             let page = || autometrics::prometheus_exporter::encode_to_string().unwrap_or_default();
             Ok((app(get(with_autometrics)), Box::new(page)))
         },
     },
+    // The SDK with the exporter for Prometheus, as its documentation sets it up. There is no
+    // tracer provider, so the spans of the layer are not recorded. The layer also records the
+    // size of each response.
+    Server {
+        name: "opentelemetry-instrumentation-tower",
+        counters: &[
+            "http_server_request_duration_seconds_count",
+            "http_server_response_body_size_bytes_count",
+        ],
+        start: || {
+            let registry = prometheus::Registry::new();
+            let exporter = opentelemetry_prometheus::exporter()
+                .with_registry(registry.clone())
+                .build()?;
+            let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+            opentelemetry::global::set_meter_provider(provider);
+            let app = app(get(plain)).layer(server::Layer::new());
+            let page = move || {
+                let families = registry.gather();
+                prometheus::TextEncoder::new()
+                    .encode_to_string(&families)
+                    .unwrap_or_default()
+            };
+            Ok((app, Box::new(page)))
+        },
+    },
 ];
 
-/// Runs a server in this process.
-///
-/// Prints the port, and then answers each line of standard input with the number of
-/// requests that the server has counted.
-pub(crate) fn serve(name: &str) -> Result<()> {
-    let server = SERVERS.iter().find(|server| server.name == name);
-    let server = server.context("there is no server of that name")?;
+/// Starts a server in this process.
+pub(crate) fn serve(start: &Start) -> Result<(u16, Page)> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
+    // The runtime lives as long as the process.
+    let runtime = Box::leak(Box::new(runtime));
     let _inside = runtime.enter();
-    let (app, page) = (server.start)()?;
+    let (app, page) = start()?;
     let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
-    println!("{}", listener.local_addr()?.port());
+    let port = listener.local_addr()?.port();
     runtime.spawn(async move { axum::serve(listener, app).await });
-    child::answer(|_| Ok(counted(&page()).to_string()))
-}
-
-/// Returns the sum of the series that count requests.
-fn counted(page: &str) -> u64 {
-    let names = [
-        "requests_total{",
-        "axum_http_requests_total{",
-        "function_calls_total{",
-    ];
-    page.lines()
-        .filter(|line| names.iter().any(|name| line.starts_with(name)))
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
-        .sum()
+    Ok((port, page))
 }
 
 fn our_page() -> Result<Page> {
