@@ -9,6 +9,21 @@ pub(crate) type Property = (&'static str, fn(&Peer) -> Option<bool>);
 
 /// The rows of the table that a running server can show. A function returns `None` if the
 /// property makes no sense for the server. It gets a server that has not had any requests.
+///
+/// Each server uses what its library offers. These sources show that a "no" is not only a setting
+/// that the server leaves out:
+///
+/// - functions: axum-prometheus 0.10.1 (src/builder.rs), actix-web-prom 0.10.0 (src/lib.rs) and
+///   opentelemetry-instrumentation-tower 0.19.0 (src/lib.rs) have layers only.
+/// - native histograms: prometheus 0.14.0 (src/histogram.rs), which actix-web-prom writes the page
+///   with, and prometheus-client 0.22.3 (src/metrics/histogram.rs), which autometrics writes it
+///   with, have classic buckets only.
+/// - exemplars: neither prometheus 0.14.0 nor metrics-exporter-prometheus 0.18.3 mentions them in
+///   its source, and opentelemetry_sdk 0.33.1 leaves them empty (src/metrics/internal/histogram.rs).
+/// - a bound on the series: the exporter's builder has time-outs, but no limit
+///   (metrics-exporter-prometheus 0.18.3, src/exporter/builder.rs).
+/// - objectives, and a live view: none of the libraries but autometrics mentions the former, and
+///   none has a page for a browser.
 pub(crate) const PROPERTIES: &[Property] = &[
     ("any function, async or not", any_function),
     ("whole requests by a layer", whole_requests),
