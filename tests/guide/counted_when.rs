@@ -188,6 +188,11 @@ async fn never_ends() {
     pending().await
 }
 
+#[instrumented]
+async fn never_ends_without_names() {
+    pending().await
+}
+
 #[instrumented(endpoint = "/x/{id}", method = "GET")]
 async fn streams() -> Response {
     let chunks = stream::iter(["a", "b"]).map(Ok::<_, Infallible>);
@@ -329,6 +334,13 @@ fn situations() -> Vec<Situation> {
             ..when(
                 "A timeout inside the layer responds with 408.",
                 get(never_ends),
+            )
+        },
+        Situation {
+            inside: |app, _| app.layer(from_fn(times_out)),
+            ..when(
+                "The same, and the attribute is only `#[instrumented]`.",
+                get(never_ends_without_names),
             )
         },
         Situation {
