@@ -213,6 +213,7 @@ mod names;
 mod objective;
 mod percent;
 mod settings;
+mod url;
 
 // 5. Public API: one module per framework, one for OpenTelemetry, one for tokio's runtimes
 //    (read for every page), and one for unit tests.

@@ -16,6 +16,7 @@ use crate::names::{MetricNames, is_name, label_problem, own};
 use crate::push::Push;
 use crate::recorder;
 use crate::settings::{DEFAULT_BUCKETS, DEFAULT_SIZE_BUCKETS, Settings};
+use crate::url::without_password;
 
 /// The settings of a [`Builder`] after validation.
 pub(super) struct Checked {
@@ -168,9 +169,9 @@ fn is_response_size(metric: &str, names: &MetricNames) -> bool {
 
 /// Checks the URL of Prometheus. Returns it without slashes at its end.
 fn checked_url(url: &str) -> Result<String, InitError> {
-    let refuse = |url: &str, problem| {
+    let refuse = |problem| {
         Err(InitError::PrometheusUrl {
-            url: url.to_owned(),
+            url: without_password(url),
             problem,
         })
     };
@@ -181,28 +182,21 @@ fn checked_url(url: &str) -> Result<String, InitError> {
         .and_then(|uri| Some((uri.scheme_str()?, uri.authority()?)));
     // The string is checked, because `Uri` drops a fragment silently.
     match parts {
-        Some((_, authority)) if authority.as_str().contains('@') => {
-            // The message must not contain the password.
-            let address = authority.as_str().rsplit('@').next().unwrap_or_default();
-            let shown = url.replacen(authority.as_str(), &format!("…@{address}"), 1);
-            refuse(
-                &shown,
-                "contains a user name or a password, which everyone who opens the live view \
-                 could read; remove them"
-                    .to_owned(),
-            )
-        }
+        Some((_, authority)) if authority.as_str().contains('@') => refuse(
+            "contains a user name or a password, which everyone who opens the live view could \
+             read; remove them"
+                .to_owned(),
+        ),
         Some(("http" | "https", authority)) if !authority.host().is_empty() => {
             if url.contains(['?', '#']) {
-                return refuse(url, "has a query or a fragment; remove it".to_owned());
+                return refuse("has a query or a fragment; remove it".to_owned());
             }
             Ok(url.trim_end_matches('/').to_owned())
         }
-        Some((scheme, _)) if !matches!(scheme, "http" | "https") => refuse(
-            url,
-            format!("has the scheme {scheme:?}, which is not http or https; {EXAMPLE}"),
-        ),
-        _ => refuse(url, format!("is not the URL of a server; {EXAMPLE}")),
+        Some((scheme, _)) if !matches!(scheme, "http" | "https") => refuse(format!(
+            "has the scheme {scheme:?}, which is not http or https; {EXAMPLE}"
+        )),
+        _ => refuse(format!("is not the URL of a server; {EXAMPLE}")),
     }
 }
 
@@ -385,6 +379,10 @@ mod tests {
             "{message}"
         );
         assert!(message.contains("a user name or a password"), "{message}");
+        // Not a URL, because the password is not percent-encoded.
+        let message = self::message(checked_url("http://admin:sec ret@prometheus"));
+        assert!(message.contains("is not the URL of a server"), "{message}");
+        assert!(message.contains("\"http://…@prometheus\""), "{message}");
         for (url, expected) in [
             ("http://prometheus:9090", "http://prometheus:9090"),
             ("http://prometheus:9090/", "http://prometheus:9090"),

@@ -26,6 +26,7 @@ use crate::page::panics::{self, Panicked};
 use crate::page::{Page, pushes};
 use crate::push::gateway::Gateway;
 use crate::stop::stopped;
+use crate::url::without_password;
 
 /// The default pause between two pushes: the scrape interval in Prometheus's example
 /// configuration.
@@ -59,7 +60,7 @@ impl Default for PushSettings {
 impl fmt::Debug for PushSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PushSettings")
-            .field("url", &self.url.as_deref().map(gateway::without_password))
+            .field("url", &self.url.as_deref().map(without_password))
             .field("interval", &self.interval)
             .field("job", &self.job)
             .field("group", &self.group)
@@ -120,14 +121,14 @@ impl PushSettings {
         let gateway = match Gateway::parse(&url) {
             Ok(gateway) => gateway,
             Err(problem) => {
-                let shown = gateway::without_password(&url);
+                let shown = without_password(&url);
                 return refuse(format!(".push({shown:?})"), problem);
             }
         };
         let job = job.as_deref().unwrap_or(app_name);
         if job.is_empty() {
             return refuse(
-                format!(".push({:?})", gateway::without_password(&url)),
+                format!(".push({:?})", without_password(&url)),
                 "has no job name, because the application's name is empty; set one with \
                  `.push_job(…)`",
             );
