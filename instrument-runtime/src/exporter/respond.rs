@@ -125,10 +125,8 @@ fn live(view: &LiveView, request: &Request<Incoming>) -> Response<Whole> {
     let (headers, body) = view.answer(accepts_gzip(request.headers()));
     let mut response = Response::new(Whole::from(Pieces::from(vec![body])));
     for (name, value) in headers {
-        // The values are ASCII.
-        if let Ok(value) = HeaderValue::from_str(value) {
-            response.headers_mut().insert(name, value);
-        }
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().insert(name, value);
     }
     response
 }
