@@ -76,19 +76,17 @@ impl Objectives {
     /// are on the page.
     #[cold]
     pub(crate) fn add(&self, labels: &[Label], objective: &Objective) -> bool {
-        let added: Vec<_> = targets(labels, objective, &self.globals).collect();
-        let mut all = self.targets.write().unwrap_or_else(PoisonError::into_inner);
-        let is_new = |labels: &LabelSet| !all.contains_key(labels);
-        let new = added.iter().filter(|(labels, _)| is_new(labels)).count();
-        if all.len() + new > self.most {
-            return new == 0;
-        }
         let is_guess = false;
-        let added = added
-            .into_iter()
-            .map(|(labels, ratio)| (labels, Target { ratio, is_guess }));
-        Arc::make_mut(&mut all).extend(added);
-        true
+        let added: Vec<_> = targets(labels, objective, &self.globals)
+            .map(|(labels, ratio)| (labels, Target { ratio, is_guess }))
+            .collect();
+        let mut all = self.targets.write().unwrap_or_else(PoisonError::into_inner);
+        let is_new = |(labels, _): &&(LabelSet, Target)| !all.contains_key(labels);
+        let has_room = all.len() + added.iter().filter(is_new).count() <= self.most;
+        if has_room {
+            Arc::make_mut(&mut all).extend(added);
+        }
+        has_room
     }
 
     /// Removes the targets of an objective for these labels, unless calls have had them.
