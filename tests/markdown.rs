@@ -1,6 +1,6 @@
 //! Reads tables and code from pages in Markdown.
 
-/// Returns the section under this heading of the first level, up to the next one.
+/// Returns the section under this heading, up to the next heading of the same or a higher level.
 ///
 /// # Panics
 ///
@@ -12,18 +12,19 @@ pub fn section<'a>(page: &'a str, heading: &str) -> &'a str {
     let mut at = 0;
     for line in page.split_inclusive('\n') {
         is_code ^= line.starts_with("```");
+        let title = line.trim_start_matches('#');
+        let level = line.len() - title.len();
         // In an example, a hidden line begins like a heading.
-        if let Some(title) = line.strip_prefix("# ").filter(|_| !is_code) {
-            if let Some(start) = section {
-                return &page[start..at];
-            }
-            if title.trim_end() == heading {
-                section = Some(at + line.len());
+        if level > 0 && title.starts_with(' ') && !is_code {
+            match section {
+                Some((start, top)) if level <= top => return &page[start..at],
+                None if title.trim() == heading => section = Some((at + line.len(), level)),
+                _ => {}
             }
         }
         at += line.len();
     }
-    let start = section.unwrap_or_else(|| panic!("no heading {heading:?}"));
+    let (start, _) = section.unwrap_or_else(|| panic!("no heading {heading:?}"));
     &page[start..]
 }
 
@@ -69,13 +70,17 @@ pub fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
 mod tests {
     use super::*;
 
-    const PAGE: &str = "Title\n\n# One\n\n| a | b |\n|---|---|\n| `x`, `y` | z |\n\n```sh\n# no heading\n```\n\n\
+    const PAGE: &str = "Title\n\n# One\n\n## Part\n\n| a | b |\n|---|---|\n| `x`, `y` | z |\n\n```sh\n# no heading\n```\n\n\
                         # Two\n\n```sh\nls\n```\n\n```sh\ncd\n```\n";
 
     #[test]
     fn the_parts_of_a_page_are_found() {
         assert_eq!(section(PAGE, "Two"), "\n```sh\nls\n```\n\n```sh\ncd\n```\n");
         assert!(section(PAGE, "One").ends_with("\n# no heading\n```\n\n"));
+        assert_eq!(
+            section(PAGE, "Part"),
+            &section(PAGE, "One")["\n## Part\n".len()..]
+        );
         let rows = table(PAGE, "One");
         assert_eq!(rows, [["a", "b"], ["`x`, `y`", "z"]]);
         assert_eq!(codes(rows[1][0]).collect::<Vec<_>>(), ["x", "y"]);

@@ -443,14 +443,10 @@ fn each_row_is_what_happens() {
 
 #[test]
 fn the_readme_has_rows_of_the_guide() {
-    let readme = read("README.md");
-    let (_, from_here) = readme
-        .split_once("## What is counted when")
-        .expect("a section");
-    let (section, _) = from_here.split_once("\n## ").expect("another section");
+    let section = section(&read("README.md"), "What is counted when");
     let guide = chapter("counted_when");
     let guide = rows(&guide);
-    let rows = rows(section);
+    let rows = rows(&section);
     assert!(rows.len() > 5, "{rows:?}");
     for row in rows {
         assert!(guide.contains(&row), "{row:?}");

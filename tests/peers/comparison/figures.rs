@@ -1,5 +1,7 @@
 //! The rows of measurements.
 
+use instrument_tests::markdown::section;
+
 use crate::features::COLUMNS;
 use crate::table::{Table, read, rows};
 
@@ -16,7 +18,7 @@ pub(crate) struct Figures {
 pub(crate) const FIGURES: &[Figures] = &[
     Figures {
         row: "axum: CPU per request over no metrics",
-        heading: "### axum over loopback",
+        heading: "axum over loopback",
         column: 3,
         candidates: &[
             (
@@ -34,7 +36,7 @@ pub(crate) const FIGURES: &[Figures] = &[
     },
     Figures {
         row: "actix-web: CPU per request over no metrics",
-        heading: "### actix-web over loopback",
+        heading: "actix-web over loopback",
         column: 3,
         candidates: &[
             (
@@ -49,7 +51,7 @@ pub(crate) const FIGURES: &[Figures] = &[
     },
     Figures {
         row: "a call, without a server",
-        heading: "### A call",
+        heading: "A call",
         column: 0,
         candidates: &[
             ("this crate", &["ours, no labels"]),
@@ -70,10 +72,7 @@ fn numbers(cell: &str) -> Vec<f64> {
 
 /// Returns the figure of a candidate.
 fn measured(benches: &str, figures: &Figures, candidate: &str) -> f64 {
-    let (_, section) = benches
-        .split_once(&format!("\n{}\n", figures.heading))
-        .expect("the section");
-    let rows = rows(section);
+    let rows = rows(section(benches, figures.heading));
     let (_, cells) = rows
         .iter()
         .find(|(name, _)| name == candidate)

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use instrument_tests::markdown::{cells, section};
+
 /// The table of the README.
 pub(crate) struct Table {
     /// The titles, without that of the first column.
@@ -19,12 +21,7 @@ pub(crate) fn read(path: &str) -> String {
 
 impl Table {
     pub(crate) fn of_readme() -> Self {
-        let readme = read("README.md");
-        let (_, section) = readme
-            .split_once("## Compared with others\n")
-            .expect("the section");
-        let (section, _) = section.split_once("\n## ").expect("the next section");
-        let mut rows = rows(section);
+        let mut rows = rows(section(&read("README.md"), "Compared with others"));
         let (_, columns) = rows.remove(0);
         for (name, cells) in &rows {
             assert_eq!(cells.len(), columns.len(), "{name}");
@@ -39,8 +36,8 @@ pub(crate) fn rows(text: &str) -> Vec<(String, Vec<String>)> {
     let lines = lines.filter(|line| line.starts_with('|') && !line.starts_with("|-"));
     lines
         .map(|line| {
-            let line = line.strip_suffix('|').expect("the end of the row");
-            let mut cells = line[1..].split('|').map(|cell| cell.trim().to_owned());
+            assert!(line.ends_with('|'), "the end of the row: {line}");
+            let mut cells = cells(line).into_iter().map(str::to_owned);
             (cells.next().expect("a cell"), cells.collect())
         })
         .collect()
